@@ -413,6 +413,7 @@ impl<P: Probe> Asynchronous<P> {
 impl<P: Probe> Checker for Asynchronous<P> {
     const NAME: &'static str = P::NAME;
     const MESSAGES: MessageTable = P::MESSAGES;
+    const USES_MAP: bool = P::USES_MAP;
 
     fn init(call: &mut Call) -> Result<Self, InitError> {
         let mut instance = Asynchronous {

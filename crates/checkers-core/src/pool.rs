@@ -1,4 +1,4 @@
-//! Worker threads for calls that may never come back.
+//! Threads for calls that may never come back.
 //!
 //! What a host needs of them: a burst of healthy checks must not start a thread each, and a device
 //! that hangs must not delay anybody else's check. So the pool starts small and grows only when it
@@ -53,6 +53,14 @@ static SPAWNER: OnceLock<Spawner> = OnceLock::new();
 /// for every call after the first, they are started as [`std::thread`] does.
 pub fn set_spawner(spawner: Spawner) {
     SPAWNER.get_or_init(|| spawner);
+}
+
+/// Starts a detached thread with a small stack for something that may hang.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn(body: fn()) -> io::Result<()> {
+    SPAWNER.get().copied().unwrap_or(spawn_with_std)(body)
 }
 
 fn spawn_with_std(body: fn()) -> io::Result<()> {
@@ -203,9 +211,8 @@ impl Pool {
             return false;
         };
         *place = Place::Starting;
-        let spawner = SPAWNER.get().copied().unwrap_or(spawn_with_std);
         // The lock is held, so the new worker cannot look for its place before we are done.
-        if spawner(|| POOL.work()).is_err() {
+        if spawn(|| POOL.work()).is_err() {
             *place = Place::Vacant;
             return false;
         }

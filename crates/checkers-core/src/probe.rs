@@ -24,6 +24,8 @@ pub trait Probe: Sized + Send + Sync + 'static {
     const NOT_STARTED: MessageId;
     /// Whether [`Probe::setup`] has anything to do.
     const HAS_SETUP: bool = false;
+    /// Whether [`Task::map`] matters to the probe.
+    const USES_MAP: bool = false;
 
     /// What one path remembers from one check to the next.
     type Memory: Copy + Default + Send + 'static;
