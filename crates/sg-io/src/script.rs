@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The largest transfer that a script can answer with data of its own.
 const LARGEST: usize = 256;
@@ -173,6 +174,26 @@ impl Transport for Script {
 
     fn preferred_io(&self, _: RawFd) -> Result<u64, Errno> {
         self.preferred.get()
+    }
+}
+
+/// A script whose check is cancelled while its first command is under way.
+#[derive(Debug)]
+pub struct CancelledMeanwhile<'a> {
+    /// The device.
+    pub script: Script,
+    /// The flag of the check.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Transport for CancelledMeanwhile<'_> {
+    fn execute(&self, fd: RawFd, command: &mut Command<'_>) -> Result<Reply, Errno> {
+        self.cancel.store(true, Ordering::SeqCst);
+        self.script.execute(fd, command)
+    }
+
+    fn preferred_io(&self, fd: RawFd) -> Result<u64, Errno> {
+        self.script.preferred_io(fd)
     }
 }
 

@@ -15,8 +15,6 @@ pub(crate) const LENGTH: usize = 32;
 pub struct SenseKey(pub u8);
 
 impl SenseKey {
-    /// NO SENSE.
-    pub const NO_SENSE: SenseKey = SenseKey(0x0);
     /// RECOVERED ERROR: the command succeeded in the end.
     pub const RECOVERED_ERROR: SenseKey = SenseKey(0x1);
     /// NOT READY.

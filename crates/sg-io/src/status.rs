@@ -11,14 +11,10 @@ impl ScsiStatus {
     pub const GOOD: ScsiStatus = ScsiStatus(0x00);
     /// CHECK CONDITION: there is sense data.
     pub const CHECK_CONDITION: ScsiStatus = ScsiStatus(0x02);
-    /// BUSY.
-    pub const BUSY: ScsiStatus = ScsiStatus(0x08);
     /// RESERVATION CONFLICT: another initiator holds a reservation.
     pub const RESERVATION_CONFLICT: ScsiStatus = ScsiStatus(0x18);
     /// COMMAND TERMINATED (obsolete since SCSI-3): there is sense data.
     pub const COMMAND_TERMINATED: ScsiStatus = ScsiStatus(0x22);
-    /// TASK SET FULL.
-    pub const TASK_SET_FULL: ScsiStatus = ScsiStatus(0x28);
 
     /// The status without the bits that SCSI-2 reserved (7 and 0).
     pub const fn masked(self) -> ScsiStatus {
@@ -58,8 +54,6 @@ impl HostStatus {
     pub const NO_CONNECT: HostStatus = HostStatus(0x01);
     /// The bus stayed busy until the time was over.
     pub const BUS_BUSY: HostStatus = HostStatus(0x02);
-    /// The command timed out.
-    pub const TIME_OUT: HostStatus = HostStatus(0x03);
     /// No such target.
     pub const BAD_TARGET: HostStatus = HostStatus(0x04);
     /// The command was aborted.
