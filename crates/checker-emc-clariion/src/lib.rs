@@ -67,6 +67,7 @@ impl Probe for EmcClariion {
     const RUNNING: MessageId = MessageId::plugin(9);
     const TIMED_OUT: MessageId = MessageId::plugin(10);
     const NOT_STARTED: MessageId = MessageId::plugin(11);
+    const USES_MAP: bool = true;
 
     /// The name of the unit that the first good reply gave.
     type Memory = Option<Wwn>;
