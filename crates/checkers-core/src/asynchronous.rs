@@ -16,7 +16,8 @@ use crate::pool::{Job, POOL};
 use crate::probe::{Note, Outcome, Probe, Task};
 use crate::sync::lock;
 use crate::{
-    Call, Checker, Delivery, InitError, MapMemory, MessageTable, Mode, PathState, Seconds, Verdict,
+    Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
+    Seconds, Verdict,
 };
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,6 +102,9 @@ struct Run<P: Probe> {
     timeout: Seconds,
     memory: P::Memory,
     map: MapMemory,
+    /// What the probe made of the map's value, if it changed it. While it ran, other paths may have
+    /// changed it too, so an unchanged copy must not be written back.
+    new_map: Option<MapMemory>,
     setup_note: Option<P::Note>,
     /// The result of the probe, or of a probe that panicked.
     outcome: Option<Result<Outcome<P>, Panicked>>,
@@ -123,6 +127,7 @@ impl<P: Probe> Slot<P> {
                 timeout: Seconds(0),
                 memory: P::Memory::default(),
                 map: MapMemory::Absent,
+                new_map: None,
                 setup_note: None,
                 outcome: None,
             }),
@@ -197,7 +202,7 @@ impl<P: Probe> Job for Slot<P> {
                 let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
                 run = lock(&self.run);
                 run.memory = task.memory;
-                run.map = task.map;
+                run.new_map = (task.map != run.map).then_some(task.map);
                 run.outcome = Some(outcome.map_err(|_| Panicked));
             } else {
                 break;
@@ -247,13 +252,16 @@ impl<P: Probe> Asynchronous<P> {
             return None;
         }
         let outcome = run.outcome.take();
-        let (memory, map) = (run.memory, run.map);
+        let (memory, new_map) = (run.memory, run.new_map);
         drop(run);
         self.running = false;
         self.finish_setup();
         self.memory = memory;
-        call.map = map;
-        let verdict = self.accept(outcome.unwrap_or(Err(Panicked)));
+        call.map = new_map.unwrap_or(call.map);
+        let mut verdict = self.accept(outcome.unwrap_or(Err(Panicked)));
+        // The host cleared the message before the check, and the start wrote over it. A verdict that
+        // leaves the message alone means the host's.
+        verdict.message = verdict.message.or(Some(MessageId::NONE));
         let (major, minor) = self.device;
         log::trace!(
             "{major}:{minor} : {} checker finished, state {}",
