@@ -9,8 +9,9 @@ use std::any::Any;
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The files; each stalls at what it is named for.
 const FILES: [&str; 4] = ["sound", "read", "open", "lookup"];
@@ -57,12 +58,22 @@ impl Stalled {
 
 impl Drop for Stalled {
     fn drop(&mut self) {
-        let session = self.session.take();
-        let end = std::thread::spawn(|| session.map(fuser::BackgroundSession::umount_and_join));
-        // Failing one request may bring the next, of the same reader.
-        while !end.is_finished() {
+        // A mount is busy until whoever is stalled has ended, and failing one request may bring the
+        // next of the same process.
+        let unmounted = || {
+            let umount = Command::new("umount")
+                .arg(self.mount.path())
+                .stderr(Stdio::null())
+                .status();
+            umount.is_ok_and(|status| status.success())
+        };
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while !unmounted() && Instant::now() < give_up {
             self.stalled.lock().unwrap().clear();
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if let Some(session) = self.session.take() {
+            let _ = session.join();
         }
     }
 }
