@@ -42,6 +42,8 @@ pub trait Checker: Sized + Send + 'static {
     const NAME: &'static str;
     /// The checker's own messages, from id 100 on.
     const MESSAGES: MessageTable;
+    /// Whether the checker looks at [`Call::map`].
+    const USES_MAP: bool = false;
 
     /// Makes the instance for the path in `call`.
     ///
