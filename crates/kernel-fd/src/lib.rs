@@ -12,9 +12,11 @@ mod clock;
 mod errno;
 mod flags;
 mod stat;
+mod strerror;
 
 pub use block::{logical_block_size, soft_block_size};
 pub use clock::monotonic;
 pub use errno::Errno;
 pub use flags::{set_status_flags, status_flags};
 pub use stat::{FileKind, Stat, stat};
+pub use strerror::Strerror;
