@@ -57,6 +57,7 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
         Err(errno) => return Outcome::Failed(errno.to_string()),
     };
     let timeout = job.timeout.unwrap_or(facts.timeout);
+    let empty = facts.size == 0;
     tell(News::Found(facts));
 
     tell(News::Begins(Step::Check));
@@ -72,8 +73,11 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
     };
     match (class.init)(&mut call) {
         Ok(mut checker) => {
-            let finding = ask(checker.as_mut(), class.messages, &mut call);
+            let mut finding = ask(checker.as_mut(), class.messages, &mut call);
             checker.free(&call);
+            if empty && finding.state() == PathState::Down {
+                finding.message.push_str(": its size is 0");
+            }
             Outcome::Checked(finding)
         }
         Err(error) => Outcome::Failed(not_prepared(error)),
@@ -198,6 +202,9 @@ fn not_prepared(error: InitError) -> String {
         }
         InitError::Os(libc::EINVAL) => {
             "no direct I/O (O_DIRECT) on its file system, which the checker needs".to_owned()
+        }
+        InitError::Os(libc::ENOSYS) => {
+            "the kernel has no asynchronous I/O (CONFIG_AIO), which the checker needs".to_owned()
         }
         InitError::Os(errno) => reason(&Errno(errno).into()),
         other => other.to_string(),
