@@ -121,40 +121,17 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
         },
     };
     while let Some(reports) = worker.as_ref().map(|worker| &worker.reports) {
-        let now = Instant::now();
-        let open = paths.iter_mut().filter(|path| path.outcome.is_none());
-        let mut next = now + TICK;
-        let mut waiting = false;
-        for path in open {
-            match path.deadline(start) {
-                Some(deadline) if deadline <= now => {
-                    path.outcome = Some(path.overdue());
-                }
-                deadline => {
-                    next = deadline.map_or(next, |deadline| next.min(deadline));
-                    waiting = true;
-                }
-            }
-        }
-        if !waiting {
+        let (waiting, next) = expire(paths, start);
+        if waiting == 0 {
             break;
         }
-        match reports.recv_timeout(next.saturating_duration_since(now)) {
-            Ok(report) => {
-                let path = wanted
-                    .get(report.job)
-                    .and_then(|index| paths.get_mut(*index));
-                if let Some(path) = path.filter(|path| path.outcome.is_none()) {
-                    path.learn(report.news);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => display.update(paths, &mut progress)?,
-            Err(RecvTimeoutError::Disconnected) => {
-                let end = worker.take().and_then(Worker::farewell);
-                let end = end.map_or_else(String::new, |status| format!(": {status}"));
-                let why = format!("the worker process ended{end}");
-                settle(paths, &Outcome::Failed(why));
-            }
+        if listen(reports, paths, &wanted, waiting, next).is_err() {
+            let end = worker.take().and_then(Worker::farewell);
+            let end = end.map_or_else(String::new, |status| format!(": {status}"));
+            let why = format!("the worker process ended{end}");
+            settle(paths, &Outcome::Failed(why));
+        } else {
+            display.update(paths, &mut progress)?;
         }
     }
     progress.clear();
@@ -168,6 +145,53 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
         worker.farewell();
     }
     shown
+}
+
+/// Ends the wait for every path whose time is up. Returns how many are still waited for and when to
+/// look again.
+fn expire(paths: &mut [Path], start: Instant) -> (usize, Instant) {
+    let now = Instant::now();
+    let mut next = now + TICK;
+    let mut waiting = 0;
+    for path in paths.iter_mut().filter(|path| path.outcome.is_none()) {
+        match path.deadline(start) {
+            Some(deadline) if deadline <= now => path.outcome = Some(path.overdue()),
+            deadline => {
+                next = deadline.map_or(next, |deadline| next.min(deadline));
+                waiting += 1;
+            }
+        }
+    }
+    (waiting, next)
+}
+
+/// Takes in reports until `next`, or until all of the `waiting` paths have their outcome.
+///
+/// # Errors
+/// When there will be no more reports.
+fn listen(
+    reports: &Receiver<Report>,
+    paths: &mut [Path],
+    wanted: &[usize],
+    mut waiting: usize,
+    next: Instant,
+) -> Result<(), RecvTimeoutError> {
+    while waiting > 0 {
+        let report = match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(report) => report,
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(end) => return Err(end),
+        };
+        let path = wanted
+            .get(report.job)
+            .and_then(|index| paths.get_mut(*index));
+        // An answer that comes when its time was up comes too late.
+        if let Some(path) = path.filter(|path| path.outcome.is_none()) {
+            path.learn(report.news);
+            waiting -= usize::from(path.outcome.is_some());
+        }
+    }
+    Ok(())
 }
 
 /// Gives every path without an outcome one.

@@ -133,6 +133,8 @@ fn name(inode: INodeNo) -> Option<&'static str> {
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // The kernel makes those wait who submit more than so many, as a full queue would.
+        config.set_max_background(u16::MAX).unwrap();
         if self.asynchronous {
             config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).unwrap();
         }
