@@ -1,6 +1,6 @@
 //! One path.
 
-use crate::group::{NoGroup, Stage};
+use crate::group::{Failure, NoGroup, Stage};
 use crate::groups::{Place, groups};
 use crate::parting;
 use crate::waiting::wait;
@@ -39,6 +39,7 @@ pub struct Directio {
     deadline: Monotonic,
     /// How many checks have seen the read under way ([`Delivery::InCheck`]).
     checks: u32,
+    failure: Option<Failure>,
 }
 
 impl Checker for Directio {
@@ -60,6 +61,7 @@ impl Checker for Directio {
                 unseen: false,
                 deadline: Monotonic::default(),
                 checks: 0,
+                failure: None,
             }),
             Err(error) => {
                 // A place that has never been used does not become an orphan's.
@@ -125,6 +127,11 @@ impl Checker for Directio {
 }
 
 impl Directio {
+    /// Why the last read that was started failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
     fn announce(&self, call: &Call) {
         if log::log_enabled!(log::Level::Trace) {
             if let Ok(stat) = kernel_fd::stat(call.fd) {
@@ -140,12 +147,12 @@ impl Directio {
     fn finished(&mut self) -> Option<PathState> {
         self.unseen = false;
         let stage = groups().of(self.place)?.collect(self.place.index())?;
-        self.running = false;
-        Some(state_of(stage))
+        Some(self.settle(stage))
     }
 
     fn submit(&mut self, call: &Call) -> Result<(), ()> {
         log::trace!("directio: starting new request");
+        self.failure = None;
         let index = self.place.index();
         let begun = groups().of(self.place).map(|group| {
             // A look into the ring costs nothing and returns buffers that the next reads can use.
@@ -161,6 +168,7 @@ impl Directio {
         });
         if let Err(errno) = submitted {
             log::debug!("directio: io_submit error {}", errno.0);
+            self.failure = Some(Failure::NotSubmitted(errno));
             return Err(());
         }
         self.running = true;
@@ -192,22 +200,26 @@ impl Directio {
     fn wait(&mut self, limit: Duration, call: &Call) -> Option<PathState> {
         self.unseen = false;
         let stage = wait(self.place, limit, call.clock)?;
+        Some(self.settle(stage))
+    }
+
+    /// The state that follows from where a read stands that is no longer in flight.
+    fn settle(&mut self, stage: Stage) -> PathState {
         self.running = false;
-        Some(state_of(stage))
+        match stage {
+            Stage::Read => PathState::Up,
+            Stage::Failed(failure) => {
+                self.failure = Some(failure);
+                PathState::Down
+            }
+            Stage::Idle | Stage::InFlight => PathState::Down,
+        }
     }
 }
 
 fn still_pending() -> PathState {
     log::trace!("directio: async io pending");
     PathState::Pending
-}
-
-fn state_of(stage: Stage) -> PathState {
-    if stage == Stage::Read {
-        PathState::Up
-    } else {
-        PathState::Down
-    }
 }
 
 /// A state with its message. States that this checker does not give itself (the host's own, handed
