@@ -48,7 +48,10 @@ impl Choice {
                 Directio::NAME,
                 "NVMe takes no SCSI commands, and multipathd's choice, none, asks nothing",
             ),
-            _ => Choice::new(Directio::NAME, "no SCSI device, so a read is the question"),
+            _ => Choice::new(
+                Directio::NAME,
+                "takes no SCSI commands, so it is asked to read",
+            ),
         }
     }
 
@@ -81,14 +84,14 @@ mod tests {
             ("cciss", "", "", "cciss_tur", "cciss driver"),
             ("dasd", "", "", "directio", "DASD"),
             ("nvme", "", "", "directio", "NVMe"),
-            ("virtio", "", "", "directio", "a read"),
-            ("loop", "", "", "directio", "a read"),
-            ("dm", "", "", "directio", "a read"),
-            ("zram", "", "", "directio", "a read"),
-            ("file", "", "", "directio", "a read"),
-            ("unknown", "", "", "directio", "a read"),
+            ("virtio", "", "", "directio", "asked to read"),
+            ("loop", "", "", "directio", "asked to read"),
+            ("dm", "", "", "directio", "asked to read"),
+            ("zram", "", "", "directio", "asked to read"),
+            ("file", "", "", "directio", "asked to read"),
+            ("unknown", "", "", "directio", "asked to read"),
             // Only SCSI devices are looked up in the table.
-            ("loop", "DGC", "VRAID", "directio", "a read"),
+            ("loop", "DGC", "VRAID", "directio", "asked to read"),
         ] {
             let choice = Choice::for_device(&Facts {
                 kind: kind.to_owned(),

@@ -97,6 +97,11 @@ Examples:
   pathcheck --checker readsector0 /dev/sda
   pathcheck --json | jq -r '.paths[] | select(.state != \"up\") | .device'
 
+The JSON document: {\"schema\": 1, \"paths\": [{device, kind, partition, size_bytes, vendor,
+product, sysfs_state, checker, checker_reason, timeout_s, state, message, message_id,
+latency_us, reason}]}; reason is null or {command, text, scsi_status, host_status,
+driver_status, sense: null or {key, asc, ascq, text}, errno}. See docs/pathcheck.md.
+
 Reading a block device takes the right to open it: usually root, or membership of
 the group disk. A device that does not answer keeps a process named pathcheck in
 the kernel until it does; that process keeps the device open, and nothing else.";

@@ -304,7 +304,7 @@ fn choices(paths: &[Path]) -> Vec<String> {
     });
     let choices: BTreeSet<_> = chosen
         .filter_map(Path::choice)
-        .map(|Choice { checker, reason }| format!("{checker}: {reason}"))
+        .map(|Choice { checker, reason }| format!("checker {checker}: {reason}"))
         .collect();
     choices.into_iter().collect()
 }
@@ -389,8 +389,8 @@ mod tests {
         assert_eq!(
             choices(&paths),
             [
-                "directio: no SCSI device, so a read is the question",
-                "tur: multipathd's default for SCSI",
+                "checker directio: takes no SCSI commands, so it is asked to read",
+                "checker tur: multipathd's default for SCSI",
             ]
         );
         let mut named = listed(vec![("scsi", up())]);

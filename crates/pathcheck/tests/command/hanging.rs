@@ -123,7 +123,7 @@ fn rows_come_in_order_as_soon_as_those_before_them_are_known() {
         [
             "",
             "3 paths: 2 up, 1 down",
-            "directio: no SCSI device, so a read is the question"
+            "checker directio: takes no SCSI commands, so it is asked to read"
         ]
     );
     assert_eq!(child.wait().unwrap().code(), Some(1));

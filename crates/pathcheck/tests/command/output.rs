@@ -22,7 +22,7 @@ fn an_image_is_up() {
         [
             "",
             "1 path: 1 up",
-            "directio: no SCSI device, so a read is the question"
+            "checker directio: takes no SCSI commands, so it is asked to read"
         ]
     );
     assert!(
@@ -58,7 +58,7 @@ fn the_document_has_what_it_promises() {
         ("checker", "directio".into()),
         (
             "checker_reason",
-            "no SCSI device, so a read is the question".into(),
+            "takes no SCSI commands, so it is asked to read".into(),
         ),
         ("timeout_s", 7.into()),
         ("state", "up".into()),
