@@ -125,6 +125,28 @@ fn the_era_cannot_change_under_an_instance() {
 }
 
 #[test]
+fn a_map_has_its_memory_even_under_a_host_that_does_not_ask() {
+    alone(
+        "a_map_has_its_memory_even_under_a_host_that_does_not_ask",
+        Host::None,
+        |_| {
+            for (era, after_init) in [(b'B', true), (b'C', false), (b'D', false)] {
+                let plugin = Plugin::load_for("emc_clariion", era);
+                let mut checker = Checker::new(plugin, era, -1, 1);
+                assert_eq!(checker.init(), 0);
+                assert_eq!(!checker.map.is_null(), after_init);
+                let before = *checker.map;
+                assert_eq!(checker.mp_init(), Some(0));
+                assert_eq!(!checker.map.is_null(), era != b'D');
+                assert!(before.is_null() || before == *checker.map, "given twice");
+                assert_eq!(checker.mp_init(), Some(0));
+                checker.free();
+            }
+        },
+    );
+}
+
+#[test]
 fn odd_descriptors_and_time_limits() {
     alone("odd_descriptors_and_time_limits", Host::None, |_| {
         let closed = 1000;
