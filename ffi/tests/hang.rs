@@ -82,6 +82,36 @@ fn no_call_waits_for_a_hung_device() {
 }
 
 #[test]
+fn a_context_that_nobody_can_be_found_to_bury_is_buried_later() {
+    alone(
+        "a_context_that_nobody_can_be_found_to_bury_is_buried_later",
+        Host::None,
+        |shim| {
+            let _ring = own_ring(shim);
+            let file = file();
+            let plugin = Plugin::load_for("directio", b'C');
+            let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
+            assert_eq!(checker.init(), 0);
+            assert_eq!(checker.round(), PENDING);
+            checker.free();
+            shim.set(Knob::ThreadError, i64::from(libc::EAGAIN));
+            // Room for the parked context, then nothing: not even for a line of log.
+            shim.set(Knob::FailAt, 0);
+            shim.set(Knob::Allocations, 0);
+            shim.set(Knob::FailFrom, 2);
+            for _ in 0..3 {
+                (plugin.reset)();
+            }
+            shim.set(Knob::FailFrom, 0);
+            assert_eq!(shim.get(Knob::AioDestroyed), 0);
+            shim.set(Knob::ThreadError, 0);
+            (plugin.reset)();
+            within(|| shim.get(Knob::AioDestroyed) == 1);
+        },
+    );
+}
+
+#[test]
 fn freed_and_unloaded_while_workers_hang() {
     alone(
         "freed_and_unloaded_while_workers_hang",
