@@ -5,10 +5,11 @@
 //! [`free`]. The host zeroes the struct before `init`, leaves `context` alone, and never overlaps
 //! calls on one struct.
 
+use crate::era::Era;
 use crate::layout::RawChecker;
 use crate::{border, host};
 use checkers_core::memory::{Cell, try_box};
-use checkers_core::{Checker, PathState};
+use checkers_core::{Call, Checker, PathState, Verdict};
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::{NonNull, null_mut};
 
@@ -23,6 +24,10 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
         let Some(raw) = (unsafe { RawChecker::new(host.era, checker, null_mut()) }) else {
             return 1;
         };
+        // Up to 0.8.2 a host does not know `libcheck_mp_init` and leaves that to `init`.
+        if T::USES_MAP && host.era == Era::B && !provide_map_memory(raw) {
+            return 1;
+        }
         // The memory comes first, so that no instance is lost for want of it.
         let Ok(mut context) = try_box(None::<T>) else {
             return 1;
@@ -47,7 +52,11 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
 /// As [`init`]; for a host of 0.15.0 or later, `map` must be NULL or point to the map's word.
 pub unsafe fn check<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int {
     // SAFETY: the caller's promise is passed on.
-    unsafe { look(checker, map, T::check) }
+    unsafe {
+        look(checker, map, T::check, |_| {
+            Verdict::silent(PathState::Unchecked)
+        })
+    }
 }
 
 /// `int libcheck_pending(struct checker *, long *map)`: a path state.
@@ -56,15 +65,19 @@ pub unsafe fn check<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int
 /// As [`check`].
 pub unsafe fn pending<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int {
     // SAFETY: the caller's promise is passed on.
-    unsafe { look(checker, map, T::pending) }
+    unsafe { look(checker, map, T::pending, T::idle) }
 }
 
+/// Puts `question` to the instance; without one, `otherwise` answers from the state that the host has
+/// stored.
+///
 /// # Safety
 /// As [`check`].
 unsafe fn look<T: Checker>(
     checker: *mut c_void,
     map: *mut c_long,
-    question: fn(&mut T, &mut checkers_core::Call) -> checkers_core::Verdict,
+    question: fn(&mut T, &mut Call) -> Verdict,
+    otherwise: fn(PathState) -> Verdict,
 ) -> c_int {
     let unchecked = PathState::Unchecked.as_raw();
     border::enter(T::NAME, unchecked, || {
@@ -77,7 +90,7 @@ unsafe fn look<T: Checker>(
         };
         // SAFETY: `context` is NULL or what `init` made, and the host does not overlap calls.
         let Some(instance) = (unsafe { instance::<T>(raw) }) else {
-            return unchecked;
+            return raw.answer(otherwise(raw.path_state()));
         };
         let mut call = raw.call(host, T::USES_MAP);
         let verdict = question(instance, &mut call);
@@ -148,21 +161,7 @@ pub unsafe fn mp_init<T: Checker>(checker: *mut c_void) -> c_int {
         let Some(raw) = (unsafe { RawChecker::new(host.era, checker, null_mut()) }) else {
             return 1;
         };
-        let Some(place) = NonNull::new(raw.map_pointer()) else {
-            return 0;
-        };
-        // SAFETY: a non-NULL mpcontext points to the host's pointer variable.
-        if !unsafe { place.read() }.is_null() {
-            return 0;
-        }
-        // SAFETY: calloc has no precondition.
-        let memory = unsafe { libc::calloc(1, size_of::<c_int>()) };
-        if memory.is_null() {
-            return 1;
-        }
-        // SAFETY: as for the read above.
-        unsafe { place.write(memory) };
-        0
+        c_int::from(!provide_map_memory(raw))
     })
 }
 
@@ -173,6 +172,25 @@ pub fn assume_abi(era: c_int) -> c_int {
     border::enter("libcheck_assume_abi", -1, || {
         if host::assume(era) { 0 } else { -1 }
     })
+}
+
+/// Gives the map its `int`, where there is a map that has none. Says whether there was memory for it.
+fn provide_map_memory(raw: RawChecker) -> bool {
+    let Some(place) = NonNull::new(raw.map_pointer()) else {
+        return true;
+    };
+    // SAFETY: a non-NULL mpcontext points to the host's pointer variable.
+    if !unsafe { place.read() }.is_null() {
+        return true;
+    }
+    // SAFETY: calloc has no precondition.
+    let memory = unsafe { libc::calloc(1, size_of::<c_int>()) };
+    if memory.is_null() {
+        return false;
+    }
+    // SAFETY: as for the read above.
+    unsafe { place.write(memory) };
+    true
 }
 
 /// The instance behind a host's struct, if it has one.

@@ -32,10 +32,10 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// Counts the threads of the process while `work` runs: the most there were at one time.
+/// Counts the threads of the process while `work` runs: the most there were at one time, without this
+/// one and the one that counts.
 fn most_threads(work: impl FnOnce()) -> usize {
-    let before = threads();
-    let most = AtomicUsize::new(before);
+    let most = AtomicUsize::new(0);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -47,8 +47,7 @@ fn most_threads(work: impl FnOnce()) -> usize {
         work();
         over.store(true, Ordering::SeqCst);
     });
-    // Neither those of before nor the one that counts.
-    most.into_inner().saturating_sub(before + 1)
+    most.into_inner().saturating_sub(2)
 }
 
 fn paths<'a>(plugin: &'a Plugin, first: c_int, healthy: usize, hung: usize) -> Vec<Path<'a>> {

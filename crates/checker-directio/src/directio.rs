@@ -87,7 +87,7 @@ impl Checker for Directio {
 
     fn pending(&mut self, call: &mut Call) -> Verdict {
         if !self.running {
-            return verdict(call.path_state);
+            return Self::idle(call.path_state);
         }
         verdict(self.wait(Duration::ZERO, call).unwrap_or_else(|| {
             if (call.clock)() > self.deadline {
@@ -97,6 +97,10 @@ impl Checker for Directio {
                 still_pending()
             }
         }))
+    }
+
+    fn idle(stored: PathState) -> Verdict {
+        verdict(stored)
     }
 
     fn need_wait(&self) -> bool {
@@ -262,17 +266,16 @@ fn prepare(call: &mut Call, place: Place) -> Result<bool, InitError> {
 /// How much to read: the device's block size, at most 4096 bytes (the value is wrong for DASDs),
 /// unless a single logical block is larger than that.
 fn block_size(call: &mut Call) -> Result<u32, InitError> {
-    let size = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
+    let soft = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
         call.init_message = Some(NO_BLOCK_SIZE);
         DEFAULT_BLOCK_SIZE
     });
-    match size {
-        0 => Err(InitError::Unsuitable("the block size is 0")),
-        size if size > DEFAULT_BLOCK_SIZE => {
-            let logical = kernel_fd::logical_block_size(call.fd).unwrap_or(DEFAULT_BLOCK_SIZE);
-            Ok(logical.max(DEFAULT_BLOCK_SIZE))
-        }
-        size => Ok(size),
+    if soft == 0 {
+        return Err(InitError::Unsuitable("the block size is 0"));
+    }
+    match kernel_fd::logical_block_size(call.fd) {
+        Ok(logical) if logical > DEFAULT_BLOCK_SIZE => Ok(logical),
+        _ => Ok(soft.min(DEFAULT_BLOCK_SIZE)),
     }
 }
 
