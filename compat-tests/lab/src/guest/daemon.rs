@@ -1,0 +1,134 @@
+//! multipathd as a child process: its command socket, its log with time stamps, its ticks.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The abstract socket multipathd listens on, in every release.
+const SOCKET: &[u8] = b"/org/kernel/linux/storage/multipathd";
+/// The largest reply that is believed.
+const MAX_REPLY: usize = 1 << 20;
+
+pub(super) struct Daemon {
+    child: Child,
+    ticks: Arc<Mutex<Ticks>>,
+}
+
+/// When the checker loop ran.
+struct Ticks {
+    last: Option<Instant>,
+    longest: Duration,
+}
+
+impl Ticks {
+    fn tick(&mut self, now: Instant) {
+        if let Some(last) = self.last {
+            self.longest = self.longest.max(now - last);
+        }
+        self.last = Some(now);
+    }
+}
+
+impl Daemon {
+    /// Starts the daemon in the foreground; its log goes to `log`, each line with the
+    /// milliseconds since `start`.
+    pub(super) fn start(log: File, start: Instant) -> Result<Daemon> {
+        let mut child = Command::new("multipathd")
+            // Level 4 is the first that logs the ticks.
+            .args(["-d", "-s", "-v4"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("multipathd")?;
+        let ticks = Arc::new(Mutex::new(Ticks {
+            last: None,
+            longest: Duration::ZERO,
+        }));
+        if let Some(stderr) = child.stderr.take() {
+            let ticks = Arc::clone(&ticks);
+            std::thread::spawn(move || stamp(stderr, log, start, &ticks));
+        }
+        Ok(Daemon { child, ticks })
+    }
+
+    /// The daemon's process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// True once the daemon has ended, by whatever cause.
+    pub(super) fn ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The longest time between two ticks so far, the one that is still running included.
+    pub(super) fn longest_tick_gap(&self) -> Duration {
+        let Ok(ticks) = self.ticks.lock() else {
+            return Duration::MAX;
+        };
+        let running = ticks.last.map_or(Duration::ZERO, |last| last.elapsed());
+        ticks.longest.max(running)
+    }
+
+    /// Sends SIGTERM, as a service manager does.
+    pub(super) fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// The last resort of a service manager.
+    pub(super) fn kill(&self) -> Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid())?;
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to multipathd"))
+    }
+
+    /// Waits for the end; `false` if it has not come in time.
+    pub(super) fn wait(&mut self, limit: Duration) -> bool {
+        super::wait_until(limit, || self.ended())
+    }
+}
+
+/// Sends one command and returns the reply.
+pub(super) fn ask(command: &str, limit: Duration) -> Result<String> {
+    let address = SocketAddr::from_abstract_name(SOCKET)?;
+    let mut socket = UnixStream::connect_addr(&address).context("multipathd's socket")?;
+    socket.set_read_timeout(Some(limit))?;
+    // A length (a C size_t) and a text with its final NUL, in both directions.
+    socket.write_all(&(command.len() + 1).to_ne_bytes())?;
+    socket.write_all(command.as_bytes())?;
+    socket.write_all(&[0])?;
+    let mut length = [0; size_of::<usize>()];
+    socket.read_exact(&mut length)?;
+    let length = usize::from_ne_bytes(length);
+    ensure!(length <= MAX_REPLY, "a reply of {length} bytes");
+    let mut reply = vec![0; length];
+    socket.read_exact(&mut reply)?;
+    reply.retain(|&byte| byte != 0);
+    Ok(String::from_utf8(reply)?)
+}
+
+fn stamp(stderr: ChildStderr, mut log: File, start: Instant, ticks: &Mutex<Ticks>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        let now = Instant::now();
+        if line.contains("tick (") {
+            if let Ok(mut ticks) = ticks.lock() {
+                ticks.tick(now);
+            }
+        }
+        let at = now.duration_since(start).as_secs_f64();
+        // A full disk on the host loses the log, never the run.
+        let _ = writeln!(log, "{at:9.3} {line}");
+    }
+}
