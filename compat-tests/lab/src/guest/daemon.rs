@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,21 +19,26 @@ const MAX_REPLY: usize = 1 << 20;
 
 pub(super) struct Daemon {
     child: Child,
-    ticks: Arc<Mutex<Ticks>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
-/// When the checker loop ran.
-struct Ticks {
-    last: Option<Instant>,
-    longest: Duration,
+/// What the log has told so far.
+#[derive(Default)]
+struct Seen {
+    last_tick: Option<Instant>,
+    longest_gap: Duration,
+    configurations: u32,
 }
 
-impl Ticks {
-    fn tick(&mut self, now: Instant) {
-        if let Some(last) = self.last {
-            self.longest = self.longest.max(now - last);
+impl Seen {
+    fn line(&mut self, line: &str, now: Instant) {
+        if line.contains("tick (") {
+            let gap = self.last_tick.map_or(Duration::ZERO, |last| now - last);
+            self.longest_gap = self.longest_gap.max(gap);
+            self.last_tick = Some(now);
+        } else if line.contains("daemon state configure -> ") {
+            self.configurations += 1;
         }
-        self.last = Some(now);
     }
 }
 
@@ -49,15 +54,12 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .context("multipathd")?;
-        let ticks = Arc::new(Mutex::new(Ticks {
-            last: None,
-            longest: Duration::ZERO,
-        }));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         if let Some(stderr) = child.stderr.take() {
-            let ticks = Arc::clone(&ticks);
-            std::thread::spawn(move || stamp(stderr, log, start, &ticks));
+            let seen = Arc::clone(&seen);
+            std::thread::spawn(move || stamp(stderr, log, start, &seen));
         }
-        Ok(Daemon { child, ticks })
+        Ok(Daemon { child, seen })
     }
 
     /// The daemon's process id.
@@ -65,18 +67,23 @@ impl Daemon {
         self.child.id()
     }
 
-    /// True once the daemon has ended, by whatever cause.
-    pub(super) fn ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+    /// How the daemon has ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap_or_default()
     }
 
     /// The longest time between two ticks so far, the one that is still running included.
     pub(super) fn longest_tick_gap(&self) -> Duration {
-        let Ok(ticks) = self.ticks.lock() else {
+        let Ok(seen) = self.seen.lock() else {
             return Duration::MAX;
         };
-        let running = ticks.last.map_or(Duration::ZERO, |last| last.elapsed());
-        ticks.longest.max(running)
+        let running = seen.last_tick.map_or(Duration::ZERO, |last| last.elapsed());
+        seen.longest_gap.max(running)
+    }
+
+    /// How often the daemon has finished reading its configuration and setting up the maps.
+    pub(super) fn configurations(&self) -> u32 {
+        self.seen.lock().map_or(0, |seen| seen.configurations)
     }
 
     /// Sends SIGTERM, as a service manager does.
@@ -96,7 +103,7 @@ impl Daemon {
 
     /// Waits for the end; `false` if it has not come in time.
     pub(super) fn wait(&mut self, limit: Duration) -> bool {
-        super::wait_until(limit, || self.ended())
+        super::wait_until(limit, || self.ended().is_some())
     }
 }
 
@@ -119,13 +126,13 @@ pub(super) fn ask(command: &str, limit: Duration) -> Result<String> {
     Ok(String::from_utf8(reply)?)
 }
 
-fn stamp(stderr: ChildStderr, mut log: File, start: Instant, ticks: &Mutex<Ticks>) {
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+fn stamp(stderr: ChildStderr, mut log: File, start: Instant, seen: &Mutex<Seen>) {
+    // The log may hold bytes that are no text: names as a device gives them.
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
         let now = Instant::now();
-        if line.contains("tick (") {
-            if let Ok(mut ticks) = ticks.lock() {
-                ticks.tick(now);
-            }
+        if let Ok(mut seen) = seen.lock() {
+            seen.line(&line, now);
         }
         let at = now.duration_since(start).as_secs_f64();
         // A full disk on the host loses the log, never the run.

@@ -119,10 +119,23 @@ impl Disk {
         driver("every_nth", nth)
     }
 
-    /// Every command gets the good reply again.
+    /// Every command gets the good reply again. A device the kernel has taken offline meanwhile
+    /// is put back, as a transport does when the unit returns.
     pub(super) fn reply_well(&self) -> Result<()> {
         driver("every_nth", 0)?;
-        driver("opts", 0)
+        driver("opts", 0)?;
+        for path in Path::BOTH {
+            if self.state(path).is_ok_and(|state| state == "offline") {
+                self.set_state(path, "running")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self, path: Path) -> Result<String> {
+        Ok(fs::read_to_string(self.attribute(path, "state"))?
+            .trim()
+            .to_owned())
     }
 
     /// Takes the unit away from both hosts, or gives it back.

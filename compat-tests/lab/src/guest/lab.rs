@@ -13,7 +13,7 @@ use super::reporter::Reporter;
 use super::watch::Watch;
 use super::{run, wait_until};
 use crate::event::{Event, Figure, Path, StepKind, View};
-use crate::job::{Checker, Job, SHARED};
+use crate::job::{Job, SHARED};
 
 /// Checker states as multipathd prints them.
 const UP: [&str; 2] = ["ready", "ghost"];
@@ -55,9 +55,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(90);
 const DRAIN_LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) struct Lab<'a> {
-    pub(super) job: &'a Job,
-    pub(super) disk: &'a Disk,
-    pub(super) reporter: Reporter,
+    job: &'a Job,
+    disk: &'a Disk,
+    reporter: Reporter,
     scenario: &'a str,
     daemon: Option<Daemon>,
     watch: Option<Watch>,
@@ -81,8 +81,9 @@ impl<'a> Lab<'a> {
         }
     }
 
-    pub(super) fn checker(&self) -> Checker {
-        self.job.checker
+    /// Fewer repetitions are asked for.
+    pub(super) fn short(&self) -> bool {
+        self.job.short
     }
 
     /// Plays one scenario from a repaired disk and a fresh daemon to the last figure.
@@ -90,12 +91,14 @@ impl<'a> Lab<'a> {
         self.disk.repair()?;
         self.start_daemon()?;
         self.expect_both(Want::Active, START_LIMIT.as_secs());
+        // Until udev has seen the new map, the daemon puts off what it is told to do with it.
+        run("udevadm", &["settle", "--timeout=30"])?;
         self.load = Some(Load::start(&multipath_device()?)?);
         let acted = act(self);
         // Whatever happened, the next scenario needs a disk that answers.
         let repaired = self.disk.repair();
         self.stop_load();
-        self.stop_daemon(STOP_LIMIT)?;
+        self.stop_daemon("multipathd ends")?;
         acted.and(repaired)
     }
 
@@ -117,19 +120,19 @@ impl<'a> Lab<'a> {
     }
 
     /// Ends the daemon by SIGTERM, tells how long it took and what it cost.
-    pub(super) fn stop_daemon(&mut self, limit: Duration) -> Result<()> {
+    pub(super) fn stop_daemon(&mut self, what: &str) -> Result<()> {
         let Some(mut daemon) = self.daemon.take() else {
             return Ok(());
         };
         self.report_figures(&daemon);
-        if daemon.ended() {
-            bail!("multipathd has ended by itself");
+        if let Some(status) = daemon.ended() {
+            bail!("multipathd has ended by itself: {status}");
         }
         self.watch = None;
         let begin = Instant::now();
         daemon.terminate()?;
-        let ended = daemon.wait(limit);
-        self.took("multipathd ends", begin.elapsed(), ended);
+        let ended = daemon.wait(STOP_LIMIT);
+        self.took(what, begin.elapsed(), ended);
         if !ended {
             self.disk.repair()?;
             daemon.kill()?;
@@ -240,6 +243,18 @@ impl<'a> Lab<'a> {
         self.step(what, !left, StepKind::Other);
     }
 
+    /// Holds the load after its operation under way, or lets it go on.
+    pub(super) fn pause_load(&self, pause: bool) {
+        if let Some(load) = &self.load {
+            load.pause(pause);
+        }
+    }
+
+    /// How often the daemon has configured itself.
+    pub(super) fn configurations(&self) -> u32 {
+        self.daemon.as_ref().map_or(0, Daemon::configurations)
+    }
+
     /// The load makes progress: the map serves I/O.
     pub(super) fn io_flows(&mut self, seconds: u64) {
         let Some(load) = &self.load else { return };
@@ -260,6 +275,11 @@ impl<'a> Lab<'a> {
     /// Sends a command to the daemon.
     pub(super) fn ask(&self, command: &str, limit: Duration) -> Result<String> {
         daemon::ask(command, limit)
+    }
+
+    /// A remark in the timeline.
+    pub(super) fn note(&self, text: impl Into<String>) {
+        self.reporter.note(text);
     }
 
     pub(super) fn took(&self, what: &str, time: Duration, ok: bool) {

@@ -27,6 +27,7 @@ pub(super) struct Load {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    pause: AtomicBool,
     ended: AtomicBool,
     verified: AtomicU64,
     /// Begin of the operation that is under way and the longest one that has ended.
@@ -59,6 +60,11 @@ impl Load {
             thread.ended.store(true, Ordering::Release);
         });
         Ok(Load { shared })
+    }
+
+    /// Starts no further operation while `pause` holds.
+    pub(super) fn pause(&self, pause: bool) {
+        self.shared.pause.store(pause, Ordering::Relaxed);
     }
 
     /// Blocks verified so far.
@@ -97,6 +103,10 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
+            std::thread::sleep(PAUSE);
+            if self.pause.load(Ordering::Relaxed) {
+                continue;
+            }
             // A stride that visits every block before it comes back to the first.
             let number = count.wrapping_mul(1021) % BLOCKS;
             match self.round(file, &mut block, number, count) {
@@ -109,7 +119,6 @@ impl Shared {
                     }
                 }
             }
-            std::thread::sleep(PAUSE);
         }
     }
 
