@@ -36,7 +36,14 @@ pub(crate) enum Event {
         kind: StepKind,
     },
     /// How long an operation of the scenario took.
-    Took { what: String, ms: u64, ok: bool },
+    Took {
+        what: String,
+        ms: u64,
+        /// It came to its end.
+        ok: bool,
+        /// But not before the device it has nothing to do with answered again.
+        waited: bool,
+    },
     /// A count or a duration worth comparing.
     Figure { name: Figure, value: u64 },
     /// Something a reader of the timeline wants to know.

@@ -6,6 +6,8 @@ use crate::event::{Event, Record};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
     Passed,
+    /// Passed, but something waited for a hung device that should not have.
+    Waited,
     NotRun,
     Failed,
 }
@@ -14,6 +16,7 @@ impl Mark {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Mark::Passed => "ok",
+            Mark::Waited => "waits",
             Mark::NotRun => "not run",
             Mark::Failed => "FAILED",
         }
@@ -63,10 +66,15 @@ pub(crate) fn judge(records: &[Record], name: &str) -> Mark {
     }
     let mut steps = 0;
     let mut not_run = false;
+    let mut waits = false;
     for record in scenario {
         match record.event {
             Event::Step { ok: false, .. } | Event::Took { ok: false, .. } => return Mark::Failed,
-            Event::Step { .. } | Event::Took { .. } => steps += 1,
+            Event::Took { waited, .. } => {
+                steps += 1;
+                waits |= waited;
+            }
+            Event::Step { .. } => steps += 1,
             Event::NotRun { .. } => not_run = true,
             _ => {}
         }
@@ -74,6 +82,7 @@ pub(crate) fn judge(records: &[Record], name: &str) -> Mark {
     match (ended, not_run, steps) {
         (false, ..) | (_, false, 0) => Mark::Failed,
         (_, true, _) => Mark::NotRun,
+        _ if waits => Mark::Waited,
         _ => Mark::Passed,
     }
 }

@@ -36,7 +36,8 @@ pub(crate) fn boot(
     job.store(directory)?;
     let shared = |name: &str| directory.join(name);
     fs::write(shared("init"), include_str!("../guest/init"))?;
-    fs::copy(std::env::current_exe()?, shared("lab"))?;
+    // This very program, even if a newer one has been built in its place meanwhile.
+    fs::copy("/proc/self/exe", shared("lab"))?;
     let console = shared("console.log");
     let mut child = start(tree, directory, &console)?;
     let result = match child.stdout.take() {
@@ -56,7 +57,9 @@ fn start(tree: &Tree, directory: &Path, console: &Path) -> Result<Child> {
         "\"mount -t hostfs -o {} lab {SHARED} && exec /bin/bash {SHARED}/init\"",
         directory.display()
     );
-    Command::new(KERNEL)
+    // Should this program be killed, its guest goes with it.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", KERNEL])
         .args([
             "mem=512M",
             "root=/dev/root",

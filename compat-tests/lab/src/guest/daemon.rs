@@ -14,6 +14,13 @@ use nix::unistd::Pid;
 
 /// The abstract socket multipathd listens on, in every release.
 const SOCKET: &[u8] = b"/org/kernel/linux/storage/multipathd";
+/// What the daemon logs about the sampler's questions: ten times a second, and of no use.
+const CHATTER: [&str; 4] = [
+    "cli[",
+    "get_soonest_timeout: ",
+    "list paths (operator)",
+    "|",
+];
 /// The largest reply that is believed.
 const MAX_REPLY: usize = 1 << 20;
 
@@ -100,11 +107,6 @@ impl Daemon {
         let pid = i32::try_from(self.pid())?;
         kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to multipathd"))
     }
-
-    /// Waits for the end; `false` if it has not come in time.
-    pub(super) fn wait(&mut self, limit: Duration) -> bool {
-        super::wait_until(limit, || self.ended().is_some())
-    }
 }
 
 /// Sends one command and returns the reply.
@@ -133,6 +135,9 @@ fn stamp(stderr: ChildStderr, mut log: File, start: Instant, seen: &Mutex<Seen>)
         let now = Instant::now();
         if let Ok(mut seen) = seen.lock() {
             seen.line(&line, now);
+        }
+        if CHATTER.iter().any(|talk| line.contains(talk)) {
+            continue;
         }
         let at = now.duration_since(start).as_secs_f64();
         // A full disk on the host loses the log, never the run.

@@ -1,66 +1,71 @@
-//! The faulty disk: one scsi_debug unit seen through two SCSI hosts, and what can go wrong with it.
+//! A disk with two paths: what can be done to it through the SCSI layer alone.
 
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::run;
 use crate::event::Path;
 
-const DRIVER: &str = "/sys/bus/pseudo/drivers/scsi_debug";
+/// Seconds after which the kernel aborts a read or write of the disk. The usual 30 s would only
+/// make every scenario longer: the checkers have their own limit.
+const IO_TIMEOUT: u32 = 5;
 
-/// Replies scsi_debug can put in the place of good ones: bits of its `opts`.
-#[derive(Clone, Copy)]
-pub(super) enum Reply {
-    /// The command is swallowed; it ends by the kernel's time limit only.
-    Never = 0x4,
-    /// Good data with RECOVERED ERROR.
-    Recovered = 0x8,
-    /// ABORTED COMMAND, a transport problem.
-    Transport = 0x10,
-    /// Fewer bytes than asked for.
-    Short = 0x100,
-    /// The host refuses the command for now.
-    Busy = 0x8000,
-    /// The command is aborted under way.
-    Aborted = 0x1_0000,
+/// Two SCSI devices that are one disk.
+#[derive(Clone)]
+pub(super) struct Disk {
+    addresses: [Address; 2],
 }
 
-/// Two SCSI hosts, one unit.
-pub(super) struct Disk {
-    hosts: [u32; 2],
+/// Host, channel, target, unit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Address(String);
+
+impl Address {
+    pub(super) fn new(text: &str) -> Address {
+        Address(text.to_owned())
+    }
+
+    /// True if multipathd means this device when it prints `text`.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.0 == text
+    }
+
+    fn host(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// The rest as a host's `scan` attribute takes it.
+    fn unit(&self) -> String {
+        self.0.split(':').skip(1).collect::<Vec<_>>().join(" ")
+    }
 }
 
 impl Disk {
-    /// Finds the hosts scsi_debug has registered.
-    pub(super) fn find() -> Result<Disk> {
-        let mut hosts = Vec::new();
-        for entry in fs::read_dir("/sys/class/scsi_host").context("no SCSI host")? {
-            let entry = entry?;
-            let name = fs::read_to_string(entry.path().join("proc_name"))?;
-            let number = entry
-                .file_name()
-                .to_string_lossy()
-                .trim_start_matches("host")
-                .parse()?;
-            if name.trim() == "scsi_debug" {
-                hosts.push(number);
+    /// The disk whose two devices hang on hosts of this driver.
+    pub(super) fn find(driver: &str) -> Result<Disk> {
+        let mut addresses = Vec::new();
+        for entry in fs::read_dir("/sys/class/scsi_disk").context("no SCSI disk")? {
+            let address = Address::new(&entry?.file_name().to_string_lossy());
+            let name = format!("/sys/class/scsi_host/host{}/proc_name", address.host());
+            if fs::read_to_string(&name).context(name)?.trim() == driver {
+                addresses.push(address);
             }
         }
-        hosts.sort_unstable();
-        match hosts.as_slice() {
-            &[a, b] => Ok(Disk { hosts: [a, b] }),
-            other => bail!("scsi_debug has {} hosts instead of 2", other.len()),
+        addresses.sort();
+        match <[Address; 2]>::try_from(addresses) {
+            Ok(addresses) => Ok(Disk { addresses }),
+            Err(found) => bail!("{driver} has {} disks instead of 2", found.len()),
         }
     }
 
-    pub(super) fn hosts(&self) -> [u32; 2] {
-        self.hosts
+    pub(super) fn addresses(&self) -> &[Address; 2] {
+        &self.addresses
     }
 
-    fn host(&self, path: Path) -> u32 {
-        let [a, b] = self.hosts;
+    fn address(&self, path: Path) -> &Address {
+        let [a, b] = &self.addresses;
         match path {
             Path::A => a,
             Path::B => b,
@@ -69,18 +74,17 @@ impl Disk {
 
     fn attribute(&self, path: Path, name: &str) -> PathBuf {
         format!(
-            "/sys/class/scsi_device/{}:0:0:0/device/{name}",
-            self.host(path)
+            "/sys/class/scsi_device/{}/device/{name}",
+            self.address(path).0
         )
         .into()
     }
 
     /// The path's block device node.
-    pub(super) fn node(&self, path: Path) -> Result<String> {
-        let entry = fs::read_dir(self.attribute(path, "block"))?
-            .next()
-            .context("no block device")??;
-        Ok(format!("/dev/{}", entry.file_name().to_string_lossy()))
+    fn node(&self, path: Path) -> Result<String> {
+        let block = fs::read_dir(self.attribute(path, "block"))?.next();
+        let name = block.context("no block device")??.file_name();
+        Ok(format!("/dev/{}", name.to_string_lossy()))
     }
 
     fn write(&self, path: Path, name: &str, value: &str) -> Result<()> {
@@ -89,18 +93,9 @@ impl Disk {
         fs::write(&attribute, format!("{value}\n")).with_context(|| attribute.display().to_string())
     }
 
-    pub(super) fn exists(&self, path: Path) -> bool {
-        self.attribute(path, "state").exists()
-    }
-
     /// Sets the SCSI device's state: `offline` or `running`.
     pub(super) fn set_state(&self, path: Path, state: &str) -> Result<()> {
         self.write(path, "state", state)
-    }
-
-    /// Sets how long the kernel waits for a read or write before it aborts it, in seconds.
-    pub(super) fn set_timeout(&self, path: Path, seconds: u32) -> Result<()> {
-        self.write(path, "timeout", &seconds.to_string())
     }
 
     pub(super) fn delete(&self, path: Path) -> Result<()> {
@@ -109,38 +104,10 @@ impl Disk {
 
     /// Looks for the unit again.
     pub(super) fn rescan(&self, path: Path) -> Result<()> {
-        let scan = format!("/sys/class/scsi_host/host{}/scan", self.host(path));
-        fs::write(&scan, "0 0 0").context(scan)
-    }
-
-    /// Every `nth` command of both paths gets this reply.
-    pub(super) fn reply(&self, reply: Reply, nth: u32) -> Result<()> {
-        driver("opts", reply as u32)?;
-        driver("every_nth", nth)
-    }
-
-    /// Every command gets the good reply again. A device the kernel has taken offline meanwhile
-    /// is put back, as a transport does when the unit returns.
-    pub(super) fn reply_well(&self) -> Result<()> {
-        driver("every_nth", 0)?;
-        driver("opts", 0)?;
-        for path in Path::BOTH {
-            if self.state(path).is_ok_and(|state| state == "offline") {
-                self.set_state(path, "running")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn state(&self, path: Path) -> Result<String> {
-        Ok(fs::read_to_string(self.attribute(path, "state"))?
-            .trim()
-            .to_owned())
-    }
-
-    /// Takes the unit away from both hosts, or gives it back.
-    pub(super) fn map_unit(&self, mapped: bool) -> Result<()> {
-        driver("max_luns", u32::from(mapped))
+        let address = self.address(path);
+        let scan = format!("/sys/class/scsi_host/host{}/scan", address.host());
+        fs::write(&scan, address.unit()).context(scan)?;
+        self.write(path, "timeout", &IO_TIMEOUT.to_string())
     }
 
     /// START STOP UNIT through one path.
@@ -154,28 +121,26 @@ impl Disk {
         run("sg_reset", &["--device", &self.node(path)?])
     }
 
-    /// Repairs whatever a scenario has left behind, and proves that both paths are there.
+    /// Puts a path back that the kernel's error recovery has taken offline, as a transport does
+    /// when the unit answers again.
+    pub(super) fn revive(&self, path: Path) -> Result<()> {
+        let state = fs::read_to_string(self.attribute(path, "state"))?;
+        if state.trim() == "offline" {
+            self.set_state(path, "running")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Repairs whatever a scenario has left behind.
     pub(super) fn repair(&self) -> Result<()> {
-        self.reply_well()?;
-        self.map_unit(true)?;
         for path in Path::BOTH {
-            if !self.exists(path) {
+            if !self.attribute(path, "state").exists() {
                 self.rescan(path)?;
             }
             self.set_state(path, "running")?;
-            self.set_timeout(path, IO_TIMEOUT)?;
-            self.spin(path, true)?;
-            ensure!(self.exists(path), "path {path} is missing");
+            self.write(path, "timeout", &IO_TIMEOUT.to_string())?;
         }
         Ok(())
     }
-}
-
-/// Seconds after which the kernel aborts a read or write of the disk. The usual 30 s would only
-/// make every scenario longer: the checkers have their own limit.
-const IO_TIMEOUT: u32 = 5;
-
-fn driver(parameter: &str, value: u32) -> Result<()> {
-    let file = format!("{DRIVER}/{parameter}");
-    fs::write(&file, value.to_string()).context(file)
 }

@@ -10,10 +10,11 @@ use super::daemon::{self, Daemon};
 use super::disk::Disk;
 use super::load::Load;
 use super::reporter::Reporter;
+use super::scenarios::{Scenario, Target};
 use super::watch::Watch;
-use super::{run, wait_until};
+use super::{lio, plugins, run, scsi_debug, settle, wait_until};
 use crate::event::{Event, Figure, Path, StepKind, View};
-use crate::job::{Job, SHARED};
+use crate::job::{Checker, Job, SHARED};
 
 /// Checker states as multipathd prints them.
 const UP: [&str; 2] = ["ready", "ghost"];
@@ -56,29 +57,41 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) struct Lab<'a> {
     job: &'a Job,
-    disk: &'a Disk,
+    scenario: &'static Scenario,
+    disk: Disk,
     reporter: Reporter,
-    scenario: &'a str,
     daemon: Option<Daemon>,
     watch: Option<Watch>,
     load: Option<Load>,
     /// The last fault or release, and which it was.
     changed: (Instant, StepKind),
+    /// Paths that have been seen to fail since the last fault.
+    down: Vec<Path>,
 }
 
 impl<'a> Lab<'a> {
-    pub(super) fn new(job: &'a Job, scenario: &'a str, disk: &'a Disk, reporter: Reporter) -> Self {
+    pub(super) fn new(
+        job: &'a Job,
+        scenario: &'static Scenario,
+        disk: Disk,
+        reporter: Reporter,
+    ) -> Lab<'a> {
         let changed = (Instant::now(), StepKind::Other);
         Lab {
             job,
+            scenario,
             disk,
             reporter,
-            scenario,
             daemon: None,
             watch: None,
             load: None,
             changed,
+            down: Vec::new(),
         }
+    }
+
+    pub(super) fn checker(&self) -> Checker {
+        self.job.checker
     }
 
     /// Fewer repetitions are asked for.
@@ -86,32 +99,58 @@ impl<'a> Lab<'a> {
         self.job.short
     }
 
-    /// Plays one scenario from a repaired disk and a fresh daemon to the last figure.
-    pub(super) fn play(&mut self, act: fn(&mut Lab) -> Result<()>) -> Result<()> {
-        self.disk.repair()?;
+    /// Plays the scenario from a repaired disk and a fresh daemon to the last figure.
+    pub(super) fn play(mut self) {
+        if let Err(error) = self.try_play() {
+            self.step(format!("{error:#}"), false, StepKind::Other);
+        }
+    }
+
+    fn try_play(&mut self) -> Result<()> {
+        self.repair()?;
+        plugins::configure(self.job, self.scenario.target)?;
+        // A device that udev still looks at is in use: no map could be set up over it.
+        settle()?;
         self.start_daemon()?;
         self.expect_both(Want::Active, START_LIMIT.as_secs());
         // Until udev has seen the new map, the daemon puts off what it is told to do with it.
-        run("udevadm", &["settle", "--timeout=30"])?;
+        settle()?;
         self.load = Some(Load::start(&multipath_device()?)?);
-        let acted = act(self);
+        let acted = (self.scenario.act)(self);
         // Whatever happened, the next scenario needs a disk that answers.
-        let repaired = self.disk.repair();
+        let repaired = self.repair();
         self.stop_load();
-        self.stop_daemon("multipathd ends")?;
+        self.stop_daemon()?;
         acted.and(repaired)
     }
 
-    /// Starts a daemon and watches it.
+    fn repair(&self) -> Result<()> {
+        match self.scenario.target {
+            Target::ScsiDebug => {
+                scsi_debug::repair()?;
+                self.disk.repair()?;
+                Path::BOTH
+                    .into_iter()
+                    .try_for_each(|path| self.disk.spin(path, true))
+            }
+            Target::Lio => {
+                Path::BOTH.into_iter().try_for_each(lio::resume)?;
+                self.disk.repair()
+            }
+        }
+    }
+
+    /// Starts a daemon and watches it; one that has not ended is killed.
     pub(super) fn start_daemon(&mut self) -> Result<()> {
+        self.kill_daemon();
         let log = File::options()
             .create(true)
             .append(true)
-            .open(FilePath::new(SHARED).join(format!("{}.multipathd.log", self.scenario)))?;
+            .open(FilePath::new(SHARED).join(format!("{}.multipathd.log", self.scenario.name)))?;
         let daemon = Daemon::start(log, self.reporter.start())?;
         self.watch = Some(Watch::start(
             daemon.pid(),
-            self.disk.hosts(),
+            self.disk.addresses().clone(),
             self.reporter.clone(),
         ));
         self.daemon = Some(daemon);
@@ -119,36 +158,58 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Ends the daemon by SIGTERM, tells how long it took and what it cost.
-    pub(super) fn stop_daemon(&mut self, what: &str) -> Result<()> {
-        let Some(mut daemon) = self.daemon.take() else {
+    /// Sends SIGTERM to the daemon, and tells what it has cost.
+    pub(super) fn terminate_daemon(&mut self) -> Result<()> {
+        let Some(daemon) = &mut self.daemon else {
             return Ok(());
         };
-        self.report_figures(&daemon);
         if let Some(status) = daemon.ended() {
             bail!("multipathd has ended by itself: {status}");
         }
-        self.watch = None;
-        let begin = Instant::now();
-        daemon.terminate()?;
-        let ended = daemon.wait(STOP_LIMIT);
-        self.took(what, begin.elapsed(), ended);
-        if !ended {
-            self.disk.repair()?;
-            daemon.kill()?;
-            if !daemon.wait(STOP_LIMIT) {
-                bail!("multipathd cannot even be killed");
-            }
-        }
-        Ok(())
-    }
-
-    fn report_figures(&self, daemon: &Daemon) {
-        let mut figures = self.watch.as_ref().map(Watch::figures).unwrap_or_default();
+        let mut figures = self
+            .watch
+            .take()
+            .map(|watch| watch.figures())
+            .unwrap_or_default();
         figures.insert(Figure::TickGap, millis(daemon.longest_tick_gap()));
         for (name, value) in figures {
             self.reporter.say(Event::Figure { name, value });
         }
+        daemon.terminate()
+    }
+
+    fn kill_daemon(&mut self) {
+        self.watch = None;
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        if daemon.ended().is_none() {
+            let killed =
+                daemon.kill().is_ok() && wait_until(STOP_LIMIT, || daemon.ended().is_some());
+            self.step(
+                "multipathd had to be killed".to_owned(),
+                false,
+                StepKind::Other,
+            );
+            if !killed {
+                self.note("and could not be");
+            }
+        }
+    }
+
+    /// True once the daemon is no more.
+    pub(super) fn daemon_ended(&mut self) -> bool {
+        self.daemon
+            .as_mut()
+            .is_none_or(|daemon| daemon.ended().is_some())
+    }
+
+    /// Ends the daemon while nothing hangs.
+    fn stop_daemon(&mut self) -> Result<()> {
+        self.terminate_daemon()?;
+        let ended = wait_until(STOP_LIMIT, || self.daemon_ended());
+        self.step("multipathd ends".to_owned(), ended, StepKind::Other);
+        Ok(())
     }
 
     fn stop_load(&mut self) {
@@ -186,7 +247,8 @@ impl<'a> Lab<'a> {
             what: what.to_owned(),
         });
         self.changed = (Instant::now(), StepKind::Failed);
-        act(self.disk)
+        self.down.clear();
+        act(&self.disk)
     }
 
     /// Repairs it.
@@ -199,7 +261,7 @@ impl<'a> Lab<'a> {
             what: what.to_owned(),
         });
         self.changed = (Instant::now(), StepKind::Recovered);
-        act(self.disk)
+        act(&self.disk)
     }
 
     /// Waits until the daemon sees the path as wanted. A path that is late fails the scenario,
@@ -214,25 +276,37 @@ impl<'a> Lab<'a> {
     }
 
     fn expect_all(&mut self, paths: &[Path], want: Want, seconds: u64) {
-        let kind = match (want, self.changed.1) {
-            (Want::Failed, StepKind::Failed) => StepKind::Failed,
-            (Want::Active, StepKind::Recovered) => StepKind::Recovered,
-            _ => StepKind::Other,
-        };
         let mut missing = paths.to_vec();
         wait_until(Duration::from_secs(seconds), || {
             missing.retain(|&path| {
                 let there = want.is(&self.view(path));
                 if there {
-                    self.step(format!("{path} {}", want.word()), true, kind);
+                    self.step(
+                        format!("{path} {}", want.word()),
+                        true,
+                        self.kind(path, want),
+                    );
                 }
                 !there
             });
             missing.is_empty()
         });
-        for path in missing {
+        for &path in &missing {
             let what = format!("{path} {} (not within {seconds} s)", want.word());
-            self.step(what, false, kind);
+            self.step(what, false, StepKind::Other);
+        }
+        if want != Want::Active {
+            self.down
+                .extend(paths.iter().filter(|path| !missing.contains(path)));
+        }
+    }
+
+    /// What the time until a path is as wanted means.
+    fn kind(&self, path: Path, want: Want) -> StepKind {
+        match (want, self.changed.1) {
+            (Want::Failed, StepKind::Failed) => StepKind::Failed,
+            (Want::Active, StepKind::Recovered) if self.down.contains(&path) => StepKind::Recovered,
+            _ => StepKind::Other,
         }
     }
 
@@ -282,11 +356,14 @@ impl<'a> Lab<'a> {
         self.reporter.note(text);
     }
 
-    pub(super) fn took(&self, what: &str, time: Duration, ok: bool) {
+    /// Tells how long an operation took, whether it ended, and whether it had to wait for a
+    /// device that hung.
+    pub(super) fn took(&self, what: &str, time: Duration, ok: bool, waited: bool) {
         self.reporter.say(Event::Took {
             what: what.to_owned(),
             ms: millis(time),
             ok,
+            waited,
         });
     }
 
@@ -299,20 +376,12 @@ impl<'a> Lab<'a> {
             kind,
         });
     }
-
-    /// The scenario itself broke down.
-    pub(super) fn fail(&self, why: &str) {
-        self.step(why.to_owned(), false, StepKind::Other);
-    }
 }
 
 impl Drop for Lab<'_> {
     /// The next scenario finds no daemon and no map.
     fn drop(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            let _ = daemon.kill();
-            daemon.wait(STOP_LIMIT);
-        }
+        self.kill_daemon();
         if let Err(error) = remove_maps() {
             self.reporter.note(format!("{error:#}"));
         }

@@ -3,12 +3,15 @@
 mod daemon;
 mod disk;
 mod lab;
+mod lio;
 mod load;
 mod plugins;
 mod reporter;
 mod scenarios;
+mod scsi_debug;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,7 @@ use crate::job::Job;
 use disk::Disk;
 use lab::Lab;
 use reporter::Reporter;
+use scenarios::Target;
 
 /// The serial line of the records.
 const SERIAL_LINE: &str = "/dev/ttyS0";
@@ -42,7 +46,7 @@ pub(crate) fn main() -> Result<()> {
 fn play(reporter: &Reporter) -> Result<()> {
     let job = Job::load()?;
     plugins::install(&job)?;
-    let disk = Disk::find()?;
+    let mut disks = Disks::default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     reporter.say(Event::Ready {
         kernel: kernel.trim().to_owned(),
@@ -52,16 +56,45 @@ fn play(reporter: &Reporter) -> Result<()> {
         reporter.say(Event::Begin {
             scenario: name.clone(),
         });
-        let mut lab = Lab::new(&job, name, &disk, reporter.clone());
-        if let Err(error) = lab.play(scenario.act) {
-            lab.fail(&format!("{error:#}"));
+        match disks.get(scenario.target) {
+            Ok(disk) => Lab::new(&job, scenario, disk, reporter.clone()).play(),
+            Err(error) => reporter.say(Event::NotRun {
+                why: format!("{error:#}"),
+            }),
         }
-        drop(lab);
         reporter.say(Event::End {
             scenario: name.clone(),
         });
     }
     Ok(())
+}
+
+/// The disks that have been set up.
+#[derive(Default)]
+struct Disks(BTreeMap<Target, Disk>);
+
+impl Disks {
+    /// The disk of a target, set up when it is first asked for.
+    fn get(&mut self, target: Target) -> Result<Disk> {
+        if let Some(disk) = self.0.get(&target) {
+            return Ok(disk.clone());
+        }
+        let disk = match target {
+            Target::ScsiDebug => Disk::find(scsi_debug::DRIVER)?,
+            Target::Lio => {
+                lio::create().context("the SCSI target of the kernel")?;
+                settle()?;
+                Disk::find(lio::DRIVER)?
+            }
+        };
+        self.0.insert(target, disk.clone());
+        Ok(disk)
+    }
+}
+
+/// Waits until udev has nothing left to do.
+fn settle() -> Result<()> {
+    run("udevadm", &["settle", "--timeout=120"])
 }
 
 /// Runs a program that has to succeed.

@@ -1,11 +1,12 @@
 //! The checkers and the configuration that the guest's daemon finds.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
 use super::run;
+use super::scenarios::Target;
 use crate::job::{Job, SHARED};
 
 /// Where the suites' multipath-tools look for their plugins; the first that exists is used.
@@ -14,14 +15,19 @@ pub(crate) const DIRECTORIES: [&str; 2] = ["/usr/lib/multipath", "/usr/lib64/mul
 /// Written in the place the distributor's tools read.
 const CONFIGURATION: &str = "/etc/multipath.conf";
 
-/// Puts our plugins over the suite's and writes the configuration.
+/// Puts our plugins over the suite's and makes the configuration a file that can be written.
 pub(super) fn install(job: &Job) -> Result<()> {
     if job.own_plugins {
         bind_plugins()?;
     }
     let file = "/run/multipath.conf";
-    fs::write(file, configuration(job))?;
+    File::create(file)?;
     run("mount", &["--bind", file, CONFIGURATION])
+}
+
+/// Writes the configuration for a daemon that has to see the disk of `target` only.
+pub(super) fn configure(job: &Job, target: Target) -> Result<()> {
+    fs::write(CONFIGURATION, configuration(job, target)).context(CONFIGURATION)
 }
 
 /// Binds each plugin over its namesake. One without a namesake would never be loaded.
@@ -52,7 +58,11 @@ fn bind_plugins() -> Result<()> {
 
 /// Everything that would add a variable of its own is switched off: the choice of another checker,
 /// prioritizers that send commands, and a grouping that leaves one path without I/O.
-fn configuration(job: &Job) -> String {
+fn configuration(job: &Job, target: Target) -> String {
+    let other = match target {
+        Target::ScsiDebug => "LIO-ORG",
+        Target::Lio => "Linux",
+    };
     format!(
         r#"defaults {{
     find_multipaths no
@@ -62,8 +72,14 @@ fn configuration(job: &Job) -> String {
     queue_without_daemon yes
     user_friendly_names yes
 }}
+blacklist {{
+    device {{
+        vendor {other}
+        product .*
+    }}
+}}
 overrides {{
-    path_checker {}
+    path_checker {checker}
     detect_checker no
     prio const
     detect_prio no
@@ -71,6 +87,6 @@ overrides {{
     no_path_retry queue
 }}
 "#,
-        job.checker.name()
+        checker = job.checker.name()
     )
 }

@@ -9,101 +9,140 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::disk::Reply;
+use super::disk::Disk;
 use super::lab::{Lab, Want};
-use super::wait_until;
+use super::scsi_debug::{self, Reply};
+use super::{lio, wait_until};
 use crate::event::Path::{self, A, B};
+use crate::job::Checker;
 
 /// One thing that can happen to a disk.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// One line for `--list`.
     pub(crate) about: &'static str,
+    /// Part of the short form.
+    pub(crate) short: bool,
+    /// The disk it is played on.
+    pub(super) target: Target,
     pub(super) act: fn(&mut Lab) -> Result<()>,
+}
+
+/// Where a disk comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    /// The kernel's simulated disk.
+    ScsiDebug,
+    /// The kernel's SCSI target over device-mapper.
+    Lio,
+}
+
+impl Scenario {
+    const fn new(name: &'static str, about: &'static str, act: fn(&mut Lab) -> Result<()>) -> Self {
+        Scenario {
+            name,
+            about,
+            short: false,
+            target: Target::ScsiDebug,
+            act,
+        }
+    }
+
+    const fn short(self) -> Self {
+        Scenario {
+            short: true,
+            ..self
+        }
+    }
+
+    const fn on(self, target: Target) -> Self {
+        Scenario { target, ..self }
+    }
+
+    /// True if the scenario says anything about this checker.
+    pub(crate) fn suits(&self, _checker: Checker) -> bool {
+        true
+    }
 }
 
 /// All scenarios, in the order in which they are played.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "healthy",
-        about: "both paths answer; nothing happens",
-        act: healthy,
-    },
-    Scenario {
-        name: "offline",
-        about: "one path goes offline and comes back",
-        act: offline,
-    },
-    Scenario {
-        name: "delete",
-        about: "one path is deleted and found again by a scan",
-        act: delete,
-    },
-    Scenario {
-        name: "hang",
-        about: "every command of both paths hangs, then all come back",
-        act: hang,
-    },
-    Scenario {
-        name: "stop",
-        about: "the unit is stopped and started again",
-        act: stop,
-    },
-    Scenario {
-        name: "attention",
-        about: "device resets leave unit attentions",
-        act: attention,
-    },
-    Scenario {
-        name: "recovered",
-        about: "some replies say RECOVERED ERROR",
-        act: recovered,
-    },
-    Scenario {
-        name: "transport",
-        about: "some commands end in a transport error",
-        act: transport,
-    },
-    Scenario {
-        name: "aborted",
-        about: "some commands are aborted under way",
-        act: aborted,
-    },
-    Scenario {
-        name: "busy",
-        about: "the hosts refuse some commands as busy",
-        act: busy,
-    },
-    Scenario {
-        name: "short",
-        about: "some transfers are too short",
-        act: short,
-    },
-    Scenario {
-        name: "unmapped",
-        about: "the unit is taken away from both hosts and given back",
-        act: unmapped,
-    },
-    Scenario {
-        name: "flap",
-        about: "one path goes away and comes back again and again",
-        act: flap,
-    },
-    Scenario {
-        name: "list",
-        about: "multipath -ll, with healthy and with hung paths",
-        act: list,
-    },
-    Scenario {
-        name: "reconfigure",
-        about: "multipathd reconfigure while every command hangs",
-        act: reconfigure,
-    },
-    Scenario {
-        name: "shutdown",
-        about: "multipathd is told to end while every command hangs",
-        act: shutdown,
-    },
+    Scenario::new("healthy", "both paths answer; nothing happens", healthy).short(),
+    Scenario::new("offline", "one path goes offline and comes back", offline).short(),
+    Scenario::new(
+        "delete",
+        "one path is deleted and found again by a scan",
+        delete,
+    ),
+    Scenario::new(
+        "hang",
+        "every command of both paths hangs, then all are answered",
+        hang,
+    )
+    .short(),
+    Scenario::new("stop", "the unit is stopped and started again", stop).short(),
+    Scenario::new(
+        "attention",
+        "device resets leave unit attentions",
+        attention,
+    ),
+    Scenario::new("recovered", "some replies say RECOVERED ERROR", recovered),
+    Scenario::new(
+        "transport",
+        "some commands end in a transport error",
+        transport,
+    ),
+    Scenario::new("aborted", "some commands are aborted under way", aborted),
+    Scenario::new("busy", "the hosts refuse some commands as busy", busy),
+    Scenario::new("short", "some transfers are too short", short),
+    Scenario::new(
+        "unmapped",
+        "the unit is taken away from both hosts and given back",
+        unmapped,
+    ),
+    Scenario::new(
+        "flap",
+        "one path goes away and comes back again and again",
+        flap,
+    ),
+    Scenario::new(
+        "list",
+        "multipath -ll, with healthy and with hung paths",
+        list,
+    ),
+    Scenario::new(
+        "reconfigure",
+        "multipathd reconfigure while every command hangs",
+        reconfigure,
+    )
+    .short(),
+    Scenario::new(
+        "shutdown",
+        "multipathd is told to end while every command hangs",
+        shutdown,
+    )
+    .short(),
+    Scenario::new(
+        "quiesce",
+        "reads and writes of one path hang, TEST UNIT READY does not",
+        quiesce,
+    )
+    .on(Target::Lio)
+    .short(),
+    Scenario::new(
+        "quiesce-reconfigure",
+        "multipathd reconfigure while one path is quiesced",
+        quiesce_reconfigure,
+    )
+    .on(Target::Lio)
+    .short(),
+    Scenario::new(
+        "quiesce-shutdown",
+        "multipathd is told to end while one path is quiesced",
+        quiesce_shutdown,
+    )
+    .on(Target::Lio)
+    .short(),
 ];
 
 /// Finds a scenario by its name.
@@ -142,10 +181,12 @@ fn delete(lab: &mut Lab) -> Result<()> {
 }
 
 fn hang(lab: &mut Lab) -> Result<()> {
-    lab.fault("every command hangs", |disk| disk.reply(Reply::Never, 1))?;
+    lab.fault("every command hangs", |_| {
+        scsi_debug::reply(Reply::Never, 1)
+    })?;
     lab.expect_both(Want::Failed, 90);
-    lab.stays(A, Want::Failed, 5);
-    lab.release("commands are answered again", |disk| disk.reply_well())?;
+    lab.stays(A, Want::Failed, 10);
+    lab.release(ANSWER.0, ANSWER.1)?;
     lab.expect_both(Want::Active, 90);
     lab.io_flows(90);
     Ok(())
@@ -201,19 +242,19 @@ fn short(lab: &mut Lab) -> Result<()> {
 /// Every third command gets a bad reply. The kernel may fail a path for it, the checker has to
 /// bring it back; the end is what counts.
 fn bad_replies(lab: &mut Lab, reply: Reply) -> Result<()> {
-    lab.fault("every third reply is bad", |disk| disk.reply(reply, 3))?;
+    lab.fault("every third reply is bad", |_| scsi_debug::reply(reply, 3))?;
     sleep(Duration::from_secs(if lab.short() { 4 } else { 10 }));
-    lab.release("replies are good", |disk| disk.reply_well())?;
+    lab.release("replies are good", scsi_debug::reply_well)?;
     lab.expect_both(Want::Active, 30);
     lab.io_flows(60);
     Ok(())
 }
 
 fn unmapped(lab: &mut Lab) -> Result<()> {
-    lab.fault("the unit is taken away", |disk| disk.map_unit(false))?;
+    lab.fault("the unit is taken away", |_| scsi_debug::map_unit(false))?;
     lab.expect_both(Want::Failed, 30);
     lab.stays(A, Want::Failed, 3);
-    lab.release("the unit is given back", |disk| disk.map_unit(true))?;
+    lab.release("the unit is given back", |_| scsi_debug::map_unit(true))?;
     lab.expect_both(Want::Active, 30);
     lab.io_flows(30);
     Ok(())
@@ -235,94 +276,160 @@ fn flap(lab: &mut Lab) -> Result<()> {
 /// How long a hung device is watched hanging. Much longer, and the kernel's error recovery takes
 /// the device offline.
 const HANG: Duration = Duration::from_secs(45);
-/// How long an administrator's command may take once nothing hangs any more.
+/// How long a command of the administrator may take once nothing hangs any more.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
-fn list(lab: &mut Lab) -> Result<()> {
-    Listing::start("multipath -ll, healthy")?.end(lab)?;
-    lab.fault("every command hangs", |disk| disk.reply(Reply::Never, 1))?;
+/// What makes hung commands go on.
+#[derive(Clone, Copy)]
+struct Remedy(&'static str, fn(&Disk) -> Result<()>);
+
+const ANSWER: Remedy = Remedy("commands are answered again", scsi_debug::reply_well);
+const RESUME: Remedy = Remedy("A's reads go on", |_| lio::resume(A));
+
+fn hang_all(lab: &mut Lab) -> Result<()> {
+    lab.fault("every command hangs", |_| {
+        scsi_debug::reply(Reply::Never, 1)
+    })?;
+    // By then a check of each path is under way.
     sleep(Duration::from_secs(2));
-    let mut listing = Listing::start("multipath -ll, hung")?;
-    if !listing.ended_within(HANG) {
+    Ok(())
+}
+
+fn quiesce_a(lab: &mut Lab) -> Result<()> {
+    lab.fault("A's reads hang", |_| lio::quiesce(A))?;
+    sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+/// Measures what ought to be done although a device hangs. What is not has to be after the remedy.
+/// Says whether the remedy was needed.
+fn despite_hang(
+    lab: &mut Lab,
+    what: &str,
+    remedy: Remedy,
+    mut done: impl FnMut(&mut Lab) -> bool,
+) -> Result<bool> {
+    let begin = Instant::now();
+    let in_time = wait_until(HANG, || done(lab));
+    if !in_time {
         lab.note(format!(
-            "multipath -ll waits for the hung device for {} s",
+            "{what}: waits for the device, {} s so far",
             HANG.as_secs()
         ));
+        lab.release(remedy.0, remedy.1)?;
     }
-    lab.release("commands are answered again", |disk| disk.reply_well())?;
-    listing.end(lab)?;
+    let ended = in_time || wait_until(COMMAND_LIMIT, || done(lab));
+    lab.took(what, begin.elapsed(), ended, !in_time);
+    Ok(!in_time)
+}
+
+fn list(lab: &mut Lab) -> Result<()> {
+    let mut healthy = Listing::start()?;
+    let begin = Instant::now();
+    let ended = wait_until(COMMAND_LIMIT, || healthy.ended());
+    lab.took("multipath -ll, healthy", begin.elapsed(), ended, false);
+    hang_all(lab)?;
+    let mut hung = Listing::start()?;
+    if !despite_hang(lab, "multipath -ll, hung", ANSWER, |_| hung.ended())? {
+        lab.release(ANSWER.0, ANSWER.1)?;
+    }
     lab.expect_both(Want::Active, 90);
     Ok(())
 }
 
 /// A running `multipath -ll`, which checks the paths by itself and waits for the result.
-struct Listing {
-    child: Child,
-    begin: Instant,
-    what: &'static str,
-}
+struct Listing(Child);
 
 impl Listing {
-    fn start(what: &'static str) -> Result<Listing> {
+    fn start() -> Result<Listing> {
         let mut multipath = Command::new("multipath");
         multipath
             .arg("-ll")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        Ok(Listing {
-            child: multipath.spawn()?,
-            begin: Instant::now(),
-            what,
-        })
+        Ok(Listing(multipath.spawn()?))
     }
 
-    fn ended_within(&mut self, limit: Duration) -> bool {
-        wait_until(limit, || !matches!(self.child.try_wait(), Ok(None)))
+    fn ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
     }
+}
 
-    fn end(mut self, lab: &Lab) -> Result<()> {
-        let ended = self.ended_within(COMMAND_LIMIT);
-        lab.took(self.what, self.begin.elapsed(), ended);
-        if !ended {
-            self.child.kill()?;
-        }
-        Ok(())
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
     }
 }
 
 fn reconfigure(lab: &mut Lab) -> Result<()> {
-    lab.fault("every command hangs", |disk| disk.reply(Reply::Never, 1))?;
-    sleep(Duration::from_secs(2));
-    let begin = Instant::now();
-    let before = lab.configurations();
-    // The reply does not wait for the work.
-    lab.ask("reconfigure", COMMAND_LIMIT)?;
-    if !wait_until(HANG, || lab.configurations() > before) {
-        lab.note(format!(
-            "reconfigure waits for the hung device for {} s",
-            HANG.as_secs()
-        ));
-        lab.release("commands are answered again", |disk| disk.reply_well())?;
-    }
-    let ended = wait_until(COMMAND_LIMIT, || lab.configurations() > before);
-    lab.took("reconfigure, hung", begin.elapsed(), ended);
-    if begin.elapsed() < HANG {
+    hang_all(lab)?;
+    if !reconfigure_hung(lab, ANSWER)? {
         lab.expect_both(Want::Failed, 30);
-        lab.release("commands are answered again", |disk| disk.reply_well())?;
+        lab.release(ANSWER.0, ANSWER.1)?;
     }
     lab.expect_both(Want::Active, 90);
     lab.io_flows(90);
     Ok(())
 }
 
+fn reconfigure_hung(lab: &mut Lab, remedy: Remedy) -> Result<bool> {
+    let before = lab.configurations();
+    // The reply does not wait for the work.
+    lab.ask("reconfigure", COMMAND_LIMIT)?;
+    despite_hang(lab, "reconfigure, hung", remedy, |lab| {
+        lab.configurations() > before
+    })
+}
+
 fn shutdown(lab: &mut Lab) -> Result<()> {
-    lab.fault("every command hangs", |disk| disk.reply(Reply::Never, 1))?;
-    sleep(Duration::from_secs(2));
-    lab.stop_daemon("multipathd ends, hung")?;
-    lab.release("commands are answered again", |disk| disk.reply_well())?;
+    hang_all(lab)?;
+    shutdown_hung(lab, ANSWER)
+}
+
+fn shutdown_hung(lab: &mut Lab, remedy: Remedy) -> Result<()> {
+    lab.terminate_daemon()?;
+    if !despite_hang(lab, "multipathd ends, hung", remedy, |lab| {
+        lab.daemon_ended()
+    })? {
+        lab.release(remedy.0, remedy.1)?;
+    }
     lab.start_daemon()?;
     lab.expect_both(Want::Active, 90);
     lab.io_flows(90);
     Ok(())
+}
+
+fn quiesce(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    expect_quiesced(lab);
+    lab.stays(B, Want::Active, 5);
+    lab.release(RESUME.0, RESUME.1)?;
+    lab.expect_both(Want::Active, 30);
+    lab.io_flows(60);
+    Ok(())
+}
+
+/// A checker that reads has to fail the path; one that asks for readiness only cannot know.
+fn expect_quiesced(lab: &mut Lab) {
+    match lab.checker() {
+        Checker::Directio | Checker::Readsector0 => lab.expect(A, Want::Failed, 30),
+        _ => lab.stays(A, Want::Active, 10),
+    }
+}
+
+fn quiesce_reconfigure(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    if !reconfigure_hung(lab, RESUME)? {
+        expect_quiesced(lab);
+        lab.release(RESUME.0, RESUME.1)?;
+    }
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
+}
+
+fn quiesce_shutdown(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    shutdown_hung(lab, RESUME)
 }

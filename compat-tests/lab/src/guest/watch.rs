@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::daemon;
+use super::disk::Address;
 use super::reporter::Reporter;
 use crate::event::{Event, Figure, Path, View};
 
@@ -18,7 +18,6 @@ const REPLY_LIMIT: Duration = Duration::from_secs(120);
 pub(super) struct Watch {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// The last sample and the largest values so far.
@@ -29,24 +28,21 @@ struct Seen {
 }
 
 impl Watch {
-    /// Starts to watch the daemon `pid`, whose disk is on these SCSI hosts.
-    pub(super) fn start(pid: u32, hosts: [u32; 2], reporter: Reporter) -> Watch {
+    /// Starts to watch the daemon `pid`, whose disk has these addresses.
+    pub(super) fn start(pid: u32, disk: [Address; 2], reporter: Reporter) -> Watch {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    sample(pid, hosts, &reporter, &seen);
-                    std::thread::sleep(PERIOD);
-                }
-            })
+        let watch = Watch {
+            seen: Arc::clone(&seen),
+            stop: Arc::clone(&stop),
         };
-        Watch {
-            seen,
-            stop,
-            thread: Some(thread),
-        }
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                sample(pid, &disk, &reporter, &seen, &stop);
+                std::thread::sleep(PERIOD);
+            }
+        });
+        watch
     }
 
     /// The daemon's view of a path at the last sample.
@@ -71,21 +67,28 @@ impl Watch {
 }
 
 impl Drop for Watch {
+    /// Does not wait for the sampler: it may wait for a daemon that does not answer.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
-fn sample(pid: u32, hosts: [u32; 2], reporter: &Reporter, seen: &Mutex<Seen>) {
+fn sample(
+    pid: u32,
+    disk: &[Address; 2],
+    reporter: &Reporter,
+    seen: &Mutex<Seen>,
+    stop: &AtomicBool,
+) {
     let asked = Instant::now();
     let reply = daemon::ask("show paths raw format %i|%d|%t|%T|%o", REPLY_LIMIT);
     let took = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
     // A daemon that is starting or stopping has no answer; the last one stands.
     let Ok(reply) = reply else { return };
-    let Some(paths) = parse(&reply, hosts) else {
+    if stop.load(Ordering::Relaxed) {
+        return;
+    }
+    let Some(paths) = parse(&reply, disk) else {
         return;
     };
     let Ok(mut seen) = seen.lock() else { return };
@@ -107,20 +110,14 @@ fn sample(pid: u32, hosts: [u32; 2], reporter: &Reporter, seen: &Mutex<Seen>) {
 }
 
 /// The two paths of a reply; `None` if the reply is a refusal ("timeout", "fail").
-fn parse(reply: &str, hosts: [u32; 2]) -> Option<[View; 2]> {
+fn parse(reply: &str, disk: &[Address; 2]) -> Option<[View; 2]> {
     let mut paths: [View; 2] = Default::default();
     for line in reply.lines().filter(|line| !line.trim().is_empty()) {
         let fields: Vec<&str> = line.split('|').map(str::trim).collect();
         let [address, dev, dm, checker, device] = fields.as_slice() else {
             return None;
         };
-        // An address without a number is a path that is no SCSI device any more.
-        let host: Option<u32> = address.split(':').next().and_then(|host| host.parse().ok());
-        for (view, _) in paths
-            .iter_mut()
-            .zip(hosts)
-            .filter(|(_, h)| Some(*h) == host)
-        {
+        for (view, _) in paths.iter_mut().zip(disk).filter(|(_, a)| a.is(address)) {
             *view = View {
                 dev: dev.to_string(),
                 dm: dm.to_string(),
@@ -158,22 +155,25 @@ fn process_figures(pid: u32) -> Vec<(Figure, u64)> {
 mod tests {
     use super::*;
 
+    fn disk() -> [Address; 2] {
+        [Address::new("2:0:0:0"), Address::new("3:0:0:0")]
+    }
+
     #[test]
-    fn paths_are_told_apart_by_their_host() {
-        let [a, b] = parse(
-            "3:0:0:0|sdb|active|ready|running\n2:0:0:0|sda|failed|i/o pending|offline\n",
-            [2, 3],
-        )
-        .unwrap();
+    fn paths_are_told_apart_by_their_address() {
+        let reply = "3:0:0:0|sdb|active|ready|running\n\
+                     2:0:0:0|sda|failed|i/o pending|offline\n\
+                     9:0:0:0|sdc|undef|undef|running\n";
+        let [a, b] = parse(reply, &disk()).unwrap();
         assert_eq!(a.to_string(), "sda failed i/o pending (offline)");
         assert_eq!(b.to_string(), "sdb active ready (running)");
     }
 
     #[test]
     fn a_missing_path_is_gone_and_a_refusal_is_no_answer() {
-        let [a, b] = parse("1:0:0:0|sdb|active|ready|running\n", [0, 1]).unwrap();
+        let [a, b] = parse("3:0:0:0|sdb|active|ready|running\n", &disk()).unwrap();
         assert_eq!(a.to_string(), "gone");
         assert_eq!(b.dev, "sdb");
-        assert!(parse("timeout\n", [0, 1]).is_none());
+        assert!(parse("timeout\n", &disk()).is_none());
     }
 }
