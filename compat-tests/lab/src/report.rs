@@ -38,7 +38,19 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         } => {
             format!("{}  {what}, {:.1} s", verdict(*ok), seconds(*after))
         }
-        Event::Took { what, ms, ok } => format!("{}  {what}: {:.1} s", verdict(*ok), seconds(*ms)),
+        Event::Took {
+            what,
+            ms,
+            ok,
+            waited,
+        } => {
+            let waited = if *waited {
+                ", WAITED for the hung device"
+            } else {
+                ""
+            };
+            format!("{}  {what}: {:.1} s{waited}", verdict(*ok), seconds(*ms))
+        }
         Event::Note { text } => format!("        {text}"),
         Event::NotRun { why } => format!("NOT RUN {why}"),
         Event::Figure { .. } | Event::End { .. } | Event::Done => return None,
