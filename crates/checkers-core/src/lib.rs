@@ -2,22 +2,28 @@
 //! blocking ones are made asynchronous.
 //!
 //! Nothing here knows about SCSI, AIO or C. A checker crate implements [`Checker`] directly when it
-//! has its own asynchrony (directio), or is a probe that gets the protocol of
-//! the asynchronous adapter for free.
+//! has its own asynchrony (directio), or implements [`Probe`] and gets the protocol of
+//! [`Asynchronous`] for free.
 
 #![forbid(unsafe_code)]
 
+mod asynchronous;
 mod call;
 mod checker;
 pub mod memory;
 mod message;
+pub mod pool;
+mod probe;
 mod seconds;
 mod state;
+pub mod sync;
 mod verdict;
 
+pub use asynchronous::{Asynchronous, Class};
 pub use call::{Call, Delivery, MapMemory, Mode, Monotonic};
 pub use checker::{Checker, InitError};
 pub use message::{MessageId, MessageTable, resolve};
+pub use probe::{NoNote, Note, Outcome, Probe, Task};
 pub use seconds::Seconds;
 pub use state::PathState;
 pub use verdict::Verdict;

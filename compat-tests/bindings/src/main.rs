@@ -1,0 +1,31 @@
+//! Prints the Rust bindings of the kernel's AIO header, as `crates/libaio-sys` keeps them.
+
+use std::io::Write;
+
+const PREAMBLE: &str = "\
+//! Linux native AIO as <linux/aio_abi.h> declares it.
+//!
+//! Made by scripts/regenerate-bindings; do not edit. The layout assertions at compile time hold
+//! on every 64-bit little-endian target. A big-endian kernel swaps `aio_key` and `aio_rw_flags`;
+//! this crate leaves both at zero, where the order makes no difference.
+";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let bindings = bindgen::Builder::default()
+        .header_contents("aio.h", "#include <linux/aio_abi.h>\n")
+        .allowlist_type("iocb|io_event|aio_context_t")
+        .allowlist_var("IOCB_(CMD|FLAG)_.*")
+        .prepend_enum_name(false)
+        .use_core()
+        .derive_default(true)
+        .derive_debug(true)
+        // The comments of the kernel's header are the kernel's.
+        .generate_comments(false)
+        .layout_tests(true)
+        .disable_header_comment()
+        .rust_target(bindgen::RustTarget::stable(85, 0).map_err(|e| e.to_string())?)
+        .rust_edition(bindgen::RustEdition::Edition2024)
+        .generate()?;
+    write!(std::io::stdout(), "{PREAMBLE}\n{bindings}")?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The path checker `cciss_tur`, for logical volumes of HP Smart Array controllers under Linux'
+//! former cciss driver: TEST UNIT READY through the driver's own requests.
+
+#![forbid(unsafe_code)]
+
+mod note;
+#[cfg(test)]
+mod tests;
+
+pub use note::CcissNote;
+
+use checkers_core::{Class, MessageId, MessageTable, Outcome, PathState, Probe, Task, Verdict};
+use sg_io::cciss::{Answer, Controller};
+use sg_io::{Errno, Kernel};
+use std::fmt;
+use std::os::fd::RawFd;
+
+/// The checker.
+#[derive(Debug)]
+pub enum CcissTur {}
+
+const NO_FD: Verdict = Verdict::new(PathState::Wild, MessageId::NO_FD);
+
+/// What the controller answered last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CcissEvidence {
+    /// It did not say which volume this is.
+    NoVolume(Errno),
+    /// It did not take the command.
+    NotSent(Errno),
+    /// The answer to the command.
+    Answered(Answer),
+}
+
+impl fmt::Display for CcissEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CcissEvidence::NoVolume(errno) => write!(f, "CCISS_GETLUNINFO: {errno}"),
+            CcissEvidence::NotSent(errno) => write!(f, "CCISS_PASSTHRU: {errno}"),
+            CcissEvidence::Answered(Answer {
+                scsi_status,
+                command_status,
+            }) => write!(
+                f,
+                "TEST UNIT READY: SCSI status {scsi_status:02x}h, command status {command_status:04x}h"
+            ),
+        }
+    }
+}
+
+impl Probe for CcissTur {
+    const NAME: &'static str = "cciss_tur";
+    const MESSAGES: MessageTable = &[c" still running", c" timed out", c" failed to initialize"];
+    const RUNNING: MessageId = MessageId::plugin(0);
+    const TIMED_OUT: MessageId = MessageId::plugin(1);
+    const NOT_STARTED: MessageId = MessageId::plugin(2);
+
+    type Memory = ();
+    type Note = CcissNote;
+    type Evidence = CcissEvidence;
+
+    fn probe(task: &mut Task<'_, ()>) -> Outcome<CcissTur> {
+        run(&Kernel, task)
+    }
+
+    fn device_number(fd: RawFd) -> (u32, u32) {
+        sg_io::device_number(fd)
+    }
+
+    fn class() -> &'static Class<CcissTur> {
+        static CLASS: Class<CcissTur> = Class::new();
+        &CLASS
+    }
+}
+
+/// One check of the volume by `controller`. The task's time limit does not reach the driver, which
+/// is asked to wait for as long as it takes.
+pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTur> {
+    if task.fd < 0 {
+        return NO_FD.into();
+    }
+    if task.cancelled() {
+        return UNWANTED.into();
+    }
+    let volume = match controller.logical_volume(task.fd) {
+        Ok(volume) => volume,
+        Err(errno) => {
+            return Outcome {
+                verdict: Verdict::DOWN,
+                note: Some(CcissNote::NoVolume(errno)),
+                evidence: Some(CcissEvidence::NoVolume(errno)),
+            };
+        }
+    };
+    if task.cancelled() {
+        return UNWANTED.into();
+    }
+    match controller.test_unit_ready(task.fd, volume) {
+        Err(errno) => Outcome {
+            verdict: Verdict::DOWN,
+            note: Some(CcissNote::NotSent(errno)),
+            evidence: Some(CcissEvidence::NotSent(errno)),
+        },
+        Ok(answer) => Outcome {
+            verdict: match answer {
+                Answer {
+                    scsi_status: 0,
+                    command_status: 0,
+                } => Verdict::UP,
+                _ => Verdict::DOWN,
+            },
+            note: None,
+            evidence: Some(CcissEvidence::Answered(answer)),
+        },
+    }
+}
+
+/// For a check that was cancelled: nobody looks at it.
+const UNWANTED: Verdict = Verdict::silent(PathState::Unchecked);

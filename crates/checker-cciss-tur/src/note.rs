@@ -1,0 +1,38 @@
+//! What cciss_tur tells its user.
+
+use checkers_core::Note;
+use sg_io::{Errno, Strerror};
+use std::io::{Write, stderr};
+
+/// Lines for the standard error stream, where the C checker of this name puts them, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CcissNote {
+    /// The controller did not say which volume this is.
+    NoVolume(Errno),
+    /// The controller did not take the command.
+    NotSent(Errno),
+}
+
+impl CcissNote {
+    /// Writes the lines to `to`.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub fn write(&self, mut to: impl Write) -> std::io::Result<()> {
+        match self {
+            CcissNote::NoVolume(errno) => {
+                let text = Strerror(*errno);
+                writeln!(to, "Error: : {text}")?;
+                writeln!(to, "cciss TUR  failed in CCISS_GETLUNINFO: {text}")
+            }
+            CcissNote::NotSent(errno) => writeln!(to, "cciss TUR  failed: {}", Strerror(*errno)),
+        }
+    }
+}
+
+impl Note for CcissNote {
+    fn emit(&self) {
+        // A daemon without a standard error stream loses nothing but these lines.
+        let _ = self.write(stderr());
+    }
+}

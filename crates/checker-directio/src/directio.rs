@@ -1,0 +1,285 @@
+//! One path.
+
+use crate::group::{NoGroup, Stage};
+use crate::groups::{Place, groups};
+use crate::parting;
+use crate::waiting::wait;
+use checkers_core::{
+    Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
+    Verdict,
+};
+use kernel_fd::Errno;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+const NOT_AVAILABLE: MessageId = MessageId::plugin(0);
+const WAITING: MessageId = MessageId::plugin(1);
+const NO_BLOCK_SIZE: MessageId = MessageId::plugin(2);
+
+/// What is read when the kernel does not say how large a block is, and the most that is read of a
+/// device whose logical blocks are not larger than this.
+const DEFAULT_BLOCK_SIZE: u32 = 4096;
+
+/// What the kernel would say without an AIO context.
+const NO_GROUP: Errno = Errno(libc::EINVAL);
+
+/// How long a check waits where the host will not ask again before its next round.
+const GLANCE: Duration = Duration::from_micros(1);
+
+/// A path checked by reading its first block.
+pub struct Directio {
+    place: Place,
+    /// O_DIRECT was not set before, so `free` takes it off again.
+    restore_flags: bool,
+    /// A read was submitted and its answer has not been collected.
+    running: bool,
+    /// Nobody looked for the answer since.
+    unseen: bool,
+    /// When the read is late ([`Delivery::Pending`]).
+    deadline: Monotonic,
+    /// How many checks have seen the read under way ([`Delivery::InCheck`]).
+    checks: u32,
+}
+
+impl Checker for Directio {
+    const NAME: &'static str = "directio";
+    const MESSAGES: MessageTable = &[
+        c" is not available",
+        c" is waiting on aio",
+        c" cannot get blocksize, set default",
+    ];
+
+    fn init(call: &mut Call) -> Result<Self, InitError> {
+        parting::retry();
+        let place = groups().join().map_err(report)?;
+        match prepare(call, place) {
+            Ok(restore_flags) => Ok(Directio {
+                place,
+                restore_flags,
+                running: false,
+                unseen: false,
+                deadline: Monotonic::default(),
+                checks: 0,
+            }),
+            Err(error) => {
+                // A place that has never been used does not become an orphan's.
+                let _ = groups().leave(place);
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&mut self, call: &mut Call) -> Verdict {
+        self.announce(call);
+        verdict(match self.running {
+            true => match self.finished() {
+                Some(state) => state,
+                None => self.look(call),
+            },
+            false => match self.submit(call) {
+                Ok(()) => self.look(call),
+                Err(()) => PathState::Unchecked,
+            },
+        })
+    }
+
+    fn pending(&mut self, call: &mut Call) -> Verdict {
+        if !self.running {
+            return Self::idle(call.path_state);
+        }
+        verdict(self.wait(Duration::ZERO, call).unwrap_or_else(|| {
+            if (call.clock)() > self.deadline {
+                log::debug!("directio: abort check on timeout");
+                PathState::Down
+            } else {
+                still_pending()
+            }
+        }))
+    }
+
+    fn idle(stored: PathState) -> Verdict {
+        verdict(stored)
+    }
+
+    fn need_wait(&self) -> bool {
+        self.running && self.unseen && groups().stage(self.place) == Stage::InFlight
+    }
+
+    fn free(self, call: &Call) {
+        if self.restore_flags {
+            clear_direct(call.fd);
+        }
+        let left_behind = groups().leave(self.place);
+        if let Some(group) = left_behind {
+            parting::part_with(group.into_context());
+        }
+    }
+
+    /// Gives back the contexts of all groups without a living path. What the kernel still works on
+    /// is not waited for.
+    fn reset() {
+        parting::retry();
+        loop {
+            let Some(group) = groups().take_deserted() else {
+                return;
+            };
+            parting::part_with(group.into_context());
+        }
+    }
+}
+
+impl Directio {
+    fn announce(&self, call: &Call) {
+        if log::log_enabled!(log::Level::Trace) {
+            if let Ok(stat) = kernel_fd::stat(call.fd) {
+                log::trace!("directio: called for {:x}", stat.device as u32);
+            }
+            if call.mode == Mode::Sync {
+                log::trace!("directio: called in synchronous mode");
+            }
+        }
+    }
+
+    /// The state of a read that somebody else's look has found finished.
+    fn finished(&mut self) -> Option<PathState> {
+        self.unseen = false;
+        let stage = groups().of(self.place)?.collect(self.place.index())?;
+        self.running = false;
+        Some(state_of(stage))
+    }
+
+    fn submit(&mut self, call: &Call) -> Result<(), ()> {
+        log::trace!("directio: starting new request");
+        let index = self.place.index();
+        let begun = groups().of(self.place).map(|group| {
+            // A look into the ring costs nothing and returns buffers that the next reads can use.
+            group.reap();
+            group.begin(index)
+        });
+        let submitted = begun.unwrap_or(Err(NO_GROUP)).and_then(|submission| {
+            let submitted = submission.submit(call.fd);
+            let settled = groups()
+                .of(self.place)
+                .map(|group| group.settle(index, submitted));
+            settled.unwrap_or(Err(NO_GROUP))
+        });
+        if let Err(errno) = submitted {
+            log::debug!("directio: io_submit error {}", errno.0);
+            return Err(());
+        }
+        self.running = true;
+        self.unseen = true;
+        self.checks = 0;
+        self.deadline = (call.clock)().plus(call.timeout.as_duration());
+        Ok(())
+    }
+
+    /// What `check` says of a read under way, after waiting as long as the host allows.
+    fn look(&mut self, call: &Call) -> PathState {
+        let patience = match (call.mode, call.delivery) {
+            (Mode::Async, Delivery::Pending) => return PathState::Pending,
+            (Mode::Async, Delivery::InCheck) => GLANCE,
+            (Mode::Sync, _) => call.timeout.as_duration(),
+        };
+        self.checks = self.checks.saturating_add(1);
+        if let Some(state) = self.wait(patience, call) {
+            return state;
+        }
+        // Hosts that take the verdict from `check` call once per second: the limit is in calls.
+        if call.mode == Mode::Sync || self.checks > call.timeout.0 {
+            log::debug!("directio: abort check on timeout");
+            return PathState::Down;
+        }
+        still_pending()
+    }
+
+    fn wait(&mut self, limit: Duration, call: &Call) -> Option<PathState> {
+        self.unseen = false;
+        let stage = wait(self.place, limit, call.clock)?;
+        self.running = false;
+        Some(state_of(stage))
+    }
+}
+
+fn still_pending() -> PathState {
+    log::trace!("directio: async io pending");
+    PathState::Pending
+}
+
+fn state_of(stage: Stage) -> PathState {
+    if stage == Stage::Read {
+        PathState::Up
+    } else {
+        PathState::Down
+    }
+}
+
+/// A state with its message. States that this checker does not give itself (the host's own, handed
+/// back by `pending`) leave the message as it is.
+fn verdict(state: PathState) -> Verdict {
+    match state {
+        PathState::Unchecked => Verdict::new(state, NOT_AVAILABLE),
+        PathState::Pending => Verdict::new(state, WAITING),
+        PathState::Up => Verdict::UP,
+        PathState::Down => Verdict::DOWN,
+        other => Verdict::silent(other),
+    }
+}
+
+fn report(error: NoGroup) -> InitError {
+    match error {
+        NoGroup::OutOfMemory => InitError::OutOfMemory,
+        NoGroup::Os(errno) => {
+            log::warn!("directio: io_setup failed");
+            if errno.0 == libc::EAGAIN {
+                log::warn!(
+                    "directio: global number of io events too small. \
+                     Increase fs.aio-max-nr with sysctl"
+                );
+            }
+            InitError::Os(errno.0)
+        }
+    }
+}
+
+/// Gets a path ready that has its place; says whether O_DIRECT is to be taken off in the end.
+fn prepare(call: &mut Call, place: Place) -> Result<bool, InitError> {
+    let size = block_size(call)?;
+    if let Some(group) = groups().of(place) {
+        group.set_block_size(place.index(), size);
+    }
+    set_direct(call.fd).map_err(|errno| InitError::Os(errno.0))
+}
+
+/// How much to read: the device's block size, at most 4096 bytes (the value is wrong for DASDs),
+/// unless a single logical block is larger than that.
+fn block_size(call: &mut Call) -> Result<u32, InitError> {
+    let soft = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
+        call.init_message = Some(NO_BLOCK_SIZE);
+        DEFAULT_BLOCK_SIZE
+    });
+    if soft == 0 {
+        return Err(InitError::Unsuitable("the block size is 0"));
+    }
+    match kernel_fd::logical_block_size(call.fd) {
+        Ok(logical) if logical > DEFAULT_BLOCK_SIZE => Ok(logical),
+        _ => Ok(soft.min(DEFAULT_BLOCK_SIZE)),
+    }
+}
+
+/// Sets O_DIRECT; says whether it was not set before.
+fn set_direct(fd: RawFd) -> Result<bool, Errno> {
+    let flags = kernel_fd::status_flags(fd)?;
+    if flags & libc::O_DIRECT != 0 {
+        return Ok(false);
+    }
+    kernel_fd::set_status_flags(fd, flags | libc::O_DIRECT)?;
+    Ok(true)
+}
+
+/// Takes O_DIRECT off; a descriptor that has been closed meanwhile is nobody's concern.
+fn clear_direct(fd: RawFd) {
+    if let Ok(flags) = kernel_fd::status_flags(fd) {
+        let _ = kernel_fd::set_status_flags(fd, flags & !libc::O_DIRECT);
+    }
+}

@@ -1,0 +1,24 @@
+//! The directio path checker: reads the first block of a device with O_DIRECT, by asynchronous I/O.
+//!
+//! The life of a check: [`Directio::check`](checkers_core::Checker::check) submits one read and
+//! answers "pending"; `pending` looks whether its completion has arrived. Neither waits. A read that
+//! is late makes the path DOWN but stays where it is: the buffer belongs to the kernel until the
+//! event arrives, and no second read is queued behind it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `directio` | one path: the decision which state it is in |
+//! | `group` | one AIO context and the up to 1024 requests that share it |
+//! | `groups` | all groups: which one a new path joins, when one goes |
+//! | `waiting` | for callers that may wait |
+//! | `parting` | destroying contexts without waiting for their devices |
+
+#![forbid(unsafe_code)]
+
+mod directio;
+mod group;
+mod groups;
+mod parting;
+mod waiting;
+
+pub use directio::Directio;

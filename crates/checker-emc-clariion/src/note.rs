@@ -1,0 +1,52 @@
+//! What emc_clariion has to tell the log.
+
+use crate::Wwn;
+use checkers_core::Note;
+use sg_io::{AdditionalSense, ScsiStatus, SenseCode, SenseKey};
+
+/// A log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmcNote {
+    /// INQUIRY ended with this sense key.
+    FailedWithSense(SenseKey),
+    /// INQUIRY ended with this status and nothing else to go by.
+    FailedWithoutSense(ScsiStatus),
+    /// The owner refuses to read: an inactive snapshot.
+    ActiveToSnapshot(Wwn),
+    /// The owner cannot read.
+    ReadError(Wwn, SenseCode),
+    /// An active path has found an inactive snapshot.
+    PassiveToSnapshot(Wwn),
+}
+
+impl Note for EmcNote {
+    fn emit(&self) {
+        match self {
+            EmcNote::FailedWithSense(SenseKey(key)) => {
+                log::warn!("emc_clariion_checker: INQUIRY failed with sense key {key:02x}");
+            }
+            EmcNote::FailedWithoutSense(ScsiStatus(status)) => {
+                log::warn!(
+                    "emc_clariion_checker: INQUIRY failed without sense, status {status:02x}"
+                );
+            }
+            EmcNote::ActiveToSnapshot(wwn) => {
+                log::debug!("emc_clariion_checker: Active path to inactive snapshot WWN {wwn}.");
+            }
+            EmcNote::ReadError(wwn, code) => {
+                let AdditionalSense {
+                    code: asc,
+                    qualifier,
+                } = code.additional;
+                log::debug!(
+                    "emc_clariion_checker: Read error for WWN {wwn}.  Sense data are \
+                     {:#x}/{asc:#x}/{qualifier:#x}.",
+                    code.key.0
+                );
+            }
+            EmcNote::PassiveToSnapshot(wwn) => {
+                log::debug!("emc_clariion_checker: Passive path to inactive snapshot WWN {wwn}.");
+            }
+        }
+    }
+}

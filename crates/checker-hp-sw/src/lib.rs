@@ -1,0 +1,88 @@
+//! The path checker `hp_sw`, for HP StorageWorks arrays whose passive controller answers INQUIRY but
+//! refuses everything else.
+
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use checkers_core::{Class, MessageId, MessageTable, NoNote, Outcome, Probe, Task, Verdict};
+use sg_io::{Cancelled, Cdb, Data, Device, Errno, Evidence, Kernel, Reply, SenseKey, Transport};
+use std::os::fd::RawFd;
+
+/// The checker.
+#[derive(Debug)]
+pub enum HpSw {}
+
+/// The vital product data page that is asked for, the unit serial number; what it says is not used.
+const SERIAL_NUMBER: u8 = 0x80;
+const LENGTH: u8 = 255;
+
+impl Probe for HpSw {
+    const NAME: &'static str = "hp_sw";
+    const MESSAGES: MessageTable = &[c" still running", c" timed out", c" failed to initialize"];
+    const RUNNING: MessageId = MessageId::plugin(0);
+    const TIMED_OUT: MessageId = MessageId::plugin(1);
+    const NOT_STARTED: MessageId = MessageId::plugin(2);
+
+    type Memory = ();
+    type Note = NoNote;
+    type Evidence = Evidence;
+
+    fn probe(task: &mut Task<'_, ()>) -> Outcome<HpSw> {
+        run(&Kernel, task)
+    }
+
+    fn device_number(fd: RawFd) -> (u32, u32) {
+        sg_io::device_number(fd)
+    }
+
+    fn class() -> &'static Class<HpSw> {
+        static CLASS: Class<HpSw> = Class::new();
+        &CLASS
+    }
+}
+
+/// One check over `transport`.
+pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<HpSw> {
+    let cancelled = || task.cancelled();
+    let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
+    let verdict = check(&mut device).unwrap_or_else(Verdict::from);
+    Outcome {
+        verdict,
+        note: None,
+        evidence: device.last(),
+    }
+}
+
+/// INQUIRY tells whether the unit is there, TEST UNIT READY whether this controller owns it. Each is
+/// sent once.
+fn check(device: &mut Device<'_, impl Transport>) -> Result<Verdict, Cancelled> {
+    let mut page = [0; LENGTH as usize];
+    let inquiry = Cdb::inquiry_page(SERIAL_NUMBER, LENGTH);
+    let refusal = match device.send(inquiry, Data::In(&mut page))? {
+        Ok(reply) => refusal(&reply),
+        Err(Errno(libc::ENOTTY)) => Some(Verdict::UNSUPPORTED),
+        Err(_) => Some(Verdict::DOWN),
+    };
+    if let Some(verdict) = refusal {
+        return Ok(verdict);
+    }
+    match device.send(Cdb::TEST_UNIT_READY, Data::None)? {
+        Ok(reply) if !reply.needs_check() => Ok(Verdict::UP),
+        _ => Ok(Verdict::GHOST),
+    }
+}
+
+/// What a reply to INQUIRY says against the unit.
+fn refusal(reply: &Reply) -> Option<Verdict> {
+    let status = reply.status.masked();
+    if reply.is_clear(status) {
+        return None;
+    }
+    match reply.reported_key(status) {
+        Some(SenseKey::RECOVERED_ERROR) => None,
+        Some(SenseKey::ILLEGAL_REQUEST) => Some(Verdict::UNSUPPORTED),
+        _ => Some(Verdict::DOWN),
+    }
+}

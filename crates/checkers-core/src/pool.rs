@@ -1,0 +1,337 @@
+//! Threads for calls that may never come back.
+//!
+//! What a host needs of them: a burst of healthy checks must not start a thread each, and a device
+//! that hangs must not delay anybody else's check. So the pool starts small and grows only when it
+//! sees its workers held up:
+//!
+//! * Whenever jobs wait, at least one worker is *alert*: about to take a job, or watching.
+//! * The pool has a *width*: how many jobs it runs side by side, at first one. A watcher looks at the
+//!   queue every [`TICK`]; as long as jobs are being finished at a rate that only the processor
+//!   limits, more threads would not help. Otherwise it doubles the width, up to [`MAX_WIDTH`].
+//! * Workers held up for longer than [`STUCK_AFTER`] do not count. So the number of threads is
+//!   bounded by the width, a watcher, and the number of hung jobs.
+//!
+//! Idle workers leave after [`IDLE`].
+//!
+//! A child process has the memory of its parent, but not the threads: the first job that it submits
+//! finds that out and starts with no workers. (What they were running counts as hung.)
+
+use crate::memory::{OutOfMemory, try_push};
+use crate::sync::lock;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this.
+pub const STACK_SIZE: usize = 64 * 1024;
+
+/// How often a watcher looks.
+const TICK: Duration = Duration::from_micros(100);
+
+/// This many jobs finished within a tick means that no device held them up.
+const BUSY_RATE: u64 = 32;
+
+/// A job that has been running for longer is one that its device holds up.
+const STUCK_AFTER: Duration = Duration::from_millis(1);
+
+/// How many jobs run side by side at most, those that are stuck not counted.
+const MAX_WIDTH: usize = 15;
+
+/// How long a worker without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Something to be run once, by any worker.
+pub(crate) trait Job: Sync {
+    /// Does the work; must not panic.
+    fn run(&'static self);
+}
+
+/// How a thread is started: it runs the function given and ends.
+pub type Spawner = fn(fn()) -> io::Result<()>;
+
+static SPAWNER: OnceLock<Spawner> = OnceLock::new();
+
+/// Sets how workers are started, for a host that is particular about its threads. Without it, and
+/// for every call after the first, they are started as [`std::thread`] does.
+pub fn set_spawner(spawner: Spawner) {
+    SPAWNER.get_or_init(|| spawner);
+}
+
+/// Starts a detached thread with a small stack for something that may hang.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn(body: fn()) -> io::Result<()> {
+    SPAWNER.get().copied().unwrap_or(spawn_with_std)(body)
+}
+
+fn spawn_with_std(body: fn()) -> io::Result<()> {
+    let builder = std::thread::Builder::new()
+        .name("checker".into())
+        .stack_size(STACK_SIZE);
+    builder.spawn(body).map(drop)
+}
+
+/// The one pool of the process.
+pub(crate) static POOL: Pool = Pool::new();
+
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// What watchers sleep on; nobody notifies it, it only keeps them apart from the idle ones.
+    watch: Condvar,
+}
+
+struct State {
+    queue: VecDeque<&'static dyn Job>,
+    /// How many jobs the queue must be able to hold without allocating.
+    room: usize,
+    /// Workers asleep without a task.
+    idle: usize,
+    /// How many of those have been told to wake up.
+    called: usize,
+    /// Workers about to take a job, starting or watching.
+    alert: usize,
+    /// How many jobs may run side by side at the moment.
+    width: usize,
+    /// Every worker's place; a vacant one is reused.
+    places: Vec<Place>,
+    /// Jobs finished, ever.
+    finished: u64,
+    /// Raised to send the idle workers home.
+    dismissals: u64,
+    /// The process that the workers belong to.
+    process: u32,
+}
+
+/// What the worker in a place is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Vacant,
+    Starting,
+    Waiting,
+    /// Running a job since then.
+    Busy(Instant),
+}
+
+impl State {
+    /// How many jobs are being run that do not look stuck.
+    fn flowing(&self) -> usize {
+        let now = Instant::now();
+        let flows = |place: &&Place| match place {
+            Place::Busy(since) => now.saturating_duration_since(*since) < STUCK_AFTER,
+            _ => false,
+        };
+        self.places.iter().filter(flows).count()
+    }
+
+    /// Forgets the workers if they are those of a parent process.
+    fn forget_foreign_workers(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            self.places.clear();
+            (self.idle, self.called, self.alert, self.width) = (0, 0, 0, 1);
+        }
+    }
+
+    fn has_workers(&self) -> bool {
+        self.places.iter().any(|place| *place != Place::Vacant)
+    }
+
+    /// Finds a place for a new worker.
+    fn vacancy(&mut self) -> Option<&mut Place> {
+        let index = match self.places.iter().position(|place| *place == Place::Vacant) {
+            Some(index) => index,
+            None => {
+                try_push(&mut self.places, Place::Vacant).ok()?;
+                self.places.len() - 1
+            }
+        };
+        self.places.get_mut(index)
+    }
+
+    fn set(&mut self, worker: usize, doing: Place) {
+        if let Some(place) = self.places.get_mut(worker) {
+            *place = doing;
+        }
+    }
+}
+
+/// No worker can be had.
+#[derive(Debug)]
+pub(crate) struct NoWorker;
+
+impl Pool {
+    const fn new() -> Pool {
+        Pool {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                room: 0,
+                idle: 0,
+                called: 0,
+                alert: 0,
+                width: 1,
+                places: Vec::new(),
+                finished: 0,
+                dismissals: 0,
+                process: 0,
+            }),
+            wake: Condvar::new(),
+            watch: Condvar::new(),
+        }
+    }
+
+    /// Makes sure that one job more than before can be queued without allocating.
+    pub(crate) fn make_room(&self) -> Result<(), OutOfMemory> {
+        let mut state = self.lock();
+        let missing = (state.room + 1).saturating_sub(state.queue.len());
+        state.queue.try_reserve(missing).map_err(|_| OutOfMemory)?;
+        state.room += 1;
+        Ok(())
+    }
+
+    /// Queues `job`, for which [`Pool::make_room`] has been called, and sees to it that somebody
+    /// will run it.
+    ///
+    /// # Errors
+    /// When there is no worker at all and none can be started; the job is not queued then.
+    pub(crate) fn submit(&self, job: &'static dyn Job) -> Result<(), NoWorker> {
+        let mut state = self.lock();
+        state.forget_foreign_workers();
+        state.queue.push_back(job);
+        if state.alert == 0 && !self.alarm(&mut state) && !state.has_workers() {
+            state.queue.pop_back();
+            return Err(NoWorker);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that somebody will run what is queued, for a caller whose job has been waiting for
+    /// long: when it was submitted, there may have been no thread to be had.
+    pub(crate) fn call_for_help(&self) {
+        let mut state = self.lock();
+        if state.alert == 0 && !state.queue.is_empty() {
+            self.alarm(&mut state);
+        }
+    }
+
+    /// Sends every worker home that has nothing to do.
+    pub(crate) fn dismiss_idle(&self) {
+        let mut state = self.lock();
+        state.dismissals += 1;
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// Makes one more worker alert: an idle one, else a new one.
+    fn alarm(&self, state: &mut State) -> bool {
+        if state.idle > state.called {
+            state.called += 1;
+            state.alert += 1;
+            self.wake.notify_one();
+            return true;
+        }
+        let Some(place) = state.vacancy() else {
+            return false;
+        };
+        *place = Place::Starting;
+        // The lock is held, so the new worker cannot look for its place before we are done.
+        if spawn(|| POOL.work()).is_err() {
+            *place = Place::Vacant;
+            return false;
+        }
+        state.alert += 1;
+        true
+    }
+
+    /// The life of a worker.
+    fn work(&self) {
+        let mut state = self.lock();
+        let Some(me) = state
+            .places
+            .iter()
+            .position(|place| *place == Place::Starting)
+        else {
+            return;
+        };
+        state.set(me, Place::Waiting);
+        // Whoever just finished a job goes on with the next; the others first see if they help.
+        let mut in_the_flow = false;
+        loop {
+            if state.queue.is_empty() {
+                state.width = 1;
+                state.alert -= 1;
+                let Some(woken) = self.sleep(state, me) else {
+                    return;
+                };
+                state = woken;
+                in_the_flow = false;
+            } else if in_the_flow || state.flowing() < state.width {
+                state = self.take_one(state, me);
+                in_the_flow = true;
+            } else {
+                let finished = state.finished;
+                let watched = self.watch.wait_timeout(state, TICK);
+                state = watched.unwrap_or_else(PoisonError::into_inner).0;
+                if state.finished - finished < BUSY_RATE {
+                    state.width = (state.width * 2).min(MAX_WIDTH);
+                }
+            }
+        }
+    }
+
+    /// Runs the first job of the queue. The caller was alert and is again afterwards.
+    fn take_one<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        me: usize,
+    ) -> MutexGuard<'a, State> {
+        let Some(job) = state.queue.pop_front() else {
+            return state;
+        };
+        state.alert -= 1;
+        if state.alert == 0 && !state.queue.is_empty() {
+            // If nobody can be had, the next to finish a job or to submit one goes on.
+            self.alarm(&mut state);
+        }
+        state.set(me, Place::Busy(Instant::now()));
+        drop(state);
+        job.run();
+        let mut state = self.lock();
+        state.set(me, Place::Waiting);
+        state.alert += 1;
+        state.finished += 1;
+        state
+    }
+
+    /// Sleeps until called; `None` when it is time to leave, with the place given up.
+    fn sleep<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        me: usize,
+    ) -> Option<MutexGuard<'a, State>> {
+        let mut state = state;
+        let dismissals = state.dismissals;
+        let asleep = Instant::now();
+        state.idle += 1;
+        while state.called == 0 {
+            let left = IDLE.saturating_sub(asleep.elapsed());
+            if left.is_zero() || state.dismissals != dismissals {
+                state.idle -= 1;
+                state.set(me, Place::Vacant);
+                return None;
+            }
+            let woken = self.wake.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.called -= 1;
+        state.idle -= 1;
+        Some(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}

@@ -1,0 +1,140 @@
+//! A checker that is nothing but "send a command that may block, then classify the reply".
+
+use crate::asynchronous::Class;
+use crate::{MapMemory, MessageId, MessageTable, Seconds, Verdict};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A blocking look at a path, which [`Asynchronous`](crate::Asynchronous) turns into a
+/// [`Checker`](crate::Checker).
+///
+/// `setup` and `probe` run on a worker thread (or on the host's own in
+/// [`Mode::Sync`](crate::Mode::Sync)). They must not log: what they have to say they return as a
+/// [`Note`], which the thread that collects the verdict emits.
+pub trait Probe: Sized + Send + Sync + 'static {
+    /// The name by which configuration files and `libcheck<name>.so` know the checker.
+    const NAME: &'static str;
+    /// The checker's own messages, from id 100 on.
+    const MESSAGES: MessageTable;
+    /// The message of a check that has not ended yet.
+    const RUNNING: MessageId;
+    /// The message of a check that did not end within its time limit.
+    const TIMED_OUT: MessageId;
+    /// The message of a check that could not be started for want of memory or threads.
+    const NOT_STARTED: MessageId;
+    /// Whether [`Probe::setup`] has anything to do.
+    const HAS_SETUP: bool = false;
+    /// Whether [`Task::map`] matters to the probe.
+    const USES_MAP: bool = false;
+
+    /// What one path remembers from one check to the next.
+    type Memory: Copy + Default + Send + 'static;
+    /// What a run has to tell the log; [`NoNote`] when nothing ever.
+    type Note: Note;
+    /// What the device answered, for people who ask why.
+    type Evidence: Copy + Send + 'static;
+
+    /// Commands that prepare a path, sent once, before its first probe.
+    fn setup(_task: &Task<'_, ()>) -> Option<Self::Note> {
+        None
+    }
+
+    /// Sends the command and classifies the reply.
+    fn probe(task: &mut Task<'_, Self::Memory>) -> Outcome<Self>;
+
+    /// Major and minor number of the path's device for log lines, `(0, 0)` when unknown.
+    fn device_number(fd: RawFd) -> (u32, u32);
+
+    /// What all instances of this probe share: `static CLASS: Class<Self> = Class::new();`
+    fn class() -> &'static Class<Self>;
+}
+
+/// The work order of one run.
+#[derive(Debug)]
+pub struct Task<'a, M> {
+    /// The descriptor to send commands to.
+    pub fd: RawFd,
+    /// The time limit of each command.
+    pub timeout: Seconds,
+    /// The path's memory; changes are kept when the verdict is collected in time.
+    pub memory: M,
+    /// The map's shared value; changes are kept likewise.
+    pub map: MapMemory,
+    cancel: &'a AtomicBool,
+}
+
+impl<'a, M> Task<'a, M> {
+    /// A task that ends early once `cancel` is set.
+    pub fn new(
+        fd: RawFd,
+        timeout: Seconds,
+        memory: M,
+        map: MapMemory,
+        cancel: &'a AtomicBool,
+    ) -> Task<'a, M> {
+        Task {
+            fd,
+            timeout,
+            memory,
+            map,
+            cancel,
+        }
+    }
+
+    /// A task that nobody can cancel.
+    pub fn uncancelled(fd: RawFd, timeout: Seconds, memory: M, map: MapMemory) -> Task<'a, M> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Task::new(fd, timeout, memory, map, &NEVER)
+    }
+
+    /// Whether nobody wants the verdict any more. To be asked before *every* command: from then on
+    /// the descriptor's number may belong to a stranger.
+    pub fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::SeqCst)
+    }
+}
+
+/// What a probe found.
+#[derive(Debug)]
+pub struct Outcome<P: Probe> {
+    /// State and message.
+    pub verdict: Verdict,
+    /// A line for the log.
+    pub note: Option<P::Note>,
+    /// The last reply of the device.
+    pub evidence: Option<P::Evidence>,
+}
+
+impl<P: Probe> Clone for Outcome<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Probe> Copy for Outcome<P> {}
+
+impl<P: Probe> From<Verdict> for Outcome<P> {
+    fn from(verdict: Verdict) -> Self {
+        Outcome {
+            verdict,
+            note: None,
+            evidence: None,
+        }
+    }
+}
+
+/// A log line in typed form, so that a worker can hand it over without allocating.
+pub trait Note: Copy + Send + 'static {
+    /// Writes the line through `log`.
+    fn emit(&self);
+}
+
+/// The note of a checker that logs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoNote {}
+
+impl Note for NoNote {
+    fn emit(&self) {
+        match *self {}
+    }
+}

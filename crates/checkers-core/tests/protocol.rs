@@ -1,0 +1,534 @@
+//! The asynchronous protocol, driven as hosts drive it, over devices that do what the test says.
+//!
+//! Every test has a device type of its own (and with it slots of its own); the pool of workers is
+//! shared, as in a daemon.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
+
+use checkers_core::{
+    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
+    Monotonic, NoNote, Note, Outcome, PathState, Probe, Seconds, Task, Verdict,
+};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+const RUNNING: MessageId = MessageId::plugin(0);
+const TIMED_OUT: MessageId = MessageId::plugin(1);
+const NOT_STARTED: MessageId = MessageId::plugin(2);
+
+const STILL_RUNNING: Verdict = Verdict::new(PathState::Pending, RUNNING);
+const TIMEOUT: Verdict = Verdict::new(PathState::Timeout, TIMED_OUT);
+
+/// What the devices of one test do and have seen, by descriptor number.
+struct Lab {
+    state: Mutex<Option<LabState>>,
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct LabState {
+    hung: HashSet<RawFd>,
+    commands: HashMap<RawFd, usize>,
+    waiting: usize,
+    workers: HashSet<ThreadId>,
+}
+
+impl Lab {
+    const fn new() -> Lab {
+        Lab {
+            state: Mutex::new(None),
+            change: Condvar::new(),
+        }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut LabState) -> T) -> T {
+        let mut state = self.state.lock().unwrap();
+        let result = look(state.get_or_insert_default());
+        self.change.notify_all();
+        result
+    }
+
+    fn hang(&self, fd: RawFd) {
+        self.with(|lab| lab.hung.insert(fd));
+    }
+
+    fn release(&self, fd: RawFd) {
+        self.with(|lab| lab.hung.remove(&fd));
+    }
+
+    fn commands(&self, fd: RawFd) -> usize {
+        self.with(|lab| lab.commands.get(&fd).copied().unwrap_or(0))
+    }
+
+    /// What a command to `fd` does: it is counted, and stays away while the device hangs.
+    fn command(&self, fd: RawFd) {
+        let mut state = self.state.lock().unwrap();
+        let lab = state.get_or_insert_default();
+        *lab.commands.entry(fd).or_default() += 1;
+        lab.workers.insert(std::thread::current().id());
+        lab.waiting += 1;
+        while state.as_ref().unwrap().hung.contains(&fd) {
+            state = self.change.wait(state).unwrap();
+        }
+        state.as_mut().unwrap().waiting -= 1;
+    }
+
+    /// Waits until exactly `count` commands are under way.
+    fn wait_for_waiting(&self, count: usize) {
+        within(|| self.with(|lab| lab.waiting) == count);
+    }
+}
+
+/// Waits for something that another thread is about to do.
+fn within(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it never happened"
+        );
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Declares a device type with a lab: `$probe` is what its probe does with the task.
+macro_rules! device {
+    ($name:ident, $lab:ident, $memory:ty, |$task:ident| $probe:expr) => {
+        static $lab: Lab = Lab::new();
+        struct $name;
+        impl Probe for $name {
+            const NAME: &'static str = stringify!($name);
+            const MESSAGES: MessageTable = &[c" still running", c" timed out", c" not started"];
+            const RUNNING: MessageId = RUNNING;
+            const TIMED_OUT: MessageId = TIMED_OUT;
+            const NOT_STARTED: MessageId = NOT_STARTED;
+            type Memory = $memory;
+            type Note = NoNote;
+            type Evidence = ();
+            fn probe($task: &mut Task<'_, $memory>) -> Outcome<Self> {
+                $probe
+            }
+            fn device_number(_fd: RawFd) -> (u32, u32) {
+                (8, 0)
+            }
+            fn class() -> &'static Class<Self> {
+                static CLASS: Class<$name> = Class::new();
+                &CLASS
+            }
+        }
+    };
+}
+
+thread_local! {
+    /// Tests move their own clock; each runs on a thread of its own.
+    static SECOND: Cell<u64> = const { Cell::new(1000) };
+}
+
+fn clock() -> Monotonic {
+    Monotonic {
+        seconds: SECOND.get(),
+        nanos: 0,
+    }
+}
+
+fn pass(seconds: u64) {
+    SECOND.set(SECOND.get() + seconds);
+}
+
+fn host_call(fd: RawFd, delivery: Delivery) -> Call {
+    Call {
+        fd,
+        timeout: Seconds(5),
+        mode: Mode::Async,
+        delivery,
+        path_state: PathState::Unchecked,
+        map: MapMemory::Absent,
+        init_message: None,
+        clock,
+    }
+}
+
+/// A path under a host of 0.11.0 or later.
+struct Path<P: Probe> {
+    call: Call,
+    checker: Asynchronous<P>,
+}
+
+impl<P: Probe> Path<P> {
+    fn new(fd: RawFd) -> Path<P> {
+        let mut call = host_call(fd, Delivery::Pending);
+        let checker = Asynchronous::init(&mut call).unwrap();
+        Path { call, checker }
+    }
+
+    fn check(&mut self) -> Verdict {
+        let verdict = self.checker.check(&mut self.call);
+        self.call.path_state = verdict.state;
+        verdict
+    }
+
+    fn check_in_sync(&mut self) -> Verdict {
+        let mut call = Call {
+            mode: Mode::Sync,
+            ..self.call
+        };
+        self.checker.check(&mut call)
+    }
+
+    fn pending(&mut self) -> Verdict {
+        let verdict = self.checker.pending(&mut self.call);
+        self.call.path_state = verdict.state;
+        verdict
+    }
+
+    /// Asks until the verdict is there.
+    fn collect(&mut self) -> Verdict {
+        let mut verdict = STILL_RUNNING;
+        within(|| {
+            verdict = self.pending();
+            verdict != STILL_RUNNING
+        });
+        verdict
+    }
+
+    fn free(self) {
+        self.checker.free(&self.call);
+    }
+}
+
+device!(Healthy, HEALTHY, (), |task| {
+    HEALTHY.command(task.fd);
+    Verdict::UP.into()
+});
+
+#[test]
+fn a_check_is_started_and_collected() {
+    let mut path = Path::<Healthy>::new(1);
+    assert_eq!(path.check(), STILL_RUNNING);
+    assert_eq!(path.collect(), Verdict::UP);
+    assert!(!path.checker.need_wait());
+    // Nothing runs now: the host's own state comes back, without a message.
+    assert_eq!(path.pending(), Verdict::silent(PathState::Up));
+    assert_eq!(HEALTHY.commands(1), 1);
+    path.free();
+}
+
+#[test]
+fn a_wait_is_worth_while_only_between_the_start_and_the_first_look() {
+    HEALTHY.hang(2);
+    let mut path = Path::<Healthy>::new(2);
+    assert!(!path.checker.need_wait());
+    path.check();
+    assert!(path.checker.need_wait());
+    assert_eq!(path.pending(), STILL_RUNNING);
+    assert!(!path.checker.need_wait());
+    HEALTHY.release(2);
+    assert_eq!(path.collect(), Verdict::UP);
+    path.free();
+}
+
+#[test]
+fn older_hosts_get_the_verdict_of_a_quick_device_from_check() {
+    let mut call = host_call(3, Delivery::InCheck);
+    let mut checker = Asynchronous::<Healthy>::init(&mut call).unwrap();
+    // The machine may be busy, so a few attempts may take longer than the wait.
+    within(|| checker.check(&mut call) == Verdict::UP);
+    HEALTHY.hang(3);
+    let start = Instant::now();
+    assert_eq!(checker.check(&mut call), STILL_RUNNING);
+    assert_eq!(checker.check(&mut call), STILL_RUNNING);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    HEALTHY.release(3);
+    within(|| checker.check(&mut call) == Verdict::UP);
+    checker.free(&call);
+}
+
+device!(Stalling, STALLING, (), |task| {
+    STALLING.command(task.fd);
+    Verdict::UP.into()
+});
+
+#[test]
+fn one_extra_run_beside_a_hung_one_then_timeout_until_it_is_back() {
+    STALLING.hang(1);
+    let mut path = Path::<Stalling>::new(1);
+    assert_eq!(path.check(), STILL_RUNNING);
+    pass(5);
+    assert_eq!(path.check(), STILL_RUNNING, "not late at exactly the limit");
+    STALLING.wait_for_waiting(1);
+    pass(1);
+    assert_eq!(path.check(), TIMEOUT);
+    assert_eq!(path.pending(), Verdict::silent(PathState::Timeout));
+
+    assert_eq!(path.check(), STILL_RUNNING, "the extra run");
+    STALLING.wait_for_waiting(2);
+    pass(6);
+    assert_eq!(path.check(), TIMEOUT);
+    for _ in 0..10 {
+        pass(6);
+        assert_eq!(path.check(), TIMEOUT);
+    }
+    assert_eq!(STALLING.commands(1), 2);
+
+    STALLING.release(1);
+    STALLING.wait_for_waiting(0);
+    within(|| path.check() == STILL_RUNNING);
+    assert_eq!(path.collect(), Verdict::UP);
+    assert_eq!(STALLING.commands(1), 3);
+    path.free();
+}
+
+device!(Late, LATE, (), |task| {
+    LATE.command(task.fd);
+    Verdict::UP.into()
+});
+
+#[test]
+fn a_result_that_is_there_counts_even_after_the_limit() {
+    let mut path = Path::<Late>::new(1);
+    path.check();
+    within(|| !path.checker.need_wait());
+    pass(60);
+    assert_eq!(path.check(), Verdict::UP);
+    path.free();
+}
+
+#[test]
+fn a_result_that_comes_after_timeout_is_dropped() {
+    LATE.hang(2);
+    let mut path = Path::<Late>::new(2);
+    path.check();
+    within(|| LATE.commands(2) == 1);
+    pass(6);
+    assert_eq!(path.check(), TIMEOUT);
+    LATE.release(2);
+    // Whether the worker has given the slot back by now or not: what runs is a new check.
+    assert_eq!(path.check(), STILL_RUNNING);
+    assert_eq!(path.collect(), Verdict::UP);
+    assert_eq!(LATE.commands(2), 2);
+    path.free();
+}
+
+device!(Retrying, RETRYING, (), |task| {
+    for _ in 0..1000 {
+        if task.cancelled() {
+            break;
+        }
+        RETRYING.command(task.fd);
+    }
+    Verdict::DOWN.into()
+});
+
+#[test]
+fn no_command_is_sent_after_free() {
+    for fd in 0..50 {
+        RETRYING.hang(fd);
+        let mut path = Path::<Retrying>::new(fd);
+        path.check();
+        within(|| RETRYING.commands(fd) == 1);
+        path.free();
+        RETRYING.release(fd);
+    }
+    RETRYING.wait_for_waiting(0);
+    for fd in 0..50 {
+        assert_eq!(RETRYING.commands(fd), 1, "path {fd}");
+    }
+}
+
+device!(Counting, COUNTING, u32, |task| {
+    COUNTING.command(task.fd);
+    task.memory += 1;
+    Verdict::new(PathState::Up, MessageId::from_raw(task.memory as i16)).into()
+});
+
+#[test]
+fn a_synchronous_check_leaves_the_run_in_flight_alone() {
+    COUNTING.hang(1);
+    let mut path = Path::<Counting>::new(1);
+    path.check();
+    within(|| COUNTING.commands(1) == 1);
+    path.call.fd = 2;
+    assert_eq!(
+        path.check_in_sync().message,
+        Some(MessageId::from_raw(1)),
+        "of its own"
+    );
+    COUNTING.release(1);
+    assert_eq!(path.collect().state, PathState::Up);
+    path.free();
+}
+
+#[test]
+fn memory_goes_from_check_to_check() {
+    let mut path = Path::<Counting>::new(3);
+    for expected in 1..=5 {
+        path.check();
+        assert_eq!(path.collect().message, Some(MessageId::from_raw(expected)));
+    }
+    path.free();
+}
+
+device!(Panicking, PANICKING, (), |task| {
+    PANICKING.command(task.fd);
+    panic!("on purpose")
+});
+
+#[test]
+fn a_panic_in_a_probe_leaves_the_host_with_unchecked() {
+    let mut path = Path::<Panicking>::new(1);
+    for _ in 0..3 {
+        assert_eq!(path.check(), STILL_RUNNING);
+        assert_eq!(
+            path.collect(),
+            Verdict::new(PathState::Unchecked, MessageId::NONE),
+            "not the message of a check that runs"
+        );
+    }
+    assert_eq!(path.check_in_sync(), Verdict::silent(PathState::Unchecked));
+    path.free();
+}
+
+device!(Transition, TRANSITION, (), |task| {
+    TRANSITION.command(task.fd);
+    Verdict::new(PathState::Pending, MessageId::plugin(9)).into()
+});
+
+#[test]
+fn a_verdict_may_be_pending_and_ends_the_run_all_the_same() {
+    let mut path = Path::<Transition>::new(1);
+    for round in 1..=3 {
+        assert_eq!(path.check(), STILL_RUNNING);
+        let verdict = Verdict::new(PathState::Pending, MessageId::plugin(9));
+        assert_eq!(path.collect(), verdict);
+        assert_eq!(path.pending(), Verdict::silent(PathState::Pending));
+        assert_eq!(TRANSITION.commands(1), round);
+    }
+    path.free();
+}
+
+device!(Crowd, CROWD, (), |task| {
+    CROWD.command(task.fd);
+    Verdict::UP.into()
+});
+
+#[test]
+fn a_burst_of_healthy_checks_takes_a_handful_of_workers_and_passes_hung_ones_by() {
+    let hung = 100;
+    for fd in 0..hung {
+        CROWD.hang(fd * 10);
+    }
+    let mut paths: Vec<_> = (0..1000).map(Path::<Crowd>::new).collect();
+    for path in &mut paths {
+        assert_eq!(path.check(), STILL_RUNNING);
+    }
+    for path in paths.iter_mut().filter(|path| path.call.fd % 10 != 0) {
+        assert_eq!(path.collect(), Verdict::UP);
+    }
+    CROWD.wait_for_waiting(hung as usize);
+    let workers = CROWD.with(|lab| lab.workers.len());
+    assert!(
+        workers <= hung as usize + 16,
+        "{workers} workers for {hung} hung checks"
+    );
+    for path in paths {
+        path.free();
+    }
+    for fd in 0..hung {
+        CROWD.release(fd * 10);
+    }
+    CROWD.wait_for_waiting(0);
+}
+
+static PREPARED: Lab = Lab::new();
+static SETUPS: AtomicUsize = AtomicUsize::new(0);
+static NOTES: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Clone, Copy)]
+struct Said;
+
+impl Note for Said {
+    fn emit(&self) {
+        NOTES.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A device that wants commands before its first check.
+struct Prepared;
+
+impl Probe for Prepared {
+    const NAME: &'static str = "prepared";
+    const MESSAGES: MessageTable = &[];
+    const RUNNING: MessageId = RUNNING;
+    const TIMED_OUT: MessageId = TIMED_OUT;
+    const NOT_STARTED: MessageId = NOT_STARTED;
+    const HAS_SETUP: bool = true;
+    type Memory = ();
+    type Note = Said;
+    type Evidence = usize;
+
+    fn setup(task: &Task<'_, ()>) -> Option<Said> {
+        PREPARED.command(task.fd);
+        SETUPS.fetch_add(1, Ordering::SeqCst);
+        Some(Said)
+    }
+
+    fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
+        Outcome {
+            verdict: Verdict::UP,
+            note: None,
+            evidence: Some(SETUPS.load(Ordering::SeqCst)),
+        }
+    }
+
+    fn device_number(_fd: RawFd) -> (u32, u32) {
+        (8, 0)
+    }
+
+    fn class() -> &'static Class<Self> {
+        static CLASS: Class<Prepared> = Class::new();
+        &CLASS
+    }
+}
+
+#[test]
+fn setup_commands_come_first_and_do_not_hold_init_up() {
+    PREPARED.hang(1);
+    let start = Instant::now();
+    let mut path = Path::<Prepared>::new(1);
+    assert_eq!(path.check(), STILL_RUNNING);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    PREPARED.wait_for_waiting(1);
+    assert_eq!(path.pending(), STILL_RUNNING);
+    PREPARED.release(1);
+    assert_eq!(path.collect(), Verdict::UP);
+    assert_eq!(
+        path.checker.evidence(),
+        Some(1),
+        "the setup was over when the probe ran"
+    );
+    assert_eq!(NOTES.load(Ordering::SeqCst), 1);
+    for _ in 0..3 {
+        path.check();
+        path.collect();
+    }
+    assert_eq!(PREPARED.commands(1), 1, "once per path");
+    path.free();
+
+    PREPARED.hang(2);
+    let mut path = Path::<Prepared>::new(2);
+    path.check();
+    pass(6);
+    assert_eq!(
+        path.check(),
+        TIMEOUT,
+        "a hung setup counts like a hung check"
+    );
+    path.free();
+    PREPARED.release(2);
+    PREPARED.wait_for_waiting(0);
+}

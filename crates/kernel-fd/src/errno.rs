@@ -1,0 +1,44 @@
+//! The error numbers of the kernel.
+
+use crate::Strerror;
+use std::{fmt, io};
+
+/// An error number as `errno` holds it: positive, for example `libc::EAGAIN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// What the calling thread's last failed call left in `errno`.
+    pub fn last() -> Errno {
+        // The standard library reads errno without allocating.
+        Errno(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+/// The text of `strerror` and the number, as `std::io::Error` shows them, but without allocating.
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (os error {})", Strerror(*self), self.0)
+    }
+}
+
+impl std::error::Error for Errno {}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> Self {
+        io::Error::from_raw_os_error(errno.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_what_the_standard_library_shows() {
+        for number in [0, 1, libc::EBADF, libc::EAGAIN, 133, 4096, -1, i32::MIN] {
+            let expected = io::Error::from_raw_os_error(number).to_string();
+            assert_eq!(Errno(number).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What the kernel says about an open file descriptor, and its monotonic clock.
+//!
+//! A path checker gets a descriptor *number* from its host. The number may be closed, -1 or belong
+//! to something odd; the kernel then answers with an errno and nothing worse happens, so every
+//! function here is safe and takes a [`RawFd`](std::os::fd::RawFd).
+//!
+//! The kernel is asked through the C library's ordinary symbols (`fstat`, `fcntl`, `ioctl`,
+//! `clock_gettime`): a test that interposes them sees every question.
+
+mod block;
+mod clock;
+mod errno;
+mod flags;
+mod limit;
+mod stat;
+mod strerror;
+
+pub use block::{logical_block_size, soft_block_size};
+pub use clock::monotonic;
+pub use errno::Errno;
+pub use flags::{set_status_flags, status_flags};
+pub use limit::raise_descriptor_limit;
+pub use stat::{FileKind, Stat, stat};
+pub use strerror::Strerror;

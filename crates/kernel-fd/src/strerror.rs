@@ -1,0 +1,34 @@
+//! The text of an error number.
+
+use crate::Errno;
+use std::ffi::CStr;
+use std::fmt;
+
+/// An error number that shows as `strerror` words it, without a number and without allocating.
+#[derive(Clone, Copy, Debug)]
+pub struct Strerror(pub Errno);
+
+impl fmt::Display for Strerror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; 128];
+        // SAFETY: the buffer is ours and its length is given; the function writes a string with its
+        // final NUL within that length.
+        unsafe { libc::strerror_r(self.0.0, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let text = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
+        f.write_str(text.to_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_c_librarys_words() {
+        assert_eq!(
+            Strerror(Errno(libc::EBADF)).to_string(),
+            "Bad file descriptor"
+        );
+        assert!(Strerror(Errno(-1)).to_string().contains("-1"));
+    }
+}

@@ -1,0 +1,289 @@
+//! An AIO context that owns the buffers of its requests.
+
+use crate::bindings::{IOCB_CMD_PREAD, aio_context_t, io_event, iocb};
+use crate::fork::Generation;
+use crate::requests::Requests;
+use crate::ring::Ring;
+use crate::slots::Key;
+use crate::{Errno, Events, Submission, Submitted, Waiter, calls};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How many completions are asked for at a time when the ring cannot be read.
+const BATCH: usize = 128;
+
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What the submitter called the request.
+    pub token: u64,
+    /// The number of bytes read, or a negative errno.
+    pub res: i64,
+    /// The second result; 0 for reads.
+    pub res2: i64,
+}
+
+/// A kernel AIO context and the memory its requests read into.
+///
+/// A buffer belongs to the kernel from submission until the request's completion has been seen,
+/// whatever else happens. To drop a context never waits: with requests in flight, or a [`Waiter`] or
+/// [`Submission`] out, the kernel's context and the buffers are left behind for good; otherwise the
+/// context is destroyed.
+///
+/// After `fork` the context is the parent's: in the child it takes no request, has no completions,
+/// and a drop forgets it.
+#[derive(Debug)]
+pub struct Context {
+    id: aio_context_t,
+    /// What tells this context's waiters and events from those of any other, past ones included:
+    /// the kernel gives the same `id` again.
+    serial: u64,
+    generation: Generation,
+    /// `None` when completions have to be asked for.
+    ring: Option<Ring>,
+    requests: Requests,
+    /// How many [`Waiter`]s and [`Submission`]s are out.
+    waiters: usize,
+    submissions: usize,
+    destroyed: bool,
+}
+
+impl Context {
+    /// A context in which `events` requests can be in flight at a time. All the memory for their
+    /// bookkeeping is allocated here; buffers are mapped as they are needed.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the sysctl `fs.aio-max-nr` leaves no room for so many, `ENOMEM`, `EINVAL` for
+    /// no events, `ENOSYS` when the kernel has no AIO.
+    pub fn new(events: u16) -> Result<Context, Errno> {
+        let requests = Requests::new(events)?;
+        let generation = Generation::current()?;
+        let id = calls::io_setup(u32::from(events))?;
+        Ok(Context {
+            id,
+            serial: SERIAL.fetch_add(1, Relaxed),
+            generation,
+            // SAFETY: the number is fresh from io_setup, and only `destroy_in_kernel` destroys it,
+            // after which nothing uses the ring.
+            ring: unsafe { Ring::of(id) },
+            requests,
+            waiters: 0,
+            submissions: 0,
+            destroyed: false,
+        })
+    }
+
+    /// Starts a read of `length` bytes at offset 0 of `fd` into a buffer of its own (whole pages),
+    /// with exactly one `io_submit`. `token` comes back with the completion.
+    ///
+    /// A buffer of more than 4096 bytes is mapped for this request alone.
+    ///
+    /// # Errors
+    /// `EAGAIN` when as many requests as the context can hold are in flight or the kernel took
+    /// none, `ENOMEM` when there is no buffer, `EINVAL` in a child process, else what the kernel
+    /// says (`EBADF`, `EINVAL`, …). Nothing is in flight then.
+    pub fn submit_read(&mut self, fd: RawFd, length: usize, token: u64) -> Result<(), Errno> {
+        let submitted = self.begin_read(length, token)?.submit(fd);
+        self.settle(submitted)
+    }
+
+    /// [`Context::submit_read`] in three steps, so that the second, which may block in the kernel,
+    /// can be taken with the context's lock released: this one,
+    /// [`Submission::submit`](crate::Submission::submit), [`Context::settle`]. The request counts
+    /// as in flight from here on.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ENOMEM` and `EINVAL` as [`Context::submit_read`].
+    pub fn begin_read(&mut self, length: usize, token: u64) -> Result<Submission, Errno> {
+        if !self.generation.is_here() {
+            return Err(Errno(libc::EINVAL));
+        }
+        let (key, buffer) = self.requests.begin(token, length)?;
+        self.submissions += 1;
+        Ok(Submission {
+            id: self.id,
+            serial: self.serial,
+            generation: self.generation,
+            key,
+            request: iocb {
+                aio_data: key.0,
+                aio_lio_opcode: IOCB_CMD_PREAD as u16,
+                aio_buf: buffer.as_ptr().expose_provenance() as u64,
+                aio_nbytes: length as u64,
+                ..iocb::default()
+            },
+        })
+    }
+
+    /// Takes note of what came of a submission. Its completion may have been handed out before.
+    ///
+    /// # Errors
+    /// What the kernel said of it; the request is not in flight then. `EINVAL` for a submission of
+    /// another context.
+    pub fn settle(&mut self, submitted: Submitted) -> Result<(), Errno> {
+        if submitted.serial != self.serial {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.submissions = self.submissions.saturating_sub(1);
+        if submitted.result.is_err() {
+            self.requests.finish(submitted.key);
+        }
+        submitted.result
+    }
+
+    /// Hands out every request that has completed, oldest first, and returns how many.
+    ///
+    /// Reads the ring in user memory, without a system call. While a [`Waiter`] is out, or when the
+    /// kernel's ring is not as expected, asks the kernel (without waiting) instead.
+    ///
+    /// # Errors
+    /// What `io_getevents` says, when it has to be asked. Completions handed out before stay so.
+    pub fn reap(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
+        if !self.generation.is_here() {
+            return Ok(0);
+        }
+        match &mut self.ring {
+            Some(ring) if self.waiters == 0 => {
+                let mut count = 0;
+                ring.drain(|event| count += hand_out(&mut self.requests, &event, &mut each));
+                Ok(count)
+            }
+            _ => self.ask(each),
+        }
+    }
+
+    /// [`Context::reap`] by system call.
+    fn ask(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
+        const AT_ONCE: libc::timespec = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut events = [io_event::default(); BATCH];
+        let mut count = 0;
+        loop {
+            let came = calls::io_getevents(self.id, 0, &mut events, AT_ONCE)?;
+            for event in events.iter().take(came) {
+                count += hand_out(&mut self.requests, event, &mut each);
+            }
+            if came < BATCH {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// A handle with which to wait for completions while others use the context, for example with
+    /// its lock released. Must be given back with [`Context::release`]: until then completions are
+    /// asked for by system call, since the kernel, on behalf of the waiter, and this process must
+    /// not both advance the ring's head, and the context is not destroyed.
+    pub fn waiter(&mut self) -> Waiter {
+        self.waiters += 1;
+        Waiter {
+            id: self.id,
+            serial: self.serial,
+            generation: self.generation,
+        }
+    }
+
+    /// Takes a waiter back. One of another context is dropped without effect.
+    pub fn release(&mut self, waiter: Waiter) {
+        if waiter.serial == self.serial {
+            self.waiters = self.waiters.saturating_sub(1);
+        }
+    }
+
+    /// Hands out the completions that a [`Waiter`] brought. Those of another context are ignored.
+    pub fn accept(&mut self, events: Events, mut each: impl FnMut(Completion)) {
+        if events.serial == self.serial && self.generation.is_here() {
+            for event in events.iter() {
+                hand_out(&mut self.requests, event, &mut each);
+            }
+        }
+    }
+
+    /// How many requests have been submitted and not yet been seen completed.
+    pub fn in_flight(&self) -> usize {
+        self.requests.in_flight()
+    }
+
+    /// How many buffers of 4096 bytes are mapped, in use or not.
+    pub fn mapped_blocks(&self) -> usize {
+        self.requests.mapped_blocks()
+    }
+
+    /// Unmaps all buffers that can be; without it some are kept for the next requests.
+    pub fn trim(&mut self) {
+        self.requests.trim();
+    }
+
+    /// Destroys the context (about 30 ms: the kernel waits for a grace period).
+    ///
+    /// # Errors
+    /// Gives the context back while requests are in flight, for which the kernel would wait, or a
+    /// [`Waiter`] or [`Submission`] is out.
+    #[expect(clippy::result_large_err, reason = "a box would have to be allocated")]
+    pub fn destroy(self) -> Result<(), Context> {
+        if self.in_flight() == 0 && self.is_whole() {
+            drop(self);
+            Ok(())
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Destroys the context and waits until its last request has ended, however long the device
+    /// takes. For a thread of its own. With a [`Waiter`] or [`Submission`] out the context is left
+    /// behind instead.
+    pub fn drain_and_destroy(mut self) {
+        if self.is_whole() && self.generation.is_here() {
+            self.destroy_in_kernel();
+        }
+    }
+
+    /// Whether nobody else can still use the context's number.
+    fn is_whole(&self) -> bool {
+        self.waiters == 0 && self.submissions == 0
+    }
+
+    /// Waits for the requests in flight; the buffers are ours again when it has succeeded.
+    fn destroy_in_kernel(&mut self) {
+        self.ring = None;
+        // SAFETY: the only ring that was made of this number is gone since the line above.
+        self.destroyed = unsafe { calls::io_destroy(self.id) }.is_ok();
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if self.destroyed {
+            return;
+        }
+        if self.generation.is_here() {
+            // What cannot be asked counts as still in flight.
+            let _ = self.reap(|_| {});
+            if self.in_flight() == 0 && self.is_whole() {
+                self.destroy_in_kernel();
+                return;
+            }
+        }
+        self.requests.leak();
+    }
+}
+
+/// Ends the request that `event` belongs to and tells `each`. Returns how many requests that is:
+/// one, or none.
+fn hand_out(requests: &mut Requests, event: &io_event, each: &mut impl FnMut(Completion)) -> usize {
+    let Some(token) = requests.finish(Key(event.data)) else {
+        return 0;
+    };
+    each(Completion {
+        token,
+        res: event.res,
+        res2: event.res2,
+    });
+    1
+}
+
+#[cfg(test)]
+mod tests;

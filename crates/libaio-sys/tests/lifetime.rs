@@ -1,0 +1,46 @@
+//! What is left of a context when it has gone. One test, so that the process holds no contexts but
+//! its own.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use libaio_sys::Context;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+/// How many contexts this process has.
+fn contexts() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("/[aio]")).count()
+}
+
+#[test]
+fn nothing_is_left_when_nothing_is_in_flight() {
+    let file = File::open(std::env::current_exe().unwrap()).unwrap();
+    assert_eq!(contexts(), 0);
+
+    // A buffered read completes at once; here nobody looks before the context is dropped.
+    let mut context = Context::new(4).unwrap();
+    context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
+    assert_eq!((contexts(), context.in_flight()), (1, 1));
+    drop(context);
+    assert_eq!(contexts(), 0);
+
+    let mut context = Context::new(4).unwrap();
+    context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
+    let mut context = context.destroy().expect_err("in flight as far as it knows");
+    assert_eq!(context.reap(|_| {}), Ok(1));
+    context.destroy().unwrap();
+    assert_eq!(contexts(), 0);
+
+    let mut context = Context::new(4).unwrap();
+    context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
+    context.drain_and_destroy();
+    assert_eq!(contexts(), 0);
+
+    // While somebody may be waiting, the context stays.
+    let mut context = Context::new(4).unwrap();
+    let waiter = context.waiter();
+    context.drain_and_destroy();
+    assert_eq!(contexts(), 1);
+    drop(waiter);
+}

@@ -1,0 +1,300 @@
+//! A device that answers from a script and writes down what it was asked, for tests of everything
+//! that decides over replies.
+
+use crate::{
+    Cdb, Command, Data, DriverStatus, Errno, HostStatus, Reply, ScsiStatus, Sense, Transport,
+};
+use checkers_core::Seconds;
+use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The largest transfer that a script can answer with data of its own.
+const LARGEST: usize = 256;
+
+/// The answer to one command.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The reply, or why the command cannot be sent.
+    pub result: Result<Reply, Errno>,
+    /// What a command from the device finds in its buffer, as far as it reaches.
+    pub data: [u8; LARGEST],
+    /// How many bytes of `data` the device sends.
+    pub length: usize,
+}
+
+impl Step {
+    /// Success without data.
+    pub const GOOD: Step = Step::reply(Reply::GOOD);
+
+    /// A reply without data.
+    pub const fn reply(reply: Reply) -> Step {
+        Step {
+            result: Ok(reply),
+            data: [0; LARGEST],
+            length: 0,
+        }
+    }
+
+    /// A command that cannot be sent.
+    pub const fn error(errno: i32) -> Step {
+        Step {
+            result: Err(Errno(errno)),
+            data: [0; LARGEST],
+            length: 0,
+        }
+    }
+
+    /// CHECK CONDITION with `sense`.
+    pub fn sense(sense: Sense) -> Step {
+        Step::reply(Reply {
+            status: ScsiStatus::CHECK_CONDITION,
+            driver_status: DriverStatus::SENSE,
+            info: 1,
+            sense,
+            ..Reply::GOOD
+        })
+    }
+
+    /// A complaint of the host adapter's driver.
+    pub fn host(status: HostStatus) -> Step {
+        Step::reply(Reply {
+            host_status: status,
+            info: 1,
+            ..Reply::GOOD
+        })
+    }
+
+    /// The same answer, with data.
+    pub fn with_data(mut self, data: &[u8]) -> Step {
+        self.data[..data.len()].copy_from_slice(data);
+        self.length = data.len();
+        self
+    }
+}
+
+/// Sense data in fixed format, 18 bytes.
+pub fn fixed_sense(key: u8, asc: u8, ascq: u8) -> Sense {
+    let mut bytes = [0; 32];
+    (bytes[0], bytes[2], bytes[7]) = (0x70, key, 10);
+    (bytes[12], bytes[13]) = (asc, ascq);
+    Sense::new(bytes, 18)
+}
+
+/// Sense data in descriptor format, 8 bytes.
+pub fn descriptor_sense(key: u8, asc: u8, ascq: u8) -> Sense {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&[0x72, key, asc, ascq]);
+    Sense::new(bytes, 8)
+}
+
+/// Which way the data of a command went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// No data.
+    None,
+    /// From the device.
+    In,
+    /// To the device.
+    Out,
+}
+
+/// A command as the device saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The command descriptor block.
+    pub cdb: Cdb,
+    /// Which way the data went.
+    pub direction: Direction,
+    /// The transfer length in bytes.
+    pub length: usize,
+    /// What was sent to the device.
+    pub out: Vec<u8>,
+    /// The time limit.
+    pub timeout: Seconds,
+}
+
+/// A device with a script.
+#[derive(Debug)]
+pub struct Script {
+    steps: RefCell<VecDeque<Step>>,
+    sent: RefCell<Vec<Sent>>,
+    preferred: Cell<Result<u64, Errno>>,
+}
+
+impl Script {
+    /// A device that gives these answers, one per command, and prefers transfers of 512 bytes.
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Script {
+        Script {
+            steps: RefCell::new(steps.into_iter().collect()),
+            sent: RefCell::default(),
+            preferred: Cell::new(Ok(512)),
+        }
+    }
+
+    /// The same device, with another preferred transfer size.
+    pub fn preferring(self, size: Result<u64, Errno>) -> Script {
+        self.preferred.set(size);
+        self
+    }
+
+    /// Every command so far.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.sent.borrow().clone()
+    }
+}
+
+impl Transport for Script {
+    /// # Panics
+    /// When the script is at its end: the device was asked more often than the test allows.
+    fn execute(&self, _: RawFd, command: &mut Command<'_>) -> Result<Reply, Errno> {
+        let (direction, length, out) = match &command.data {
+            Data::None => (Direction::None, 0, Vec::new()),
+            Data::In(buffer) => (Direction::In, buffer.len(), Vec::new()),
+            Data::Out(bytes) => (Direction::Out, bytes.len(), bytes.to_vec()),
+        };
+        self.sent.borrow_mut().push(Sent {
+            cdb: command.cdb,
+            direction,
+            length,
+            out,
+            timeout: command.timeout,
+        });
+        let Some(step) = self.steps.borrow_mut().pop_front() else {
+            panic!("one command more than the script answers: {}", command.cdb);
+        };
+        if let Data::In(buffer) = &mut command.data {
+            let length = step.length.min(buffer.len());
+            buffer[..length].copy_from_slice(&step.data[..length]);
+        }
+        step.result
+    }
+
+    fn preferred_io(&self, _: RawFd) -> Result<u64, Errno> {
+        self.preferred.get()
+    }
+}
+
+/// A script whose check is cancelled while its first command is under way.
+#[derive(Debug)]
+pub struct CancelledMeanwhile<'a> {
+    /// The device.
+    pub script: Script,
+    /// The flag of the check.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Transport for CancelledMeanwhile<'_> {
+    fn execute(&self, fd: RawFd, command: &mut Command<'_>) -> Result<Reply, Errno> {
+        self.cancel.store(true, Ordering::SeqCst);
+        self.script.execute(fd, command)
+    }
+
+    fn preferred_io(&self, fd: RawFd) -> Result<u64, Errno> {
+        self.script.preferred_io(fd)
+    }
+}
+
+/// Any sense data, for the most part of the kinds that checkers tell apart.
+pub fn any_sense() -> impl Strategy<Value = Sense> {
+    let code = prop_oneof![
+        8 => prop::sample::select(vec![0x70_u8, 0x71, 0x72, 0x73, 0xf0, 0xf1]),
+        1 => any::<u8>(),
+    ];
+    let key = prop_oneof![
+        4 => prop::sample::select(vec![1_u8, 2, 5, 6]),
+        1 => any::<u8>(),
+    ];
+    let additional = prop_oneof![
+        4 => prop::sample::select(vec![
+            (0x04_u8, 0x0a_u8),
+            (0x04, 0x0b),
+            (0x04, 0x03),
+            (0x25, 0x00),
+            (0x25, 0x01),
+            (0x29, 0x00),
+        ]),
+        1 => any::<(u8, u8)>(),
+    ];
+    let written = prop_oneof![
+        4 => prop::sample::select(vec![0_u8, 2, 3, 4, 13, 14, 18, 32, 255]),
+        1 => any::<u8>(),
+    ];
+    (code, key, additional, written, any::<[u8; 32]>()).prop_map(
+        |(code, key, (asc, ascq), written, mut bytes)| {
+            bytes[0] = code;
+            if code & 0x02 != 0 {
+                bytes[1..4].copy_from_slice(&[key, asc, ascq]);
+            } else {
+                (bytes[2], bytes[12], bytes[13]) = (key, asc, ascq);
+            }
+            Sense::new(bytes, written)
+        },
+    )
+}
+
+/// Any reply, for the most part of the kinds that checkers tell apart. The kernel's summary mostly
+/// agrees with the statuses, and sometimes it lies.
+pub fn any_reply() -> impl Strategy<Value = Reply> {
+    let status = prop_oneof![
+        3 => Just(0x00_u8),
+        3 => Just(0x02),
+        2 => prop::sample::select(vec![0x08_u8, 0x18, 0x19, 0x22, 0x28, 0x01, 0x80, 0x83]),
+        1 => any::<u8>(),
+    ];
+    let host = prop_oneof![
+        4 => Just(0_u16),
+        4 => 0..=0x15_u16,
+        1 => any::<u16>(),
+    ];
+    let driver = prop_oneof![
+        4 => Just(0_u16),
+        2 => prop::sample::select(vec![0x08_u16, 0x06, 0x18, 0x28, 0x07]),
+        1 => any::<u16>(),
+    ];
+    let lie = prop::bool::weighted(0.1);
+    (status, host, driver, lie, any::<i32>(), any_sense()).prop_map(
+        |(status, host, driver, lie, residual, sense)| {
+            let noise = status & 0x3e != 0 || host != 0 || driver != 0;
+            Reply {
+                status: ScsiStatus(status),
+                host_status: HostStatus(host),
+                driver_status: DriverStatus(driver),
+                info: u32::from(noise != lie),
+                residual,
+                sense,
+            }
+        },
+    )
+}
+
+/// Any answer to a command: mostly replies, with data that is all zeros as often as not.
+pub fn any_step() -> impl Strategy<Value = Step> {
+    let errno = prop::sample::select(vec![
+        libc::ENOTTY,
+        libc::EINTR,
+        libc::ENOMEM,
+        libc::EIO,
+        libc::EBADF,
+        libc::ENODEV,
+        libc::EINVAL,
+    ]);
+    let result = prop_oneof![
+        8 => any_reply().prop_map(Ok),
+        2 => Just(Ok(Reply::GOOD)),
+        1 => errno.prop_map(|errno| Err(Errno(errno))),
+    ];
+    let data = prop_oneof![
+        Just(Vec::new()),
+        prop::collection::vec(any::<u8>(), 0..=LARGEST)
+    ];
+    (result, data).prop_map(|(result, data)| {
+        Step {
+            result,
+            ..Step::GOOD
+        }
+        .with_data(&data)
+    })
+}

@@ -1,0 +1,3 @@
+//! `libcheckhp_sw.so`, the hp_sw path checker as a plugin.
+
+checkers_ffi::export_checker!(checkers_core::Asynchronous<checker_hp_sw::HpSw>);

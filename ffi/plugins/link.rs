@@ -1,0 +1,15 @@
+//! Link options of every plugin.
+
+fn main() {
+    println!("cargo:rerun-if-changed=../link.rs");
+    for option in [
+        // A worker that hangs in the kernel outlives every dlclose.
+        "nodelete",
+        // Missing symbols show when the plugin is loaded, not when a path fails.
+        "now",
+        "relro",
+        "noexecstack",
+    ] {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,{option}");
+    }
+}

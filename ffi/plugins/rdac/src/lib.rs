@@ -1,0 +1,3 @@
+//! `libcheckrdac.so`, the rdac path checker as a plugin.
+
+checkers_ffi::export_checker!(checkers_core::Asynchronous<checker_rdac::Rdac>);

@@ -1,0 +1,3 @@
+//! `libchecktur.so`, the tur path checker as a plugin.
+
+checkers_ffi::export_checker!(checkers_core::Asynchronous<checker_tur::Tur>);

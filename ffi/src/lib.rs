@@ -1,0 +1,32 @@
+//! What C sees: the ABI of multipath-tools' path checker plugins.
+//!
+//! Nothing here decides a path's state. A call of the host comes in through one of the functions that
+//! [`export_checker!`] makes, passes the [border](border), is translated from the host's
+//! [`struct checker`](layout) into a typed [`Call`](checkers_core::Call), and goes to the checker; its
+//! verdict goes back the same way.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `era` | which ABI is spoken |
+//! | `host` | finding that out, and what the host offers |
+//! | `symbols` | looking things up in the host |
+//! | `layout` | `struct checker` of each era |
+//! | `border` | panics and cancellation stop here |
+//! | `calls` | the exported functions, written once for all checkers |
+//! | `export` | the macro that exports them |
+//! | `log_bridge` | log lines go to the host's `dlog` |
+//! | `threads` | how a worker is started inside a daemon |
+
+mod border;
+pub mod calls;
+mod era;
+mod export;
+mod host;
+mod layout;
+mod log_bridge;
+mod symbols;
+mod threads;
+
+pub use export::MessagePointer;
+#[doc(hidden)]
+pub use export::message_table;

@@ -1,0 +1,200 @@
+//! Log lines go where the host's own go.
+//!
+//! The five levels of `log` are the five of libmultipath: error 0, warn 1, info 2, debug 3, trace 4.
+
+use crate::symbols::Symbols;
+use std::ffi::{c_char, c_int, c_void};
+use std::fmt::Write as _;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// `void dlog(int prio, const char *fmt, ...)`, 0.8.6 and later.
+type DlogNew = unsafe extern "C" fn(c_int, *const c_char, ...);
+/// `void dlog(int sink, int prio, const char *fmt, ...)`, up to 0.8.5.
+type DlogOld = unsafe extern "C" fn(c_int, c_int, *const c_char, ...);
+
+/// The host's way to write a log line.
+pub(crate) enum Dlog {
+    /// The caller compares with `libmp_verbosity`.
+    New {
+        dlog: DlogNew,
+        verbosity: &'static AtomicI32,
+    },
+    /// `dlog` compares by itself; the caller says where the lines go.
+    Old {
+        dlog: DlogOld,
+        sink: &'static AtomicI32,
+    },
+}
+
+static HOST_LOG: OnceLock<Dlog> = OnceLock::new();
+
+/// What a program without libmultipath sees on its standard error: libmultipath's own default.
+const DEFAULT_VERBOSITY: c_int = 2;
+
+/// The longest line that is passed on, in bytes; longer ones are cut.
+const LINE: usize = 512;
+
+impl Dlog {
+    /// The host's log, if it has one that we know.
+    pub(crate) fn find(symbols: &Symbols) -> Option<Dlog> {
+        let dlog = symbols.find(c"dlog")?.as_ptr();
+        if let Some(verbosity) = symbols.find(c"libmp_verbosity") {
+            // SAFETY: a host that exports libmp_verbosity has the two-argument dlog.
+            let dlog = unsafe { std::mem::transmute::<*mut c_void, DlogNew>(dlog) };
+            Some(Dlog::New {
+                dlog,
+                verbosity: variable(verbosity),
+            })
+        } else {
+            let sink = symbols.find(c"logsink")?;
+            // SAFETY: without libmp_verbosity it is the three-argument one, which goes with logsink.
+            let dlog = unsafe { std::mem::transmute::<*mut c_void, DlogOld>(dlog) };
+            Some(Dlog::Old {
+                dlog,
+                sink: variable(sink),
+            })
+        }
+    }
+
+    fn wants(&self, level: c_int) -> bool {
+        match self {
+            Dlog::New { verbosity, .. } => level <= verbosity.load(Ordering::Relaxed),
+            Dlog::Old { .. } => true,
+        }
+    }
+
+    fn write(&self, level: c_int, line: &Line) {
+        match self {
+            // SAFETY: the format takes one string, and `line` is NUL-terminated and outlives the call.
+            Dlog::New { dlog, .. } => unsafe { dlog(level, c"%s".as_ptr(), line.as_ptr()) },
+            Dlog::Old { dlog, sink } => {
+                let sink = sink.load(Ordering::Relaxed);
+                // SAFETY: as above; only the thread of a host's call comes here, which the old dlog
+                // needs because it reads the configuration under RCU.
+                unsafe { dlog(sink, level, c"%s".as_ptr(), line.as_ptr()) }
+            }
+        }
+    }
+}
+
+/// An `int` of the host that other threads may write at any time.
+fn variable(address: NonNull<c_void>) -> &'static AtomicI32 {
+    // SAFETY: both variables are C ints with static storage in a library that stays loaded, hence
+    // aligned and alive for ever; an atomic of the same size may be laid over them.
+    unsafe { AtomicI32::from_ptr(address.as_ptr().cast()) }
+}
+
+/// From now on `log` goes through the bridge. A program that brings its own logger keeps it.
+pub(crate) fn install() {
+    if log::set_logger(&Bridge).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+    }
+}
+
+/// Sends the lines to the host.
+pub(crate) fn connect(dlog: Option<Dlog>) {
+    if let Some(dlog) = dlog {
+        HOST_LOG.get_or_init(|| dlog);
+    }
+}
+
+struct Bridge;
+
+impl log::Log for Bridge {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        let level = number(metadata.level());
+        HOST_LOG
+            .get()
+            .map_or(level <= DEFAULT_VERBOSITY, |host| host.wants(level))
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut line = Line::default();
+        // A line that does not fit is cut, which is not an error here.
+        let _ = writeln!(line, "{}", record.args());
+        match HOST_LOG.get() {
+            Some(host) => host.write(number(record.level()), &line),
+            None => write_to_stderr(line.text()),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Not by `std::io::stderr`, whose lock wants a thread-local variable: the dynamic linker allocates
+/// those of a library that was loaded late, and ends the process when it cannot.
+fn write_to_stderr(text: &[u8]) {
+    // SAFETY: the pointer and the length are those of a slice. Without a standard error, or with one
+    // that takes less, there is nobody to tell.
+    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+}
+
+fn number(level: log::Level) -> c_int {
+    match level {
+        log::Level::Error => 0,
+        log::Level::Warn => 1,
+        log::Level::Info => 2,
+        log::Level::Debug => 3,
+        log::Level::Trace => 4,
+    }
+}
+
+/// A line in the making, on the stack: logging must not need memory.
+struct Line {
+    /// The last byte is never written and stays NUL.
+    bytes: [u8; LINE],
+    length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line {
+            bytes: [0; LINE],
+            length: 0,
+        }
+    }
+}
+
+impl Line {
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn as_ptr(&self) -> *const c_char {
+        self.bytes.as_ptr().cast()
+    }
+}
+
+impl std::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let room = self
+            .bytes
+            .get_mut(self.length..LINE - 1)
+            .unwrap_or_default();
+        for (place, byte) in room.iter_mut().zip(text.bytes()) {
+            *place = byte;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    #[test]
+    fn a_long_line_is_cut_and_stays_terminated() {
+        let mut line = Line::default();
+        write!(line, "{:>1$}", "end", 2 * LINE).unwrap();
+        write!(line, "more").unwrap();
+        let text = CStr::from_bytes_until_nul(&line.bytes).unwrap();
+        assert_eq!(text.count_bytes(), LINE - 1);
+    }
+}
