@@ -93,7 +93,7 @@ fn a_read_that_fails_says_why() {
 
 #[test]
 #[ignore = "needs root and FUSE"]
-fn rows_come_in_order_as_soon_as_those_before_them_are_known() {
+fn rows_come_as_soon_as_they_are_known() {
     let stalled = Stalled::mount(true);
     let files = ["sound", "read", "sound"].map(|name| stalled.file(name));
     let start = Instant::now();
@@ -110,13 +110,13 @@ fn rows_come_in_order_as_soon_as_those_before_them_are_known() {
         assert!(row.starts_with(file.to_str().unwrap()), "{row}");
     };
     row(&files[0]);
+    row(&files[2]);
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "after {:?}",
         start.elapsed()
     );
     row(&files[1]);
-    row(&files[2]);
     // Nobody holds the pipe any more, though a process is left with the device.
     assert_eq!(
         lines.collect::<Vec<_>>(),
