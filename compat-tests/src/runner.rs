@@ -115,14 +115,25 @@ pub struct Play<'a> {
     pub seed: u64,
 }
 
+/// How often a scenario is played that other programs disturb.
+const ATTEMPTS: u32 = 5;
+
 /// Plays one side of a scenario.
 pub fn play(play: &Play<'_>) -> Transcript {
-    let mut steps = Vec::new();
-    let end = follow(play, &mut steps).unwrap_or_else(|trouble| match trouble {
-        Trouble::NotHere(why) => End::NotHere(why),
-        Trouble::Broken(why) => End::Broken(why),
-    });
-    Transcript { steps, end }
+    for _ in 0..ATTEMPTS {
+        let mut steps = Vec::new();
+        let end = match follow(play, &mut steps) {
+            Ok(end) => end,
+            Err(Trouble::NotHere(why)) => End::NotHere(why),
+            Err(Trouble::Broken(why)) => End::Broken(why),
+            Err(Trouble::Disturbed) => continue,
+        };
+        return Transcript { steps, end };
+    }
+    Transcript {
+        steps: Vec::new(),
+        end: End::NotHere(format!("{}, {ATTEMPTS} times in a row", Trouble::Disturbed)),
+    }
 }
 
 fn command(play: &Play<'_>) -> Result<Command> {
@@ -198,6 +209,10 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
                 })
             }
         }
+        Ok(Heard::Disturbance) => {
+            child.wait().doing("waiting for the host")?;
+            Err(Trouble::Disturbed)
+        }
         Ok(Heard::Gone) => {
             let status = child.wait().doing("waiting for the host")?;
             Ok(died(status.to_string()))
@@ -223,6 +238,8 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
 enum Heard {
     /// The host said how the scenario came out.
     End(End),
+    /// Another program has spoilt the scenario.
+    Disturbance,
     /// It is gone without a word.
     Gone,
     /// It says nothing any more.
@@ -255,6 +272,7 @@ fn converse(
             Message::Calling(label) => *calling = label,
             Message::Step(step) => steps.push(*step),
             Message::Done => return Ok(Heard::End(End::Done)),
+            Message::Disturbed => return Ok(Heard::Disturbance),
             Message::NotHere(why) => return Ok(Heard::End(End::NotHere(why))),
             Message::Broken(why) => return Ok(Heard::End(End::Broken(why))),
             Message::Ask(words) => {
@@ -264,7 +282,7 @@ fn converse(
                         words
                     }
                     Err(Trouble::NotHere(why)) => vec!["not-here".to_owned(), why],
-                    Err(Trouble::Broken(why)) => vec!["broken".to_owned(), why],
+                    Err(trouble) => vec!["broken".to_owned(), trouble.to_string()],
                 };
                 match send(&mut writer, &answer) {
                     Ok(()) => {}

@@ -296,6 +296,7 @@ fn longest(done: &[(Task, Done)], side: usize, call: Call) -> Option<u64> {
 fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bool> {
     let mut passed = 0;
     let mut failed = 0;
+    let mut failures = Vec::new();
     let mut skipped = Vec::new();
     let mut steps = 0;
     let mut alone = 0;
@@ -310,7 +311,10 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
             *rows.entry(row.clone()).or_default() += count;
         }
         match (&comparison.not_run, comparison.mismatches.is_empty()) {
-            (_, false) => failed += 1,
+            (_, false) => {
+                failed += 1;
+                failures.push(task.name());
+            }
             (Some(why), true) => skipped.push(format!("{}: {why}", task.name())),
             (None, true) => passed += 1,
         }
@@ -340,6 +344,9 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
         for one in &skipped {
             println!("  {one}");
         }
+    }
+    if !failures.is_empty() {
+        println!("FAILED ({}): {}", failures.len(), failures.join(", "));
     }
     println!(
         "{passed} passed, {failed} failed, {} skipped",
