@@ -206,16 +206,13 @@ impl Directio {
         let mut groups = groups();
         let group = groups.of(self.place).ok_or(NO_GROUP)?;
         group.settle(index, submitted)?;
-        // A device refuses by an event, which is there already. A look into the ring costs nothing,
-        // and gives buffers back that the next reads can use.
-        group.reap();
-        Ok(match group.stage(index) {
-            Stage::Refused(refusal) => {
-                group.collect(index);
-                Some(refusal)
-            }
-            _ => None,
-        })
+        // A file refuses by the call's own error, a device by an event, which is there already. A
+        // look into the ring costs nothing, and gives buffers back that the next reads can use.
+        if let Stage::Refused(refusal) = group.stage(index) {
+            group.collect(index);
+            return Ok(Some(refusal));
+        }
+        Ok(group.recover_buffers(index))
     }
 
     /// Leaves to a worker what the kernel has refused to do without waiting.

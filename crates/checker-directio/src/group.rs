@@ -62,6 +62,9 @@ pub(crate) struct Group {
     /// Room for [`GROUP_SIZE`] is reserved when the group is made.
     requests: Vec<Option<Request>>,
     vacant: Vec<u16>,
+    /// Completions that are out of the ring, so that their buffers are free again, but that no look
+    /// has asked for yet. Room for [`GROUP_SIZE`], the most that can be in flight.
+    early: Vec<Completion>,
     orphans: usize,
     /// A synchronous caller sleeps in the kernel for this group's events. Until it is back, taking
     /// events out of the ring could leave it asleep without one.
@@ -91,11 +94,16 @@ impl Group {
         vacant
             .try_reserve_exact(GROUP_SIZE)
             .map_err(|_| OutOfMemory)?;
+        let mut early = Vec::new();
+        early
+            .try_reserve_exact(GROUP_SIZE)
+            .map_err(|_| OutOfMemory)?;
         let context = Context::new(GROUP_SIZE as u16).map_err(NoGroup::Os)?;
         Ok(Group {
             context,
             requests,
             vacant,
+            early,
             orphans: 0,
             awaited: false,
         })
@@ -268,8 +276,30 @@ impl Group {
         }
     }
 
+    /// Gets the buffers of completed reads back for the next ones, without a system call. The paths
+    /// see their answers at the next look, as those of C do: a submission is none. Only a refusal to
+    /// do the read at `index` without waiting, whose event is there already, is told at once.
+    pub(crate) fn recover_buffers(&mut self, index: u16) -> Option<Errno> {
+        if self.awaited {
+            return None;
+        }
+        let nowait = self.request(index)?.nowait;
+        let Group { context, early, .. } = self;
+        let mut refused = None;
+        // What cannot be asked now is asked at the next look, which reports it.
+        let _ = context.reap(|completion| match refusal(completion.res) {
+            Some(errno) if nowait && completion.token == u64::from(index) => refused = Some(errno),
+            _ => early.push(completion),
+        });
+        if refused.is_some() {
+            self.request(index)?.stage = Stage::Idle;
+        }
+        refused
+    }
+
     /// Takes in everything that has completed. Costs no system call.
     pub(crate) fn reap(&mut self) {
+        self.take_in_early();
         if self.awaited {
             return;
         }
@@ -288,6 +318,7 @@ impl Group {
 
     /// Takes in what a sleeping caller has brought.
     pub(crate) fn accept(&mut self, events: Events) {
+        self.take_in_early();
         let Group {
             context,
             requests,
@@ -298,6 +329,19 @@ impl Group {
         context.accept(events, |completion| {
             finish(requests, vacant, orphans, completion)
         });
+    }
+
+    fn take_in_early(&mut self) {
+        let Group {
+            requests,
+            vacant,
+            orphans,
+            early,
+            ..
+        } = self;
+        for completion in early.drain(..) {
+            finish(requests, vacant, orphans, completion);
+        }
     }
 
     /// A handle to sleep with, unless somebody sleeps already.
