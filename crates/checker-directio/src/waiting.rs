@@ -23,7 +23,10 @@ pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Op
     let mut guard = groups();
     loop {
         let group = guard.of(place)?;
-        group.reap();
+        // An answer that is there already is taken as it is; the others' wait for their own looks.
+        if group.stage(place.index()).is_under_way() {
+            group.reap();
+        }
         let stage = group.stage(place.index());
         if !stage.is_under_way() {
             return group.collect(place.index());
