@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use crate::play::{Host, era_word};
-use crate::session::Side;
+use crate::session::{NO_FURTHER, Side};
 use crate::wire::{Message, Step, receive, send};
 use crate::{Doing, Result, Trouble};
 use std::io::BufReader;
@@ -200,7 +200,8 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
     match spoken {
         Ok(Heard::End(end)) => {
             let status = child.wait().doing("waiting for the host")?;
-            if status.success() || !matches!(end, End::Done) {
+            let undefined = play.side == Side::C && steps.iter().any(|it| it.label == NO_FURTHER);
+            if status.success() || undefined || !matches!(end, End::Done) {
                 Ok(end)
             } else {
                 Ok(End::Died {

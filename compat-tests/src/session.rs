@@ -188,6 +188,9 @@ fn without_device(line: &str, fd: RawFd) -> String {
     }
 }
 
+/// The step after which what a C plugin does is undefined, the end of its process included.
+pub(crate) const NO_FURTHER: &str = "the C plugin is followed no further";
+
 impl Session {
     /// Loads the plugin and begins.
     ///
@@ -1146,7 +1149,7 @@ impl Session {
     /// # Errors
     /// When the runner is gone.
     pub fn c_ends(&mut self, why: &str) -> Result<bool> {
-        self.note("the C plugin is followed no further", "because", why)?;
+        self.note(NO_FURTHER, "because", why)?;
         self.flush()?;
         self.alone = true;
         Ok(self.setting.side == Side::C)
