@@ -192,7 +192,7 @@ impl<'a> Lab<'a> {
                 StepKind::Other,
             );
             if !killed {
-                self.note("and could not be");
+                self.reporter.note("and could not be");
             }
         }
     }
@@ -329,6 +329,14 @@ impl<'a> Lab<'a> {
         self.daemon.as_ref().map_or(0, Daemon::configurations)
     }
 
+    /// When the daemon logged its last line; now, if it never has.
+    pub(super) fn last_words(&self) -> Instant {
+        self.daemon
+            .as_ref()
+            .and_then(Daemon::last_words)
+            .unwrap_or_else(Instant::now)
+    }
+
     /// The load makes progress: the map serves I/O.
     pub(super) fn io_flows(&mut self, seconds: u64) {
         let Some(load) = &self.load else { return };
@@ -349,11 +357,6 @@ impl<'a> Lab<'a> {
     /// Sends a command to the daemon.
     pub(super) fn ask(&self, command: &str, limit: Duration) -> Result<String> {
         daemon::ask(command, limit)
-    }
-
-    /// A remark in the timeline.
-    pub(super) fn note(&self, text: impl Into<String>) {
-        self.reporter.note(text);
     }
 
     /// Tells how long an operation took, whether it ended, and whether it had to wait for a
