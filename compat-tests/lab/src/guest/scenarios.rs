@@ -7,13 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::lab::{Lab, Want};
+use super::lab::Lab;
 use super::scsi_debug::{self, Reply};
+use super::want::Want;
 use super::{lio, wait_until};
 use crate::event::Path::{self, A, B};
+use crate::event::StepKind;
 use crate::job::Checker;
 
 /// One thing that can happen to a disk.
@@ -226,7 +228,27 @@ fn transport(lab: &mut Lab) -> Result<()> {
 }
 
 fn aborted(lab: &mut Lab) -> Result<()> {
-    bad_replies(lab, Reply::Aborted)
+    set_delay(lab, true)?;
+    let before = scsi_debug::aborts()?;
+    bad_replies(lab, Reply::Aborted)?;
+    let count = scsi_debug::aborts()? - before;
+    lab.step(
+        format!("{count} commands were aborted"),
+        count > 0,
+        StepKind::Other,
+    );
+    set_delay(lab, false)
+}
+
+/// Between two commands only: the load is held, and the checkers' own commands are short.
+fn set_delay(lab: &Lab, at_once: bool) -> Result<()> {
+    lab.pause_load(true);
+    let set = wait_until(COMMAND_LIMIT, || {
+        scsi_debug::answer_at_once(at_once).is_ok()
+    });
+    lab.pause_load(false);
+    ensure!(set, "scsi_debug is always busy");
+    Ok(())
 }
 
 fn busy(lab: &mut Lab) -> Result<()> {
