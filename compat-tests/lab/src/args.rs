@@ -35,9 +35,9 @@ pub(crate) struct Arguments {
     /// Play everything three times with the C plugins and with those of --plugins, and compare
     #[arg(long, requires = "plugins", conflicts_with = "exec")]
     pub(crate) compare: bool,
-    /// Guests that run at the same time
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
-    pub(crate) jobs: u8,
+    /// Guests that run at the same time [default: 1, with --short 2]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    jobs: Option<u8>,
     /// Make the trees anew
     #[arg(long)]
     pub(crate) rebuild: bool,
@@ -54,8 +54,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all passed, 1 something failed, 2 wrong arguments, 3 nothing failed but something
-was not run.
+Exit status: 0 nothing failed (what was not run is listed and counted), 1 something failed,
+2 wrong arguments, 3 nothing could be run.
 
 Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; LAB_MIRROR, the Debian
 mirror [default: http://deb.debian.org/debian].";
@@ -154,6 +154,10 @@ impl Arguments {
             ([], ..) => vec![Checker::Tur],
             (named, ..) => named.to_vec(),
         }
+    }
+
+    pub(crate) fn jobs(&self) -> u8 {
+        self.jobs.unwrap_or(if self.short { 2 } else { 1 })
     }
 
     /// All guests to boot, in order; each as often as its results are needed.

@@ -3,17 +3,23 @@
 use crate::args::{Cell, Plugins};
 use crate::cell::Outcome;
 use crate::event::{Event, Path, Record, View};
-use crate::report::{Mark, of_scenario};
+use crate::report::of_scenario;
 use crate::table::{distinct, durations, median, seconds};
 
 /// What one tick of the checker loop may add or take away, in milliseconds: a fault comes at any
 /// time between two ticks, and a guest's clock is not a real machine's.
 const TICK: u64 = 1500;
 
-/// Compares all cells of ours with their C twins; returns what to print and the worst mark.
-pub(crate) fn compare(outcomes: &[Outcome]) -> (String, Mark) {
+/// What a comparison has to say.
+pub(crate) struct Comparison {
+    pub(crate) text: String,
+    pub(crate) differs: bool,
+}
+
+/// Compares all cells of ours with their C twins.
+pub(crate) fn compare(outcomes: &[Outcome]) -> Comparison {
     let mut text = String::new();
-    let mut worst = Mark::Passed;
+    let mut differs = false;
     for ours in distinct(outcomes.iter().map(|outcome| &outcome.cell)) {
         if ours.plugins == Plugins::C {
             continue;
@@ -31,10 +37,10 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> (String, Mark) {
         text.push_str(&format!("{}: {verdict}\n", ours.name()));
         for finding in findings {
             text.push_str(&format!("  {finding}\n"));
-            worst = Mark::Failed;
+            differs = true;
         }
     }
-    (text, worst)
+    Comparison { text, differs }
 }
 
 /// Every sequence of states of ours has to be one that C has shown too.

@@ -29,7 +29,7 @@ use cell::Outcome;
 use report::{Mark, judge};
 use tree::{Suite, Tree};
 
-/// Nothing failed, but something was not run.
+/// Nothing could be run.
 const NOT_RUN: u8 = 3;
 
 fn main() -> ExitCode {
@@ -51,7 +51,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cache = std::env::var_os("LAB_CACHE").map_or("target/lab".into(), PathBuf::from);
     std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let cache = cache.canonicalize()?;
-    tree::install_tools()?;
+    if let Err(error) = tree::install_tools() {
+        println!("NOT RUN: {error:#}");
+        return Ok(ExitCode::from(NOT_RUN));
+    }
     let trees = trees(&cache, arguments);
     if !arguments.exec.is_empty() {
         let tree = trees
@@ -62,13 +65,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let runs = runs::create(&cache, arguments.keep)?;
     let outcomes = play(arguments, &trees, &runs);
-    let worst = conclude(arguments, &outcomes);
-    println!("Logs, consoles and timelines: {}", runs.display());
-    Ok(match worst {
-        Mark::Passed | Mark::Waited => ExitCode::SUCCESS,
-        Mark::NotRun => ExitCode::from(NOT_RUN),
-        Mark::Failed => ExitCode::FAILURE,
-    })
+    println!("\nLogs, consoles and timelines: {}\n", runs.display());
+    Ok(conclude(arguments, &outcomes))
 }
 
 fn list() {
@@ -104,7 +102,7 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
     let next = Mutex::new(cells.iter().enumerate());
     let outcomes = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs {
+        for _ in 0..arguments.jobs() {
             scope.spawn(|| {
                 loop {
                     let Some((number, cell)) = next.lock().ok().and_then(|mut next| next.next())
@@ -143,35 +141,49 @@ fn prefix(cell: &Cell, cells: usize) -> String {
     }
 }
 
-/// Prints the tables, the counts, and the comparison if asked for.
-fn conclude(arguments: &Arguments, outcomes: &[Outcome]) -> Mark {
+/// Prints the tables, the comparison if asked for, what was not run, and the counts.
+fn conclude(arguments: &Arguments, outcomes: &[Outcome]) -> ExitCode {
     println!(
-        "\n{}{}{}\n",
+        "{}{}{}\n",
         table::marks(outcomes),
         table::times(outcomes),
         table::figures(outcomes)
     );
-    let mut worst = Mark::Passed;
+    let mut differs = false;
     if arguments.compare {
-        let (text, mark) = compare::compare(outcomes);
-        println!("{text}");
-        worst = mark;
+        let comparison = compare::compare(outcomes);
+        println!("{}", comparison.text);
+        differs = comparison.differs;
     }
-    let mut counts: BTreeMap<Mark, usize> = BTreeMap::new();
+    let mut marks: BTreeMap<Mark, Vec<String>> = BTreeMap::new();
     for outcome in outcomes {
         for scenario in &outcome.scenarios {
             let mark = judge(&outcome.records, scenario);
-            *counts.entry(mark).or_default() += 1;
-            worst = worst.max(mark);
+            marks
+                .entry(mark)
+                .or_default()
+                .push(format!("{} {scenario}", outcome.cell.name()));
         }
     }
-    let count = |mark| counts.get(&mark).copied().unwrap_or_default();
-    println!(
-        "{} passed, {} passed but waited for a hung device, {} failed, {} not run",
-        count(Mark::Passed),
-        count(Mark::Waited),
-        count(Mark::Failed),
-        count(Mark::NotRun)
-    );
-    worst
+    let of = |mark| marks.get(&mark).map_or(&[][..], Vec::as_slice);
+    for (mark, title) in [
+        (
+            Mark::Waited,
+            "WAITED for a hung device, and passed otherwise:",
+        ),
+        (Mark::Failed, "FAILED:"),
+        (Mark::NotRun, "NOT RUN:"),
+    ] {
+        if !of(mark).is_empty() {
+            println!("{title}\n  {}", of(mark).join("\n  "));
+        }
+    }
+    let passed = of(Mark::Passed).len() + of(Mark::Waited).len();
+    let (failed, not_run) = (of(Mark::Failed).len(), of(Mark::NotRun).len());
+    println!("{passed} passed, {failed} failed, {not_run} skipped");
+    match (differs || failed > 0, passed) {
+        (true, _) => ExitCode::FAILURE,
+        (false, 0) => ExitCode::from(NOT_RUN),
+        (false, _) => ExitCode::SUCCESS,
+    }
 }

@@ -32,6 +32,7 @@ pub(super) struct Daemon {
 /// What the log has told so far.
 #[derive(Default)]
 struct Seen {
+    last_line: Option<Instant>,
     last_tick: Option<Instant>,
     longest_gap: Duration,
     configurations: u32,
@@ -39,6 +40,7 @@ struct Seen {
 
 impl Seen {
     fn line(&mut self, line: &str, now: Instant) {
+        self.last_line = Some(now);
         if line.contains("tick (") {
             let gap = self.last_tick.map_or(Duration::ZERO, |last| now - last);
             self.longest_gap = self.longest_gap.max(gap);
@@ -91,6 +93,11 @@ impl Daemon {
     /// How often the daemon has finished reading its configuration and setting up the maps.
     pub(super) fn configurations(&self) -> u32 {
         self.seen.lock().map_or(0, |seen| seen.configurations)
+    }
+
+    /// When the daemon logged its last line so far.
+    pub(super) fn last_words(&self) -> Option<Instant> {
+        self.seen.lock().ok().and_then(|seen| seen.last_line)
     }
 
     /// Sends SIGTERM, as a service manager does.

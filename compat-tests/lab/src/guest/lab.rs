@@ -1,51 +1,21 @@
 //! What a scenario has in its hands: the disk, the daemon, the I/O load, and verdicts.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::daemon::{self, Daemon};
 use super::disk::Disk;
 use super::load::Load;
 use super::reporter::Reporter;
 use super::scenarios::{Scenario, Target};
+use super::want::Want;
 use super::watch::Watch;
-use super::{lio, plugins, run, scsi_debug, settle, wait_until};
+use super::{lio, map, plugins, scsi_debug, settle, wait_until};
 use crate::event::{Event, Figure, Path, StepKind, View};
 use crate::job::{Checker, Job, SHARED};
-
-/// Checker states as multipathd prints them.
-const UP: [&str; 2] = ["ready", "ghost"];
-const DOWN: [&str; 3] = ["faulty", "i/o timeout", "disconnected"];
-
-/// What a scenario expects a path to become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    Active,
-    Failed,
-    Gone,
-}
-
-impl Want {
-    fn is(self, view: &View) -> bool {
-        match self {
-            // The kernel may have failed the path before the checker has: both have to say so.
-            Want::Active => view.dm == "active" && UP.contains(&view.checker.as_str()),
-            Want::Failed => view.dm == "failed" && DOWN.contains(&view.checker.as_str()),
-            Want::Gone => view.dev.is_empty(),
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Want::Active => "active",
-            Want::Failed => "failed",
-            Want::Gone => "gone",
-        }
-    }
-}
 
 /// How long the daemon may take to set up both paths.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -115,7 +85,7 @@ impl<'a> Lab<'a> {
         self.expect_both(Want::Active, START_LIMIT.as_secs());
         // Until udev has seen the new map, the daemon puts off what it is told to do with it.
         settle()?;
-        self.load = Some(Load::start(&multipath_device()?)?);
+        self.load = Some(Load::start(&map::node()?)?);
         let acted = (self.scenario.act)(self);
         // Whatever happened, the next scenario needs a disk that answers.
         let repaired = self.repair();
@@ -192,7 +162,7 @@ impl<'a> Lab<'a> {
                 StepKind::Other,
             );
             if !killed {
-                self.note("and could not be");
+                self.reporter.note("and could not be");
             }
         }
     }
@@ -312,7 +282,9 @@ impl<'a> Lab<'a> {
 
     /// Watches for a while that a path stays as it should.
     pub(super) fn stays(&mut self, path: Path, want: Want, seconds: u64) {
-        let left = wait_until(Duration::from_secs(seconds), || !want.is(&self.view(path)));
+        let left = wait_until(Duration::from_secs(seconds), || {
+            !want.still(&self.view(path))
+        });
         let what = format!("{path} stays {} for {seconds} s", want.word());
         self.step(what, !left, StepKind::Other);
     }
@@ -327,6 +299,14 @@ impl<'a> Lab<'a> {
     /// How often the daemon has configured itself.
     pub(super) fn configurations(&self) -> u32 {
         self.daemon.as_ref().map_or(0, Daemon::configurations)
+    }
+
+    /// When the daemon logged its last line; now, if it never has.
+    pub(super) fn last_words(&self) -> Instant {
+        self.daemon
+            .as_ref()
+            .and_then(Daemon::last_words)
+            .unwrap_or_else(Instant::now)
     }
 
     /// The load makes progress: the map serves I/O.
@@ -349,11 +329,6 @@ impl<'a> Lab<'a> {
     /// Sends a command to the daemon.
     pub(super) fn ask(&self, command: &str, limit: Duration) -> Result<String> {
         daemon::ask(command, limit)
-    }
-
-    /// A remark in the timeline.
-    pub(super) fn note(&self, text: impl Into<String>) {
-        self.reporter.note(text);
     }
 
     /// Tells how long an operation took, whether it ended, and whether it had to wait for a
@@ -382,39 +357,10 @@ impl Drop for Lab<'_> {
     /// The next scenario finds no daemon and no map.
     fn drop(&mut self) {
         self.kill_daemon();
-        if let Err(error) = remove_maps() {
+        if let Err(error) = map::remove_all() {
             self.reporter.note(format!("{error:#}"));
         }
     }
-}
-
-/// The map's own node: udev's link may be missing.
-fn multipath_device() -> Result<String> {
-    Ok(format!(
-        "/dev/{}",
-        maps()?.pop().context("no multipath map")?.0
-    ))
-}
-
-fn remove_maps() -> Result<()> {
-    for (_, name) in maps()? {
-        run("dmsetup", &["remove", "--retry", &name])?;
-    }
-    Ok(())
-}
-
-/// Kernel and device-mapper names of all multipath maps.
-fn maps() -> Result<Vec<(String, String)>> {
-    let mut maps = Vec::new();
-    for entry in fs::read_dir("/sys/block")? {
-        let entry = entry?;
-        let attribute = |name: &str| fs::read_to_string(entry.path().join("dm").join(name));
-        if attribute("uuid").is_ok_and(|uuid| uuid.starts_with("mpath-")) {
-            let kernel = entry.file_name().to_string_lossy().into_owned();
-            maps.push((kernel, attribute("name")?.trim().to_owned()));
-        }
-    }
-    Ok(maps)
 }
 
 fn millis(time: Duration) -> u64 {

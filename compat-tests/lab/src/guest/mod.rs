@@ -5,10 +5,12 @@ mod disk;
 mod lab;
 mod lio;
 mod load;
+mod map;
 mod plugins;
 mod reporter;
 mod scenarios;
 mod scsi_debug;
+mod want;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -7,13 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::lab::{Lab, Want};
+use super::lab::Lab;
 use super::scsi_debug::{self, Reply};
+use super::want::Want;
 use super::{lio, wait_until};
 use crate::event::Path::{self, A, B};
+use crate::event::StepKind;
 use crate::job::Checker;
 
 /// One thing that can happen to a disk.
@@ -67,7 +69,7 @@ impl Scenario {
 
 /// All scenarios, in the order in which they are played.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("healthy", "both paths answer; nothing happens", healthy).short(),
+    Scenario::new("healthy", "both paths answer; nothing happens", healthy),
     Scenario::new("offline", "one path goes offline and comes back", offline).short(),
     Scenario::new(
         "delete",
@@ -120,15 +122,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "shutdown",
         "multipathd is told to end while every command hangs",
         shutdown,
-    )
-    .short(),
+    ),
     Scenario::new(
         "quiesce",
         "reads and writes of one path hang, TEST UNIT READY does not",
         quiesce,
     )
-    .on(Target::Lio)
-    .short(),
+    .on(Target::Lio),
     Scenario::new(
         "quiesce-reconfigure",
         "multipathd reconfigure while one path is quiesced",
@@ -228,7 +228,27 @@ fn transport(lab: &mut Lab) -> Result<()> {
 }
 
 fn aborted(lab: &mut Lab) -> Result<()> {
-    bad_replies(lab, Reply::Aborted)
+    set_delay(lab, true)?;
+    let before = scsi_debug::aborts()?;
+    bad_replies(lab, Reply::Aborted)?;
+    let count = scsi_debug::aborts()? - before;
+    lab.step(
+        format!("{count} commands were aborted"),
+        count > 0,
+        StepKind::Other,
+    );
+    set_delay(lab, false)
+}
+
+/// Between two commands only: the load is held, and the checkers' own commands are short.
+fn set_delay(lab: &Lab, at_once: bool) -> Result<()> {
+    lab.pause_load(true);
+    let set = wait_until(COMMAND_LIMIT, || {
+        scsi_debug::answer_at_once(at_once).is_ok()
+    });
+    lab.pause_load(false);
+    ensure!(set, "scsi_debug is always busy");
+    Ok(())
 }
 
 fn busy(lab: &mut Lab) -> Result<()> {
@@ -275,7 +295,10 @@ fn flap(lab: &mut Lab) -> Result<()> {
 
 /// How long a hung device is watched hanging. Much longer, and the kernel's error recovery takes
 /// the device offline.
-const HANG: Duration = Duration::from_secs(45);
+fn patience(lab: &Lab) -> Duration {
+    Duration::from_secs(if lab.short() { 15 } else { 45 })
+}
+
 /// How long a command of the administrator may take once nothing hangs any more.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
@@ -301,27 +324,41 @@ fn quiesce_a(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// Measures what ought to be done although a device hangs. What is not has to be after the remedy.
-/// Says whether the remedy was needed.
+/// How something went that was begun while a device hung.
+struct Despite {
+    took: Duration,
+    ended: bool,
+    /// It ended only after the remedy.
+    waited: bool,
+}
+
+/// Watches something that ought to be done although a device hangs. What is not has to be after
+/// the remedy, which is applied in any case.
 fn despite_hang(
     lab: &mut Lab,
-    what: &str,
     remedy: Remedy,
     mut done: impl FnMut(&mut Lab) -> bool,
-) -> Result<bool> {
+    meanwhile: fn(&mut Lab),
+) -> Result<Despite> {
     let begin = Instant::now();
-    let in_time = wait_until(HANG, || done(lab));
-    if !in_time {
-        lab.note(format!(
-            "{what}: waits for the device, {} s so far",
-            HANG.as_secs()
-        ));
-        lab.release(remedy.0, remedy.1)?;
+    let in_time = wait_until(patience(lab), || done(lab));
+    let mut took = begin.elapsed();
+    if in_time {
+        meanwhile(lab);
     }
+    lab.release(remedy.0, remedy.1)?;
     let ended = in_time || wait_until(COMMAND_LIMIT, || done(lab));
-    lab.took(what, begin.elapsed(), ended, !in_time);
-    Ok(!in_time)
+    if !in_time {
+        took = begin.elapsed();
+    }
+    Ok(Despite {
+        took,
+        ended,
+        waited: !in_time,
+    })
 }
+
+fn nothing(_: &mut Lab) {}
 
 fn list(lab: &mut Lab) -> Result<()> {
     let mut healthy = Listing::start()?;
@@ -330,9 +367,8 @@ fn list(lab: &mut Lab) -> Result<()> {
     lab.took("multipath -ll, healthy", begin.elapsed(), ended, false);
     hang_all(lab)?;
     let mut hung = Listing::start()?;
-    if !despite_hang(lab, "multipath -ll, hung", ANSWER, |_| hung.ended())? {
-        lab.release(ANSWER.0, ANSWER.1)?;
-    }
+    let how = despite_hang(lab, ANSWER, |_| hung.ended(), nothing)?;
+    lab.took("multipath -ll, hung", how.took, how.ended, how.waited);
     lab.expect_both(Want::Active, 90);
     Ok(())
 }
@@ -364,22 +400,26 @@ impl Drop for Listing {
 
 fn reconfigure(lab: &mut Lab) -> Result<()> {
     hang_all(lab)?;
-    if !reconfigure_hung(lab, ANSWER)? {
-        lab.expect_both(Want::Failed, 30);
-        lab.release(ANSWER.0, ANSWER.1)?;
-    }
-    lab.expect_both(Want::Active, 90);
-    lab.io_flows(90);
-    Ok(())
+    reconfigure_hung(lab, ANSWER, |lab| lab.expect_both(Want::Failed, 30))
 }
 
-fn reconfigure_hung(lab: &mut Lab, remedy: Remedy) -> Result<bool> {
+fn quiesce_reconfigure(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    reconfigure_hung(lab, RESUME, expect_quiesced)
+}
+
+/// The daemon reads its configuration, drops all paths and finds them again; then `meanwhile`
+/// tells what it thinks of them.
+fn reconfigure_hung(lab: &mut Lab, remedy: Remedy, meanwhile: fn(&mut Lab)) -> Result<()> {
     let before = lab.configurations();
     // The reply does not wait for the work.
     lab.ask("reconfigure", COMMAND_LIMIT)?;
-    despite_hang(lab, "reconfigure, hung", remedy, |lab| {
-        lab.configurations() > before
-    })
+    let done = |lab: &mut Lab| lab.configurations() > before;
+    let how = despite_hang(lab, remedy, done, meanwhile)?;
+    lab.took("reconfigure, hung", how.took, how.ended, how.waited);
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
 }
 
 fn shutdown(lab: &mut Lab) -> Result<()> {
@@ -387,13 +427,25 @@ fn shutdown(lab: &mut Lab) -> Result<()> {
     shutdown_hung(lab, ANSWER)
 }
 
+fn quiesce_shutdown(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    shutdown_hung(lab, RESUME)
+}
+
+/// The daemon's work is done with its last line in the log. Its process may last longer: the
+/// kernel keeps one until its asynchronous reads have ended, whatever the program does.
 fn shutdown_hung(lab: &mut Lab, remedy: Remedy) -> Result<()> {
+    let begin = Instant::now();
     lab.terminate_daemon()?;
-    if !despite_hang(lab, "multipathd ends, hung", remedy, |lab| {
-        lab.daemon_ended()
-    })? {
-        lab.release(remedy.0, remedy.1)?;
-    }
+    let how = despite_hang(lab, remedy, |lab| lab.daemon_ended(), nothing)?;
+    let work = lab.last_words().saturating_duration_since(begin);
+    lab.took(
+        "shutdown work, hung",
+        work,
+        how.ended,
+        how.waited && work > patience(lab),
+    );
+    lab.took("process ends, hung", how.took, how.ended, false);
     lab.start_daemon()?;
     lab.expect_both(Want::Active, 90);
     lab.io_flows(90);
@@ -416,20 +468,4 @@ fn expect_quiesced(lab: &mut Lab) {
         Checker::Directio | Checker::Readsector0 => lab.expect(A, Want::Failed, 30),
         _ => lab.stays(A, Want::Active, 10),
     }
-}
-
-fn quiesce_reconfigure(lab: &mut Lab) -> Result<()> {
-    quiesce_a(lab)?;
-    if !reconfigure_hung(lab, RESUME)? {
-        expect_quiesced(lab);
-        lab.release(RESUME.0, RESUME.1)?;
-    }
-    lab.expect_both(Want::Active, 90);
-    lab.io_flows(90);
-    Ok(())
-}
-
-fn quiesce_shutdown(lab: &mut Lab) -> Result<()> {
-    quiesce_a(lab)?;
-    shutdown_hung(lab, RESUME)
 }

@@ -33,6 +33,26 @@ pub(super) fn reply(reply: Reply, nth: u32) -> Result<()> {
     set("every_nth", nth)
 }
 
+/// Sets when commands are answered: after a tick of the kernel's clock, or by a work queue at once.
+/// Only commands of the latter kind can be aborted under way. Refused while commands are under way.
+pub(super) fn answer_at_once(at_once: bool) -> Result<()> {
+    let file = format!("{PARAMETERS}/delay");
+    fs::write(&file, if at_once { "-1" } else { "1" }).context(file)
+}
+
+/// How many commands the driver has aborted so far.
+pub(super) fn aborts() -> Result<u32> {
+    let host = fs::read_dir("/proc/scsi/scsi_debug")?
+        .next()
+        .context("no host")??;
+    let text = fs::read_to_string(host.path())?;
+    let count = text
+        .split("command aborts=")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    Ok(count.context("no count of aborts")?.trim().parse()?)
+}
+
 /// Every command gets the good reply again.
 pub(super) fn reply_well(disk: &Disk) -> Result<()> {
     set("every_nth", 0)?;
