@@ -60,6 +60,20 @@ enum path_check_state {
 	PATH_DISCONNECTED = 10	/* the target maps the unit no more; --features disconnected only */
 };
 
+/* Messages that every checker may give (msgid); its own begin with CHECKER_FIRST_MSGID. */
+enum {
+	CHECKER_MSGID_NONE = 0,
+	CHECKER_MSGID_DISABLED = 1,
+	CHECKER_MSGID_NO_FD = 2,
+	CHECKER_MSGID_INVALID = 3,
+	CHECKER_MSGID_UP = 4,
+	CHECKER_MSGID_DOWN = 5,
+	CHECKER_MSGID_GHOST = 6,
+	CHECKER_MSGID_UNSUPPORTED = 7,
+	CHECKER_MSGID_DISCONNECTED = 8,	/* --features disconnected only */
+	CHECKER_FIRST_MSGID = 100
+};
+
 struct checker_class;
 
 /*

@@ -322,8 +322,9 @@ impl Library {
     }
 
     /// `checker_state_name`: `invalid` for what the release does not know, which is logged.
-    pub fn state_name(&self, state: c_int) -> *const c_char {
+    pub fn state_name(&'static self, state: c_int) -> *const c_char {
         enter(WHO, c"invalid", || {
+            host::be(self.era, is_sync);
             match PathState::from_raw(state).filter(|state| self.era.knows(*state)) {
                 Some(state) => state.c_name(),
                 None => {

@@ -153,14 +153,14 @@ impl<M: Module> Registry<M> {
         Ok(Some(class))
     }
 
-    /// Calls `what` for every class, with no lock held meanwhile.
+    /// Calls `what` for every class, the newest first, with no lock held meanwhile.
     fn each(&self, what: impl Fn(&'static Class<M>)) {
-        let mut index = 0;
-        loop {
+        let count = lock(&self.classes).len();
+        for index in (0..count).rev() {
             let class = lock(&self.classes).get(index).copied();
-            let Some(class) = class else { return };
-            what(class);
-            index += 1;
+            if let Some(class) = class {
+                what(class);
+            }
         }
     }
 }

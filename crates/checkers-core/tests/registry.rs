@@ -1,6 +1,6 @@
 //! The registry, with modules that write down how they are called.
 
-#![allow(clippy::unwrap_used, reason = "a helper that fails ends the test")]
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::registry::{
     self, Class, InitFailed, Loader, Module, Name, Record, Registry, disable, enable, need_wait,

@@ -217,3 +217,81 @@ unsafe extern "C" fn free<T: Checker>(checker: *mut c_void) {
 unsafe extern "C" fn reset<T: Checker>() {
     calls::reset::<T>();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::era::Era;
+    use std::ptr::null;
+
+    /// Memory that ends where reading ends the process.
+    fn cliff(texts: usize) -> NonNull<*const c_char> {
+        let page = 4096;
+        // SAFETY: a new mapping harms nobody; its second page is taken away again.
+        let base = unsafe {
+            let base = libc::mmap(
+                null_mut(),
+                2 * page,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(base, libc::MAP_FAILED);
+            assert_eq!(
+                libc::mprotect(base.byte_add(page), page, libc::PROT_NONE),
+                0
+            );
+            base
+        };
+        let size = texts * size_of::<*const c_char>();
+        // SAFETY: the table fits into the first page.
+        let first = unsafe { base.byte_add(page - size) }.cast::<*const c_char>();
+        for index in 0..texts {
+            // SAFETY: likewise.
+            unsafe { first.add(index).write(c" text".as_ptr()) };
+        }
+        NonNull::new(first).unwrap()
+    }
+
+    #[test]
+    fn a_full_table_is_not_read_past_its_end() {
+        // SAFETY: the table is as long as one may be.
+        let texts = unsafe { Texts::of_plugin(cliff(MessageId::MAX_PLUGIN)) };
+        assert_eq!(texts.count(), MessageId::MAX_PLUGIN);
+    }
+
+    #[test]
+    fn a_table_ends_with_null() {
+        let first = cliff(3);
+        // SAFETY: the third entry is ours to write, and a table of two is left.
+        let texts = unsafe {
+            first.add(2).write(null());
+            Texts::of_plugin(first)
+        };
+        assert_eq!(texts.count(), 2);
+    }
+
+    fn checks(era: Era, raw: c_int) -> (PathState, MessageId) {
+        let mut memory = [0_u64; 6];
+        // SAFETY: the memory is as large as the largest layout, and zero is a value of every member.
+        let record =
+            unsafe { RawChecker::new(era, memory.as_mut_ptr().cast(), null_mut()) }.unwrap();
+        let state = known(raw, &record);
+        (state, record.message())
+    }
+
+    #[test]
+    fn the_host_gets_only_states_that_it_knows() {
+        let nothing = MessageId::NONE;
+        for era in [Era::B, Era::C, Era::CPrime] {
+            assert_eq!(checks(era, 3), (PathState::Up, nothing));
+            for stranger in [-1, 11, c_int::MAX] {
+                assert_eq!(checks(era, stranger), (PathState::Unchecked, nothing));
+            }
+        }
+        assert_eq!(checks(Era::B, 10), (PathState::Down, MessageId::DOWN));
+        assert_eq!(checks(Era::C, 10), (PathState::Down, MessageId::DOWN));
+        assert_eq!(checks(Era::CPrime, 10), (PathState::Disconnected, nothing));
+    }
+}

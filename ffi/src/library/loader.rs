@@ -25,7 +25,14 @@ impl Loader for Plugins<'_> {
                 log::debug!("loading built-in {name} checker");
                 entries
             }
-            None => self.open(name)?,
+            None => match self.open(name) {
+                Some(entries) => entries,
+                None => {
+                    // libmultipath says so too: it drops the class that it had prepared.
+                    log::debug!("unloading {name} checker");
+                    return None;
+                }
+            },
         };
         log::debug!(
             "checker {name}: message table size = {}",
@@ -70,7 +77,6 @@ impl Plugins<'_> {
         let entries = unsafe { find_entries(handle) };
         if entries.is_none() {
             report_error();
-            log::debug!("unloading {name} checker");
             close(handle, name);
         }
         // Functions that are missing by right have left a complaint too, which is nobody's business.
