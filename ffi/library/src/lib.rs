@@ -13,7 +13,8 @@ compile_error!(
 #[cfg(all(feature = "layout-b", feature = "layout-c"))]
 compile_error!(
     "two layouts of struct checker are chosen: layout-b is for multipath-tools 0.8.6 to 0.10.x, \
-     layout-c for 0.11.0 to 0.14.x, and a library has one"
+     layout-c, which is a default feature, for 0.11.0 to 0.14.x. A library has one: use \
+     --no-default-features"
 );
 #[cfg(all(feature = "directory-argument", not(feature = "layout-b")))]
 compile_error!("directory-argument is a form of layout-b (multipath-tools 0.8.6 to 0.8.9)");

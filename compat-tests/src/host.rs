@@ -1,0 +1,184 @@
+//! What a host offers to plugins: the functions that the executable exports, and the record of what
+//! plugins did with them.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// The class-wide flag behind `checker_is_sync`.
+static SYNC: AtomicI32 = AtomicI32::new(1);
+/// The lines that came through `dlog`, with their levels.
+static LINES: Mutex<Vec<(c_int, String)>> = Mutex::new(Vec::new());
+/// What a plugin did that no plugin should.
+static OFFENCES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What `cls` points to: nothing that a plugin may look at. A real libmultipath that is asked about
+/// it finds zeros, and so a class that is not synchronous.
+static CLASS: [u64; 64] = [0; 64];
+
+/// The value of `cls`.
+pub fn class() -> *mut c_void {
+    (&raw const CLASS).cast_mut().cast()
+}
+
+/// Sets the class-wide flag, as `checker_set_sync` and `checker_set_async` do.
+pub fn set_sync(sync: bool) {
+    SYNC.store(c_int::from(sync), Ordering::SeqCst);
+}
+
+/// Takes the lines logged since the last call.
+pub fn take_lines() -> Vec<(c_int, String)> {
+    std::mem::take(&mut *LINES.lock().unwrap_or_else(|broken| broken.into_inner()))
+}
+
+/// Takes the record of what plugins must not do.
+pub fn take_offences() -> Vec<String> {
+    std::mem::take(&mut *OFFENCES.lock().unwrap_or_else(|broken| broken.into_inner()))
+}
+
+fn offence(what: &str) {
+    OFFENCES
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner())
+        .push(what.to_owned());
+}
+
+/// `checker_is_sync`: whether the struct's class wants its answers at once.
+///
+/// # Safety
+/// `checker` must be NULL or point to a struct checker.
+pub unsafe fn checker_is_sync(checker: *const c_void) -> c_int {
+    if checker.is_null() {
+        offence("checker_is_sync(NULL)");
+        return 0;
+    }
+    // SAFETY: `cls` is the first word of the struct in every layout.
+    let cls = unsafe { checker.cast::<*mut c_void>().read_unaligned() };
+    if cls != class() {
+        offence("checker_is_sync of something that is no struct checker");
+        return 0;
+    }
+    SYNC.load(Ordering::SeqCst)
+}
+
+/// `dlog`: formats and keeps one line.
+///
+/// `dlog` is variadic, and stable Rust cannot define variadic functions. On the 64-bit ABIs of Linux
+/// a variadic callee finds integer and pointer arguments where a callee with as many word-sized
+/// parameters does, so the exported functions have six of those; checkers log no floating point.
+///
+/// # Safety
+/// `format` must be a C format string that needs at most the four words that follow.
+pub unsafe fn log(level: c_int, format: *const c_char, words: [usize; 4]) {
+    const { assert!(size_of::<usize>() == 8) };
+    let mut text: [c_char; 1024] = [0; 1024];
+    let [a, b, c, d] = words;
+    // SAFETY: the buffer's size is given; the caller vouches for the format and the words. snprintf
+    // ends the text with NUL.
+    let text = unsafe {
+        libc::snprintf(text.as_mut_ptr(), text.len(), format, a, b, c, d);
+        CStr::from_ptr(text.as_ptr())
+    };
+    let text = text.to_string_lossy();
+    let line = match text.strip_suffix('\n') {
+        Some(line) => line.to_owned(),
+        None => format!("{text} (no newline)"),
+    };
+    LINES
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner())
+        .push((level, line));
+}
+
+/// Records that a plugin called a host function that it has no business with.
+pub fn unexpected_call(name: &str) {
+    offence(&format!("{name} was called"));
+}
+
+/// Exports the functions of `libmultipath` that directio plugins use, from 0.8.6 on.
+#[macro_export]
+macro_rules! export_basics {
+    () => {
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        static libmp_verbosity: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(4);
+
+        // SAFETY of the name: plugins expect exactly this function under it.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn checker_is_sync(checker: *const std::ffi::c_void) -> std::ffi::c_int {
+            // SAFETY: plugins pass the struct checker that they were given.
+            unsafe { $crate::host::checker_is_sync(checker) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn dlog(
+            level: std::ffi::c_int,
+            format: *const std::ffi::c_char,
+            a: usize,
+            b: usize,
+            c: usize,
+            d: usize,
+        ) {
+            // SAFETY: plugins pass a format string and what it needs.
+            unsafe { $crate::host::log(level, format, [a, b, c, d]) }
+        }
+    };
+}
+
+/// Exports functions that only tell the host's era; a checker that calls one is at fault.
+#[macro_export]
+macro_rules! export_markers {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> std::ffi::c_int {
+                $crate::host::unexpected_call(stringify!($name));
+                0
+            }
+        )*
+    };
+}
+
+/// The symbols by which hosts of different eras can be told apart.
+const TELLTALES: [&CStr; 9] = [
+    c"checker_is_sync",
+    c"checker_check",
+    c"dlog",
+    c"libmp_verbosity",
+    c"logsink",
+    c"start_checker_thread",
+    c"checker_need_wait",
+    c"mt_udev_ref",
+    c"get_runner",
+];
+
+/// Those of the telltale symbols that a plugin in this process finds.
+pub fn visible() -> Vec<&'static str> {
+    TELLTALES
+        .iter()
+        .filter(|name| {
+            // SAFETY: a name that ends with NUL, searched in the global scope.
+            !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null()
+        })
+        .filter_map(|name| name.to_str().ok())
+        .collect()
+}
+
+/// Where the executable keeps its verbosity, if it does.
+static VERBOSITY: Mutex<Option<&'static AtomicI32>> = Mutex::new(None);
+
+/// Tells the library where the executable's `libmp_verbosity` is.
+pub fn use_verbosity(at: &'static AtomicI32) {
+    *VERBOSITY
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner()) = Some(at);
+}
+
+/// Sets the verbosity, 0 to 4; hosts that have none ignore it.
+pub fn set_verbosity(level: i32) {
+    if let Some(at) = *VERBOSITY
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner())
+    {
+        at.store(level, Ordering::SeqCst);
+    }
+}

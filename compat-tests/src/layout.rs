@@ -1,0 +1,406 @@
+//! `struct checker` as the hosts of each era lay it out, in memory that notices a plugin which
+//! writes or reads where it must not.
+
+use crate::{Doing, Result, os};
+use std::ffi::{c_int, c_short, c_uint, c_void};
+use std::mem::{offset_of, size_of};
+use std::ptr::NonNull;
+
+/// Which hosts share an ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Era {
+    /// multipath-tools 0.7.9 to 0.10.x.
+    B,
+    /// 0.11.0 to 0.13.x.
+    C,
+    /// 0.14.x: C, with a state and a message more.
+    CPrime,
+    /// 0.15.0 and later.
+    D,
+}
+
+impl Era {
+    /// The letter that `libcheck_assume_abi` takes.
+    pub fn letter(self) -> u8 {
+        match self {
+            Era::B => b'B',
+            Era::C | Era::CPrime => b'C',
+            Era::D => b'D',
+        }
+    }
+
+    /// How many generic messages the host has.
+    pub fn generic_messages(self) -> usize {
+        match self {
+            Era::B | Era::C => 8,
+            Era::CPrime => 9,
+            Era::D => 11,
+        }
+    }
+}
+
+/// The structure of 0.7.9 to 0.10.x, for its offsets.
+#[repr(C)]
+struct CheckerB {
+    cls: *mut c_void,
+    fd: c_int,
+    timeout: c_uint,
+    disable: c_int,
+    msgid: c_short,
+    context: *mut c_void,
+    mpcontext: *mut *mut c_void,
+}
+
+/// The structure of 0.11.0 to 0.14.x, for its offsets.
+#[repr(C)]
+struct CheckerC {
+    cls: *mut c_void,
+    fd: c_int,
+    timeout: c_uint,
+    disable: c_int,
+    path_state: c_int,
+    msgid: c_short,
+    context: *mut c_void,
+    mpcontext: *mut *mut c_void,
+}
+
+/// The structure of 0.15.0, for its offsets.
+#[repr(C)]
+struct CheckerD {
+    cls: *mut c_void,
+    fd: c_int,
+    timeout: c_uint,
+    disable: c_int,
+    path_state: c_int,
+    msgid: c_short,
+    context: *mut c_void,
+}
+
+/// Where the fields are.
+#[derive(Clone, Copy)]
+struct Offsets {
+    path_state: Option<usize>,
+    msgid: usize,
+    context: usize,
+    mpcontext: Option<usize>,
+    size: usize,
+}
+
+const CLS: usize = 0;
+const FD: usize = offset_of!(CheckerB, fd);
+const TIMEOUT: usize = offset_of!(CheckerB, timeout);
+
+const fn offsets(era: Era) -> Offsets {
+    match era {
+        Era::B => Offsets {
+            path_state: None,
+            msgid: offset_of!(CheckerB, msgid),
+            context: offset_of!(CheckerB, context),
+            mpcontext: Some(offset_of!(CheckerB, mpcontext)),
+            size: size_of::<CheckerB>(),
+        },
+        Era::C | Era::CPrime => Offsets {
+            path_state: Some(offset_of!(CheckerC, path_state)),
+            msgid: offset_of!(CheckerC, msgid),
+            context: offset_of!(CheckerC, context),
+            mpcontext: Some(offset_of!(CheckerC, mpcontext)),
+            size: size_of::<CheckerC>(),
+        },
+        Era::D => Offsets {
+            path_state: Some(offset_of!(CheckerD, path_state)),
+            msgid: offset_of!(CheckerD, msgid),
+            context: offset_of!(CheckerD, context),
+            mpcontext: None,
+            size: size_of::<CheckerD>(),
+        },
+    }
+}
+
+/// What the bytes before the structure are filled with.
+const GUARD: u8 = 0xa5;
+/// How many of them are looked at.
+const GUARD_BYTES: usize = 256;
+
+/// One `struct checker`, at the very end of a page that another, inaccessible one follows: whoever
+/// touches a byte behind the structure ends the process.
+pub struct Checker {
+    pages: NonNull<u8>,
+    page: usize,
+    at: Offsets,
+    /// The structure as the host last left it.
+    expected: Vec<u8>,
+    /// The host's `mpcontext` value, to which the structure's field points: what the plugin keeps for
+    /// the map.
+    map_value: Box<*mut c_void>,
+    /// The plugin was invited to make that value.
+    map_invited: bool,
+}
+
+// SAFETY: the pages belong to this value alone; calls from several threads are serialised by the
+// borrow that each needs.
+unsafe impl Send for Checker {}
+
+impl Checker {
+    /// A zeroed structure with the fields that a host sets before `libcheck_init`.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(era: Era, class: *mut c_void, fd: c_int, timeout: c_uint) -> Result<Checker> {
+        let page = crate::rings::page_size();
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no other.
+        let pages = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                2 * page,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if pages == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error()).doing("mapping a struct checker");
+        }
+        let at = offsets(era);
+        let pages = NonNull::new(pages.cast::<u8>())
+            .ok_or_else(|| crate::Trouble::Broken("a mapping at address 0".to_owned()))?;
+        // SAFETY: both offsets lie within the two pages mapped above.
+        unsafe {
+            os(libc::mprotect(
+                pages.add(page).as_ptr().cast(),
+                page,
+                libc::PROT_NONE,
+            ))
+            .doing("guarding a struct checker")?;
+            pages
+                .add(page - at.size - GUARD_BYTES)
+                .write_bytes(GUARD, GUARD_BYTES);
+        }
+        let mut checker = Checker {
+            pages,
+            page,
+            at,
+            expected: vec![0; at.size],
+            map_value: Box::new(std::ptr::null_mut()),
+            map_invited: false,
+        };
+        checker.write(CLS, class);
+        checker.write(FD, fd);
+        checker.write(TIMEOUT, timeout);
+        if let Some(field) = at.path_state {
+            checker.write(field, 1 as c_int);
+        }
+        checker.join_map();
+        Ok(checker)
+    }
+
+    /// The structure's address, as the plugin gets it.
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.body().as_ptr().cast()
+    }
+
+    /// `fd`.
+    pub fn fd(&self) -> c_int {
+        self.read(FD)
+    }
+
+    /// Sets `fd`, as `checker_set_fd` does.
+    pub fn set_fd(&mut self, fd: c_int) {
+        self.write(FD, fd);
+    }
+
+    /// Sets `timeout`, in seconds.
+    pub fn set_timeout(&mut self, seconds: c_uint) {
+        self.write(TIMEOUT, seconds);
+    }
+
+    /// `path_state`; a host of era B has none.
+    pub fn path_state(&self) -> Option<c_int> {
+        self.at.path_state.map(|field| self.read(field))
+    }
+
+    /// Sets `path_state`, where there is one.
+    pub fn set_path_state(&mut self, state: c_int) {
+        if let Some(field) = self.at.path_state {
+            self.write(field, state);
+        }
+    }
+
+    /// `msgid`.
+    pub fn msgid(&self) -> c_short {
+        self.read(self.at.msgid)
+    }
+
+    /// Sets `msgid`, as `checker_clear_message` does with 0.
+    pub fn set_msgid(&mut self, id: c_short) {
+        self.write(self.at.msgid, id);
+    }
+
+    /// `context`.
+    pub fn context(&self) -> *mut c_void {
+        self.read(self.at.context)
+    }
+
+    /// Takes the path out of its map, where the structure says that it has one: `mpcontext` is NULL.
+    pub fn leave_map(&mut self) {
+        self.set_mpcontext(std::ptr::null_mut());
+    }
+
+    /// Puts the path into a map, where the structure can say so.
+    pub fn join_map(&mut self) {
+        let value = &raw mut *self.map_value;
+        self.set_mpcontext(value);
+    }
+
+    fn set_mpcontext(&mut self, value: *mut *mut c_void) {
+        if let Some(field) = self.at.mpcontext {
+            self.write(field, value);
+        }
+    }
+
+    /// From now on the plugin may make a value for the map, as `libcheck_mp_init` does.
+    pub fn invite_map_value(&mut self) {
+        self.map_invited = true;
+    }
+
+    /// The map's value, if the plugin has made one.
+    pub fn map_value(&self) -> Option<c_int> {
+        let value = self.map_value.cast::<c_int>();
+        // SAFETY: what a plugin puts there is an int from the C allocator, which is ours.
+        (!value.is_null()).then(|| unsafe { value.read() })
+    }
+
+    /// Sets the map's value, as another path of the map would, if the plugin has made one.
+    pub fn set_map_value(&mut self, new: c_int) {
+        let value = self.map_value.cast::<c_int>();
+        if !value.is_null() {
+            // SAFETY: as in `map_value`.
+            unsafe { value.write(new) };
+        }
+    }
+
+    /// Sets every byte to zero and `fd` to -1, as the host does after `libcheck_free` and after a
+    /// failed `libcheck_init`.
+    pub fn clear(&mut self) {
+        // SAFETY: the structure's bytes lie within the first page.
+        unsafe { self.body().write_bytes(0, self.at.size) };
+        self.expected.fill(0);
+        self.write(FD, -1 as c_int);
+    }
+
+    /// What the plugin changed although it belongs to the host, since the host last wrote.
+    pub fn harm(&mut self) -> Option<String> {
+        let guard = self.bytes(self.page - self.at.size - GUARD_BYTES, GUARD_BYTES);
+        if guard.iter().any(|byte| *byte != GUARD) {
+            return Some("bytes before struct checker were overwritten".to_owned());
+        }
+        if !self.map_invited && !self.map_value.is_null() {
+            return Some("*mpcontext was written".to_owned());
+        }
+        let now = self.bytes(self.page - self.at.size, self.at.size);
+        let allowed = |offset: usize| {
+            (self.at.msgid..self.at.msgid + size_of::<c_short>()).contains(&offset)
+                || (self.at.context..self.at.context + size_of::<*mut c_void>()).contains(&offset)
+        };
+        let changed: Vec<usize> = now
+            .iter()
+            .zip(&self.expected)
+            .enumerate()
+            .filter(|(offset, (now, then))| now != then && !allowed(*offset))
+            .map(|(offset, _)| offset)
+            .collect();
+        self.expected = now;
+        if changed.is_empty() {
+            None
+        } else {
+            Some(format!("bytes {changed:?} of struct checker were changed"))
+        }
+    }
+
+    fn body(&self) -> NonNull<u8> {
+        // SAFETY: the structure fills the end of the first of two mapped pages.
+        unsafe { self.pages.add(self.page - self.at.size) }
+    }
+
+    fn bytes(&self, from: usize, count: usize) -> Vec<u8> {
+        // SAFETY: callers ask for bytes of the first page, which is mapped and initialised (by the
+        // kernel, with zeros) and written by nobody while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.pages.add(from).as_ptr(), count) }.to_vec()
+    }
+
+    fn read<T: Copy>(&self, offset: usize) -> T {
+        debug_assert!(offset + size_of::<T>() <= self.at.size);
+        // SAFETY: callers pass a field's own offset and type; integers and pointers may have any
+        // bit pattern.
+        unsafe { self.body().add(offset).cast::<T>().read_unaligned() }
+    }
+
+    fn write<T: Copy>(&mut self, offset: usize, value: T) {
+        debug_assert!(offset + size_of::<T>() <= self.at.size);
+        // SAFETY: callers pass a field's own offset and type.
+        unsafe { self.body().add(offset).cast::<T>().write_unaligned(value) };
+        self.expected = self.bytes(self.page - self.at.size, self.at.size);
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        // SAFETY: the two pages were mapped by `new` and nobody else knows them any more.
+        unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
+        // SAFETY: the value is NULL or from the C allocator; the host frees it with the map.
+        unsafe { libc::free(*self.map_value) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Offsets and sizes on 64-bit machines, as the headers of the releases give them.
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn layouts_are_those_of_the_releases() {
+        let row = |era| {
+            let o = offsets(era);
+            (o.path_state, o.msgid, o.context, o.mpcontext, o.size)
+        };
+        assert_eq!((FD, TIMEOUT, offset_of!(CheckerB, disable)), (8, 12, 16));
+        assert_eq!(row(Era::B), (None, 20, 24, Some(32), 40));
+        assert_eq!(row(Era::C), (Some(20), 24, 32, Some(40), 48));
+        assert_eq!(row(Era::CPrime), row(Era::C));
+        assert_eq!(row(Era::D), (Some(20), 24, 32, None, 40));
+        for (one, other) in [
+            (offset_of!(CheckerC, fd), offset_of!(CheckerD, fd)),
+            (offset_of!(CheckerC, timeout), offset_of!(CheckerD, timeout)),
+            (offset_of!(CheckerC, disable), offset_of!(CheckerD, disable)),
+        ] {
+            assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn harm_is_seen() {
+        let fresh = || Checker::new(Era::C, std::ptr::null_mut(), 3, 5).unwrap();
+        let poke = |checker: &Checker, offset: isize| {
+            // SAFETY: every offset below lies in the structure or in the guard before it.
+            unsafe { checker.body().offset(offset).write(0x77) };
+        };
+        for (offset, harmful) in [
+            (-1, true),
+            (0, true),
+            (8, true),
+            (20, true),
+            (24, false),
+            (25, false),
+            (26, true),
+            (32, false),
+            (39, false),
+            (40, true),
+        ] {
+            let mut checker = fresh();
+            assert_eq!(checker.harm(), None);
+            poke(&checker, offset);
+            assert_eq!(checker.harm().is_some(), harmful, "offset {offset}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Differential tests of path checkers: the plugin of a multipath-tools release and ours are loaded
+//! as `libmultipath` loads them, driven by the same scenarios on the same kinds of devices, and
+//! everything a host or an administrator can see is compared after every call.
+//!
+//! Three kinds of processes take part. The *runner* (`compat-directio`) owns the devices ([`lab`])
+//! and compares. For every scenario and side it starts a *host* (`host-b`, `host-c`, …): a small
+//! executable that exports what `libmultipath` of one era exports, loads one plugin and plays one
+//! scenario ([`session`], [`scenarios`]). The two speak over a socket ([`wire`]), so that a plugin
+//! that crashes or hangs takes no device with it.
+
+pub mod compare;
+pub mod faults;
+pub mod host;
+pub mod lab;
+pub mod layout;
+pub mod ledger;
+pub mod play;
+pub mod plugin;
+pub mod rings;
+pub mod runner;
+pub mod scenarios;
+pub mod session;
+pub mod wire;
+
+use std::fmt;
+
+/// Why a scenario did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// This machine cannot do what the scenario needs (no root, no such file system, …): it counts
+    /// as not run.
+    NotHere(String),
+    /// Something failed that should not have: it counts as a failure.
+    Broken(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::NotHere(why) | Trouble::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Trouble::Broken(error.to_string())
+    }
+}
+
+/// A result whose error says whether it is the machine's fault or ours.
+pub type Result<T> = std::result::Result<T, Trouble>;
+
+/// Names what was being done when an operating system call failed.
+pub trait Doing<T> {
+    /// The same result, with `what` in front of the error's text.
+    ///
+    /// # Errors
+    /// The one that was there before, as [`Trouble::Broken`].
+    fn doing(self, what: &str) -> Result<T>;
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, what: &str) -> Result<T> {
+        self.map_err(|error| Trouble::Broken(format!("{what}: {error}")))
+    }
+}
+
+/// The result of a system call that answers -1 and sets `errno`.
+///
+/// # Errors
+/// `errno`, when `result` is negative.
+pub fn os(result: libc::c_int) -> std::io::Result<libc::c_int> {
+    if result < 0 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

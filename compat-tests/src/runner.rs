@@ -1,0 +1,277 @@
+//! Starts one host process per scenario and side, serves it devices and writes down what it says.
+
+use crate::lab::Lab;
+use crate::play::{Host, era_word};
+use crate::session::Side;
+use crate::wire::{Message, Step, receive, send};
+use crate::{Doing, Result, Trouble};
+use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a host may be silent before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a side of a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was played to the end.
+    Done,
+    /// It cannot run here.
+    NotHere(String),
+    /// The harness failed.
+    Broken(String),
+    /// The process ended in the middle, or had to be ended.
+    Died {
+        /// The call it was in.
+        during: String,
+        /// What ended it.
+        how: String,
+    },
+}
+
+/// All that one side did.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// A C plugin with what it needs around it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// `libmultipath.so.0` of the release that the C plugin belongs to.
+    pub libmultipath: Option<PathBuf>,
+    /// Where its libraries are.
+    pub libraries: Vec<PathBuf>,
+    /// The dynamic linker of the C library among them, if there is one: the host then runs with
+    /// that C library, newer than this machine's perhaps.
+    pub loader: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Finds what belongs to a C plugin: `<root>/lib/multipath/libcheck….so` (or below `usr`) comes
+    /// with `<root>/lib`, `<root>/usr/lib` and their directories for this architecture.
+    pub fn of(plugin: &Path) -> Surroundings {
+        let mut libraries = Vec::new();
+        let lib = plugin.parent().and_then(Path::parent);
+        let mut root = lib.and_then(Path::parent);
+        if root.is_some_and(|root| root.ends_with("usr")) {
+            root = root.and_then(Path::parent);
+        }
+        if let Some(root) = root {
+            let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
+            for base in ["lib", "usr/lib", "lib64", "usr/lib64"] {
+                libraries.push(root.join(base));
+                libraries.push(root.join(base).join(&triplet));
+            }
+        }
+        libraries.retain(|directory| directory.is_dir());
+        let libmultipath = libraries
+            .iter()
+            .map(|directory| directory.join("libmultipath.so.0"))
+            .find(|file| file.exists());
+        let loader = root
+            .filter(|root| *root != Path::new("/"))
+            .and_then(|root| find_loader(&root.join("usr")).or_else(|| find_loader(root)));
+        Surroundings {
+            libmultipath,
+            libraries,
+            loader,
+        }
+    }
+}
+
+/// The dynamic linker of a tree, whatever this architecture calls it.
+fn find_loader(root: &Path) -> Option<PathBuf> {
+    ["lib64", "lib"]
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(root.join(directory)).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok())
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("ld-linux"))
+        .map(|entry| entry.path())
+}
+
+/// What is played on one side.
+#[derive(Clone, Debug)]
+pub struct Play<'a> {
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// In which host.
+    pub host: Host,
+    /// Whose plugin.
+    pub side: Side,
+    /// The plugin's file.
+    pub plugin: &'a Path,
+    /// What belongs to the C plugin.
+    pub surroundings: &'a Surroundings,
+    /// Where random scenarios begin.
+    pub seed: u64,
+}
+
+/// Plays one side of a scenario.
+pub fn play(play: &Play<'_>) -> Transcript {
+    let mut steps = Vec::new();
+    let end = follow(play, &mut steps).unwrap_or_else(|trouble| match trouble {
+        Trouble::NotHere(why) => End::NotHere(why),
+        Trouble::Broken(why) => End::Broken(why),
+    });
+    Transcript { steps, end }
+}
+
+fn command(play: &Play<'_>) -> Result<Command> {
+    let here = std::env::current_exe().doing("finding this executable")?;
+    let executable = here.with_file_name(play.host.executable());
+    let libraries = std::env::join_paths(&play.surroundings.libraries)
+        .map_err(|error| Trouble::Broken(error.to_string()))?;
+    let mut command = match &play.surroundings.loader {
+        Some(loader) => {
+            let mut command = Command::new(loader);
+            command
+                .arg("--library-path")
+                .arg(&libraries)
+                .arg(executable);
+            command
+        }
+        None => {
+            let mut command = Command::new(executable);
+            command.env("LD_LIBRARY_PATH", &libraries);
+            command
+        }
+    };
+    let side = match play.side {
+        Side::C => "c",
+        Side::Ours => "ours",
+    };
+    command
+        .args(["--scenario", play.scenario, "--side", side])
+        .args(["--seed", &play.seed.to_string()])
+        .arg("--plugin")
+        .arg(play.plugin);
+    if let Host::Assuming(era) = play.host {
+        command.args(["--assume", era_word(era)]);
+    }
+    if let Some(scope) = play.host.libmultipath() {
+        let Some(library) = &play.surroundings.libmultipath else {
+            return Err(Trouble::NotHere(
+                "no libmultipath.so.0 next to the C plugin".to_owned(),
+            ));
+        };
+        command.arg(format!("--libmultipath-{scope}")).arg(library);
+    }
+    Ok(command)
+}
+
+fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
+    let (ours, theirs) = UnixStream::pair().doing("making a socket")?;
+    ours.set_read_timeout(Some(PATIENCE))
+        .doing("setting a time limit")?;
+    let mut child = command(play)?
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .spawn()
+        .doing(&format!("starting {}", play.host.executable()))?;
+    let mut lab = Lab::default();
+    let mut calling = "loading the plugin".to_owned();
+    let spoken = converse(&ours, &mut lab, steps, &mut calling);
+    // A process with reads in flight ends only when they are answered.
+    lab.let_all_go();
+    let died = |how: String| End::Died {
+        during: calling.clone(),
+        how,
+    };
+    match spoken {
+        Ok(Heard::End(end)) => {
+            let status = child.wait().doing("waiting for the host")?;
+            if status.success() || !matches!(end, End::Done) {
+                Ok(end)
+            } else {
+                Ok(End::Died {
+                    during: "the end of the process".to_owned(),
+                    how: status.to_string(),
+                })
+            }
+        }
+        Ok(Heard::Gone) => {
+            let status = child.wait().doing("waiting for the host")?;
+            Ok(died(status.to_string()))
+        }
+        Ok(Heard::Silence) => {
+            // It may have ended by itself meanwhile.
+            let _ = child.kill();
+            child.wait().doing("waiting for the host")?;
+            Ok(died(format!(
+                "said nothing for {} s and was killed",
+                PATIENCE.as_secs()
+            )))
+        }
+        Err(trouble) => {
+            let _ = child.kill();
+            child.wait().doing("waiting for the host")?;
+            Err(trouble)
+        }
+    }
+}
+
+/// How a conversation with a host ended.
+enum Heard {
+    /// The host said how the scenario came out.
+    End(End),
+    /// It is gone without a word.
+    Gone,
+    /// It says nothing any more.
+    Silence,
+}
+
+/// Listens until the host has no more to say.
+fn converse(
+    socket: &UnixStream,
+    lab: &mut Lab,
+    steps: &mut Vec<Step>,
+    calling: &mut String,
+) -> Result<Heard> {
+    use std::io::ErrorKind;
+    let mut reader = BufReader::new(socket.try_clone().doing("copying the socket")?);
+    let mut writer = socket;
+    loop {
+        let fields = match receive(&mut reader) {
+            Ok(Some(fields)) => fields,
+            Ok(None) => return Ok(Heard::Gone),
+            Err(error) => {
+                return match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(Heard::Silence),
+                    ErrorKind::ConnectionReset => Ok(Heard::Gone),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        match Message::parse(fields)? {
+            Message::Calling(label) => *calling = label,
+            Message::Step(step) => steps.push(*step),
+            Message::Done => return Ok(Heard::End(End::Done)),
+            Message::NotHere(why) => return Ok(Heard::End(End::NotHere(why))),
+            Message::Broken(why) => return Ok(Heard::End(End::Broken(why))),
+            Message::Ask(words) => {
+                let answer = match lab.serve(&words) {
+                    Ok(mut words) => {
+                        words.insert(0, "ok".to_owned());
+                        words
+                    }
+                    Err(Trouble::NotHere(why)) => vec!["not-here".to_owned(), why],
+                    Err(Trouble::Broken(why)) => vec!["broken".to_owned(), why],
+                };
+                match send(&mut writer, &answer) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Heard::Gone),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+}
