@@ -207,6 +207,7 @@ impl Bench<'_> {
                 let theirs = theirs.join().unwrap_or_else(|_| Transcript {
                     steps: Vec::new(),
                     end: runner::End::Broken("the runner panicked".to_owned()),
+                    remarks: String::new(),
                 });
                 (theirs, mine)
             })
@@ -403,6 +404,9 @@ fn watch(bench: &Bench<'_>, tasks: &[Task], side: Side) -> bool {
                 good = false;
                 println!("    WRONG: {why}");
             }
+        }
+        if !transcript.remarks.is_empty() {
+            println!("standard error: {}", transcript.remarks);
         }
         good &= matches!(transcript.end, runner::End::Done | runner::End::NotHere(_));
         println!("--- {:?}", transcript.end);
