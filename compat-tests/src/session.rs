@@ -6,6 +6,7 @@
 use crate::faults::{Faults, Syscall};
 use crate::layout::{Checker, Era};
 use crate::plugin::Plugin;
+use crate::threads;
 use crate::wire::{Call, Difference, Message, Step, receive, send};
 use crate::{Doing, Result, Trouble, host, rings};
 use std::collections::BTreeMap;
@@ -442,6 +443,8 @@ impl Session {
         if !self.gates {
             return Ok(0);
         }
+        // Our plugin may have left it to a worker to submit a read.
+        threads::rest()?;
         if !self.devices.is_empty() {
             self.await_arrival()?;
         }
@@ -658,6 +661,7 @@ impl Session {
             fact("waiting", self.waiting()?.to_string());
         }
         if let Some(faults) = self.faults.as_ref().filter(|_| self.counted) {
+            threads::rest()?;
             for (name, call) in [
                 ("io_setup calls", Syscall::Setup),
                 ("io_submit calls", Syscall::Submit),
