@@ -30,6 +30,9 @@ usage: compat-directio [option …]
   --list           print the scenarios
 Scenarios that this machine cannot run are listed and counted as skipped.";
 
+/// The one setting of the machine that a scenario changes.
+const AIO_MAX_NR: &str = "/proc/sys/fs/aio-max-nr";
+
 /// What is to be done with the plugins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -207,6 +210,7 @@ impl Bench<'_> {
                 let theirs = theirs.join().unwrap_or_else(|_| Transcript {
                     steps: Vec::new(),
                     end: runner::End::Broken("the runner panicked".to_owned()),
+                    remarks: String::new(),
                 });
                 (theirs, mine)
             })
@@ -249,7 +253,18 @@ impl Bench<'_> {
             }
         });
         for task in exclusive {
+            let limit = std::fs::read_to_string(AIO_MAX_NR).unwrap_or_default();
             finish(task, self.run(&task));
+            // The scenario restores it, unless its process was killed in between.
+            if std::fs::read_to_string(AIO_MAX_NR).unwrap_or_default() != limit {
+                eprintln!("{AIO_MAX_NR} was not restored by {}", task.name());
+                if let Err(error) = std::fs::write(AIO_MAX_NR, &limit) {
+                    eprintln!(
+                        "{AIO_MAX_NR} must be set to {} by hand: {error}",
+                        limit.trim()
+                    );
+                }
+            }
         }
         results
             .into_inner()
@@ -403,6 +418,9 @@ fn watch(bench: &Bench<'_>, tasks: &[Task], side: Side) -> bool {
                 good = false;
                 println!("    WRONG: {why}");
             }
+        }
+        if !transcript.remarks.is_empty() {
+            println!("standard error: {}", transcript.remarks);
         }
         good &= matches!(transcript.end, runner::End::Done | runner::End::NotHere(_));
         println!("--- {:?}", transcript.end);
