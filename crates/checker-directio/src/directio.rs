@@ -8,6 +8,7 @@ use checkers_core::{
     Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
     Verdict,
 };
+use kernel_fd::Errno;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ const NO_BLOCK_SIZE: MessageId = MessageId::plugin(2);
 /// What is read when the kernel does not say how large a block is, and the most that is read of a
 /// device whose logical blocks are not larger than this.
 const DEFAULT_BLOCK_SIZE: u32 = 4096;
+
+/// What the kernel would say without an AIO context.
+const NO_GROUP: Errno = Errno(libc::EINVAL);
 
 /// How long a check waits where the host will not ask again before its next round.
 const GLANCE: Duration = Duration::from_micros(1);
@@ -142,16 +146,19 @@ impl Directio {
 
     fn submit(&mut self, call: &Call) -> Result<(), ()> {
         log::trace!("directio: starting new request");
-        let mut groups = groups();
-        // A look into the ring costs nothing and returns buffers that the next reads can use.
-        let submitted = match groups.of(self.place) {
-            Some(group) => {
-                group.reap();
-                group.submit(self.place.index(), call.fd)
-            }
-            None => Err(kernel_fd::Errno(libc::EINVAL)),
-        };
-        drop(groups);
+        let index = self.place.index();
+        let begun = groups().of(self.place).map(|group| {
+            // A look into the ring costs nothing and returns buffers that the next reads can use.
+            group.reap();
+            group.begin(index)
+        });
+        let submitted = begun.unwrap_or(Err(NO_GROUP)).and_then(|submission| {
+            let submitted = submission.submit(call.fd);
+            let settled = groups()
+                .of(self.place)
+                .map(|group| group.settle(index, submitted));
+            settled.unwrap_or(Err(NO_GROUP))
+        });
         if let Err(errno) = submitted {
             log::debug!("directio: io_submit error {}", errno.0);
             return Err(());
@@ -258,7 +265,7 @@ fn block_size(call: &mut Call) -> Result<u32, InitError> {
 }
 
 /// Sets O_DIRECT; says whether it was not set before.
-fn set_direct(fd: RawFd) -> Result<bool, kernel_fd::Errno> {
+fn set_direct(fd: RawFd) -> Result<bool, Errno> {
     let flags = kernel_fd::status_flags(fd)?;
     if flags & libc::O_DIRECT != 0 {
         return Ok(false);

@@ -2,8 +2,7 @@
 
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::Errno;
-use libaio_sys::{Completion, Context, Events, Waiter};
-use std::os::fd::RawFd;
+use libaio_sys::{Completion, Context, Events, Submission, Submitted, Waiter};
 
 /// How many paths share an AIO context; also its number of events, which counts against
 /// `fs.aio-max-nr`.
@@ -144,15 +143,26 @@ impl Group {
         }
     }
 
-    /// Asks the kernel to read the first block of `fd`.
-    pub(crate) fn submit(&mut self, index: u16, fd: RawFd) -> Result<(), Errno> {
+    /// Prepares a read of the first block, to be submitted without the lock on the groups: the
+    /// kernel may block there, where a queue is full. In flight from here on, since its completion
+    /// may be taken in before [`Group::settle`].
+    pub(crate) fn begin(&mut self, index: u16) -> Result<Submission, Errno> {
         let Some(Some(request)) = self.requests.get_mut(usize::from(index)) else {
             return Err(Errno(libc::EINVAL));
         };
-        self.context
-            .submit_read(fd, request.block_size as usize, u64::from(index))?;
+        let length = request.block_size as usize;
+        let submission = self.context.begin_read(length, u64::from(index))?;
         request.stage = Stage::InFlight;
-        Ok(())
+        Ok(submission)
+    }
+
+    /// Takes note of what came of a submission.
+    pub(crate) fn settle(&mut self, index: u16, submitted: Submitted) -> Result<(), Errno> {
+        let settled = self.context.settle(submitted);
+        if let (Err(_), Some(request)) = (settled, self.request(index)) {
+            request.stage = Stage::Idle;
+        }
+        settled
     }
 
     /// Takes the answer of a finished request, which is idle again then.

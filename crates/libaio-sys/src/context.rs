@@ -5,7 +5,7 @@ use crate::fork::Generation;
 use crate::requests::Requests;
 use crate::ring::Ring;
 use crate::slots::Key;
-use crate::{Errno, Events, Waiter, calls};
+use crate::{Errno, Events, Submission, Submitted, Waiter, calls};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -28,9 +28,9 @@ pub struct Completion {
 /// A kernel AIO context and the memory its requests read into.
 ///
 /// A buffer belongs to the kernel from submission until the request's completion has been seen,
-/// whatever else happens. To drop a context never waits: with requests in flight (or a [`Waiter`]
-/// out) the kernel's context and the buffers are left behind for good; otherwise the context is
-/// destroyed.
+/// whatever else happens. To drop a context never waits: with requests in flight, or a [`Waiter`] or
+/// [`Submission`] out, the kernel's context and the buffers are left behind for good; otherwise the
+/// context is destroyed.
 ///
 /// After `fork` the context is the parent's: in the child it takes no request, has no completions,
 /// and a drop forgets it.
@@ -44,7 +44,9 @@ pub struct Context {
     /// `None` when completions have to be asked for.
     ring: Option<Ring>,
     requests: Requests,
+    /// How many [`Waiter`]s and [`Submission`]s are out.
     waiters: usize,
+    submissions: usize,
     destroyed: bool,
 }
 
@@ -68,6 +70,7 @@ impl Context {
             ring: unsafe { Ring::of(id) },
             requests,
             waiters: 0,
+            submissions: 0,
             destroyed: false,
         })
     }
@@ -82,37 +85,52 @@ impl Context {
     /// none, `ENOMEM` when there is no buffer, `EINVAL` in a child process, else what the kernel
     /// says (`EBADF`, `EINVAL`, …). Nothing is in flight then.
     pub fn submit_read(&mut self, fd: RawFd, length: usize, token: u64) -> Result<(), Errno> {
-        self.submit(token, length, |request| {
-            request.aio_lio_opcode = IOCB_CMD_PREAD as u16;
-            request.aio_fildes = fd as u32;
-        })
+        let submitted = self.begin_read(length, token)?.submit(fd);
+        self.settle(submitted)
     }
 
-    /// Submits what `describe` says, with a buffer of `length` bytes.
-    fn submit(
-        &mut self,
-        token: u64,
-        length: usize,
-        describe: impl FnOnce(&mut iocb),
-    ) -> Result<(), Errno> {
+    /// [`Context::submit_read`] in three steps, so that the second, which may block in the kernel,
+    /// can be taken with the context's lock released: this one,
+    /// [`Submission::submit`](crate::Submission::submit), [`Context::settle`]. The request counts
+    /// as in flight from here on.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ENOMEM` and `EINVAL` as [`Context::submit_read`].
+    pub fn begin_read(&mut self, length: usize, token: u64) -> Result<Submission, Errno> {
         if !self.generation.is_here() {
             return Err(Errno(libc::EINVAL));
         }
         let (key, buffer) = self.requests.begin(token, length)?;
-        let mut request = iocb {
-            aio_data: key.0,
-            aio_buf: buffer.as_ptr().expose_provenance() as u64,
-            aio_nbytes: length as u64,
-            ..iocb::default()
-        };
-        describe(&mut request);
-        // SAFETY: the buffer has `length` bytes, which are this request's alone until `finish`, and
-        // that is called when its event has come, or below because the kernel has not taken it.
-        let submitted = unsafe { calls::io_submit(self.id, &mut request) };
-        if submitted.is_err() {
-            self.requests.finish(key);
+        self.submissions += 1;
+        Ok(Submission {
+            id: self.id,
+            serial: self.serial,
+            generation: self.generation,
+            key,
+            request: iocb {
+                aio_data: key.0,
+                aio_lio_opcode: IOCB_CMD_PREAD as u16,
+                aio_buf: buffer.as_ptr().expose_provenance() as u64,
+                aio_nbytes: length as u64,
+                ..iocb::default()
+            },
+        })
+    }
+
+    /// Takes note of what came of a submission. Its completion may have been handed out before.
+    ///
+    /// # Errors
+    /// What the kernel said of it; the request is not in flight then. `EINVAL` for a submission of
+    /// another context.
+    pub fn settle(&mut self, submitted: Submitted) -> Result<(), Errno> {
+        if submitted.serial != self.serial {
+            return Err(Errno(libc::EINVAL));
         }
-        submitted
+        self.submissions = self.submissions.saturating_sub(1);
+        if submitted.result.is_err() {
+            self.requests.finish(submitted.key);
+        }
+        submitted.result
     }
 
     /// Hands out every request that has completed, oldest first, and returns how many.
@@ -203,10 +221,10 @@ impl Context {
     ///
     /// # Errors
     /// Gives the context back while requests are in flight, for which the kernel would wait, or a
-    /// [`Waiter`] is out.
+    /// [`Waiter`] or [`Submission`] is out.
     #[expect(clippy::result_large_err, reason = "a box would have to be allocated")]
     pub fn destroy(self) -> Result<(), Context> {
-        if self.in_flight() == 0 && self.waiters == 0 {
+        if self.in_flight() == 0 && self.is_whole() {
             drop(self);
             Ok(())
         } else {
@@ -215,11 +233,17 @@ impl Context {
     }
 
     /// Destroys the context and waits until its last request has ended, however long the device
-    /// takes. For a thread of its own. With a [`Waiter`] out the context is left behind instead.
+    /// takes. For a thread of its own. With a [`Waiter`] or [`Submission`] out the context is left
+    /// behind instead.
     pub fn drain_and_destroy(mut self) {
-        if self.waiters == 0 && self.generation.is_here() {
+        if self.is_whole() && self.generation.is_here() {
             self.destroy_in_kernel();
         }
+    }
+
+    /// Whether nobody else can still use the context's number.
+    fn is_whole(&self) -> bool {
+        self.waiters == 0 && self.submissions == 0
     }
 
     /// Waits for the requests in flight; the buffers are ours again when it has succeeded.
@@ -238,7 +262,7 @@ impl Drop for Context {
         if self.generation.is_here() {
             // What cannot be asked counts as still in flight.
             let _ = self.reap(|_| {});
-            if self.in_flight() == 0 && self.waiters == 0 {
+            if self.in_flight() == 0 && self.is_whole() {
                 self.destroy_in_kernel();
                 return;
             }

@@ -12,7 +12,7 @@
 //! | `ring` | completions in user memory |
 //! | `requests` | what is in flight: its `slots`, and its buffers in the `arena` or a `mapping` |
 //! | `fork` | a child process does not own its parent's contexts |
-//! | `context`, `waiter` | what the user sees |
+//! | `context`, `submission`, `waiter` | what the user sees |
 
 mod arena;
 #[expect(
@@ -29,8 +29,10 @@ mod mapping;
 mod requests;
 mod ring;
 mod slots;
+mod submission;
 mod waiter;
 
 pub use context::{Completion, Context};
 pub use kernel_fd::Errno;
+pub use submission::{Submission, Submitted};
 pub use waiter::{Events, Waiter};

@@ -1,7 +1,7 @@
 //! The context against the running kernel.
 
 use super::*;
-use crate::bindings::{IOCB_CMD_POLL, IOCB_CMD_PREAD};
+use crate::bindings::IOCB_CMD_POLL;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -27,13 +27,13 @@ impl Context {
     /// Starts a request that ends when there is something to read from `fd`: it hangs as long as
     /// the test wants. It has a buffer, though the kernel does not write to it.
     fn submit_poll(&mut self, fd: RawFd, token: u64) -> Result<(), Errno> {
-        self.submit(token, 4096, |request| {
-            request.aio_lio_opcode = IOCB_CMD_POLL as u16;
-            request.aio_fildes = fd as u32;
-            // A poll has its mask in place of a buffer, and no length.
-            request.aio_buf = libc::POLLIN as u64;
-            request.aio_nbytes = 0;
-        })
+        let mut submission = self.begin_read(4096, token)?;
+        submission.request.aio_lio_opcode = IOCB_CMD_POLL as u16;
+        // A poll has its mask in place of a buffer, and no length.
+        submission.request.aio_buf = libc::POLLIN as u64;
+        submission.request.aio_nbytes = 0;
+        let submitted = submission.submit(fd);
+        self.settle(submitted)
     }
 
     /// Forgets the ring, as if the kernel's were not understood.
@@ -214,6 +214,25 @@ fn a_waiter_keeps_the_context_and_the_ring_alone() {
 }
 
 #[test]
+fn a_submission_keeps_the_context_and_may_be_overtaken_by_its_completion() {
+    let file = file(512);
+    let mut context = Context::new(4).unwrap();
+    let submission = context.begin_read(512, 1).unwrap();
+    let mut context = context.destroy().unwrap_err();
+    assert_eq!(context.in_flight(), 1);
+    let submitted = submission.submit(file.as_raw_fd());
+    assert_eq!(reaped(&mut context), [completion(1, 512)]);
+    let mut context = context.destroy().unwrap_err();
+    assert_eq!(context.settle(submitted), Ok(()));
+
+    let submitted = context.begin_read(512, 2).unwrap().submit(-1);
+    assert_eq!(context.in_flight(), 1);
+    assert_eq!(context.settle(submitted), Err(Errno(libc::EBADF)));
+    assert_eq!(context.in_flight(), 0);
+    context.destroy().unwrap();
+}
+
+#[test]
 fn what_belongs_to_another_context_changes_nothing() {
     let file = file(512);
     let (mut one, mut two) = (Context::new(4).unwrap(), Context::new(4).unwrap());
@@ -226,7 +245,10 @@ fn what_belongs_to_another_context_changes_nothing() {
     });
     two.release(waiter);
     assert_eq!((one.waiters, two.waiters), (1, 0));
-    assert_eq!((one.in_flight(), two.in_flight()), (1, 1));
+    let submitted = two.begin_read(512, 3).unwrap().submit(-1);
+    assert_eq!(one.settle(submitted), Err(Errno(libc::EINVAL)));
+    assert_eq!((one.submissions, two.submissions), (0, 1));
+    assert_eq!((one.in_flight(), two.in_flight()), (1, 2));
     assert_eq!(reaped(&mut two), [completion(2, 512)]);
 }
 
@@ -353,14 +375,10 @@ fn the_kernel_writes_where_the_request_says() {
     writable.write_all_at(&content, 0).unwrap();
     let mut context = Context::new(4).unwrap();
     for length in [4096, 8192] {
-        let mut buffer = 0;
-        context
-            .submit(1, length, |request| {
-                request.aio_lio_opcode = IOCB_CMD_PREAD as u16;
-                request.aio_fildes = file.as_raw_fd() as u32;
-                buffer = request.aio_buf;
-            })
-            .unwrap();
+        let submission = context.begin_read(length, 1).unwrap();
+        let buffer = submission.request.aio_buf;
+        let submitted = submission.submit(file.as_raw_fd());
+        context.settle(submitted).unwrap();
         let buffer = std::ptr::with_exposed_provenance::<u8>(buffer as usize);
         // SAFETY: a buffered read has completed by now, and the request still owns its buffer.
         let read = unsafe { std::slice::from_raw_parts(buffer, length) };

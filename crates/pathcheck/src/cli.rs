@@ -1,0 +1,115 @@
+//! The command line.
+
+use crate::checkers::DEFAULT;
+use crate::listing;
+use crate::outcome::Outcome;
+use crate::protocol::Job;
+use crate::survey::Path;
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::Path as FilePath;
+
+/// Check disk paths as multipathd does
+///
+/// Every device is checked the way the daemon checks its paths: a checker starts a
+/// request without waiting for it, and the path is down when the answer says so or
+/// has not come in time. With no DEVICE, all disks that the kernel lists are
+/// checked; those without content, such as loop devices with nothing attached, are
+/// shown as skipped. A DEVICE that is named is always checked.
+///
+/// All devices are checked at the same time. A device that hangs delays neither the
+/// results of the others nor, beyond its time limit, the end of the program.
+#[derive(Debug, Parser)]
+#[command(name = "pathcheck", version, verbatim_doc_comment, after_long_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Block devices, or image files, to check
+    #[arg(value_name = "DEVICE")]
+    devices: Vec<OsString>,
+
+    /// Time limit of each check, in seconds
+    ///
+    /// The default is the daemon's: the timeout that sysfs gives for a SCSI
+    /// device (/sys/block/sdX/device/timeout), 30 for any other. The daemon's
+    /// setting checker_timeout is not read. With 0 each path gets one look, 5
+    /// ms after its check has started.
+    #[arg(short, long, value_name = "SECONDS", verbatim_doc_comment)]
+    timeout: Option<u32>,
+
+    /// Print one JSON document instead of the table
+    #[arg(short, long)]
+    pub(crate) json: bool,
+
+    /// Check what standard input says (for the program's own use)
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
+}
+
+const AFTER_HELP: &str = "\
+States:
+  up        the path works
+  down      it does not: a request failed, or had no answer within the time limit
+  timeout   looking the device up, opening it or starting the check has not
+            returned within the time limit
+  skipped   not named and without content: not checked
+  error     could not be checked; the message says why
+
+Exit status:
+  0  every path that was checked is up
+  1  some are not
+  2  the command line was wrong
+  3  something could not be checked, or there was nothing to check
+
+Examples:
+  pathcheck                        every disk
+  pathcheck -t 5 /dev/sda /dev/sdb
+  pathcheck --json | jq -r '.paths[] | select(.state != \"up\") | .device'
+
+Reading a block device takes the right to open it: usually root, or membership of
+the group disk. A device that does not answer keeps a process named pathcheck in
+the kernel until it does; that process keeps the device open, and nothing else.";
+
+/// What is to be checked, in the order in which it is shown.
+///
+/// # Errors
+/// When nothing is named and the kernel's list cannot be read, or is empty.
+pub(crate) fn paths(arguments: &Arguments) -> Result<Vec<Path>, String> {
+    let job = |device, listed| Job {
+        device,
+        checker: DEFAULT.to_owned(),
+        timeout: arguments.timeout,
+        listed,
+    };
+    if !arguments.devices.is_empty() {
+        let named = arguments.devices.iter().cloned();
+        return Ok(named.map(|device| Path::new(job(device, false))).collect());
+    }
+    let disks = listing::disks(FilePath::new("/sys"))
+        .map_err(|error| format!("/sys/block: {error}: name the devices to check instead"))?;
+    if disks.is_empty() {
+        return Err("the kernel lists no disk in /sys/block: name the devices to check".to_owned());
+    }
+    let listed = disks.into_iter().map(|disk| {
+        let mut path = Path::new(job(disk.device, true));
+        path.facts = Some(disk.facts);
+        path.outcome = disk.empty.map(|why| Outcome::Skipped(why.to_owned()));
+        path
+    });
+    Ok(listed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+        let long = Arguments::command().render_long_help().to_string();
+        assert!(
+            long.lines().all(|line| line.chars().count() <= 100),
+            "{long}"
+        );
+        assert!(!long.contains("--worker"));
+    }
+}

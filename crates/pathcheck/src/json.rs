@@ -1,0 +1,82 @@
+//! The results as one JSON document.
+
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use crate::survey::{Display, Path};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// The version of the document's form. Fields may be added without changing it.
+const SCHEMA: u32 = 1;
+
+/// Prints the document when all is known.
+#[derive(Debug)]
+pub(crate) struct Document;
+
+impl Display for Document {
+    fn update(&mut self, paths: &[Path], progress: &mut Progress) -> io::Result<()> {
+        progress.show(paths);
+        Ok(())
+    }
+
+    fn finish(&mut self, paths: &[Path]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let results = Results {
+            schema: SCHEMA,
+            paths: paths.iter().map(Entry::of).collect(),
+        };
+        serde_json::to_writer_pretty(&mut stdout, &results)?;
+        writeln!(stdout)?;
+        stdout.flush()
+    }
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    schema: u32,
+    paths: Vec<Entry<'a>>,
+}
+
+/// One path. Every field is always there; what is not known is null.
+#[derive(Serialize)]
+struct Entry<'a> {
+    device: String,
+    kind: Option<&'a str>,
+    partition: Option<bool>,
+    size_bytes: Option<u64>,
+    checker: &'a str,
+    timeout_s: u32,
+    /// The path state's name, or "skipped" or "error".
+    state: &'static str,
+    message: &'a str,
+    message_id: Option<i16>,
+    latency_us: Option<u64>,
+}
+
+impl Entry<'_> {
+    fn of(path: &Path) -> Entry<'_> {
+        let facts = path.facts.as_ref();
+        let (state, message) = match &path.outcome {
+            Some(Outcome::Checked(finding)) => (finding.state().name(), finding.message.as_str()),
+            Some(Outcome::Skipped(why)) => ("skipped", why.as_str()),
+            Some(Outcome::Failed(why)) => ("error", why.as_str()),
+            None => ("error", ""),
+        };
+        let finding = match &path.outcome {
+            Some(Outcome::Checked(finding)) => Some(finding),
+            _ => None,
+        };
+        Entry {
+            device: path.job.device.to_string_lossy().into_owned(),
+            kind: facts.map(|facts| facts.kind.as_str()),
+            partition: facts.map(|facts| facts.partition),
+            size_bytes: facts.map(|facts| facts.size),
+            checker: &path.job.checker,
+            timeout_s: path.timeout(),
+            state,
+            message,
+            message_id: finding.and_then(|finding| finding.message_id),
+            latency_us: finding.and_then(|finding| finding.latency_us),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What came of a check, and what the exit code says of all of them.
+
+use crate::survey::Path;
+use checkers_core::PathState;
+use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// The path has a state.
+    Checked(Finding),
+    /// There is nothing to check, and nobody asked for it.
+    Skipped(String),
+    /// It could not be checked.
+    Failed(String),
+}
+
+/// A state and how it was come by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// [`PathState`] as its number.
+    state: i32,
+    /// What the checker says, or what else there is to say.
+    pub(crate) message: String,
+    /// The checker's message id; `None` when no checker gave the message.
+    pub(crate) message_id: Option<i16>,
+    /// From the start of the check to its answer; `None` when there was no answer.
+    pub(crate) latency_us: Option<u64>,
+}
+
+impl Finding {
+    pub(crate) fn new(state: PathState, message: String) -> Finding {
+        Finding {
+            state: state.as_raw(),
+            message,
+            message_id: None,
+            latency_us: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> PathState {
+        PathState::from_raw(self.state).unwrap_or(PathState::Wild)
+    }
+}
+
+/// The exit code of the program, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    AllUp = 0,
+    SomeNotUp = 1,
+    // 2 is the command line parser's.
+    NotChecked = 3,
+}
+
+impl Exit {
+    /// The exit code when these are the results.
+    pub(crate) fn of(paths: &[Path]) -> Exit {
+        let of_one = |path: &Path| match &path.outcome {
+            Some(Outcome::Checked(finding)) if finding.state() == PathState::Up => {
+                Some(Exit::AllUp)
+            }
+            Some(Outcome::Checked(_)) => Some(Exit::SomeNotUp),
+            Some(Outcome::Skipped(_)) => None,
+            Some(Outcome::Failed(_)) | None => Some(Exit::NotChecked),
+        };
+        // Nothing but skipped devices: nothing was checked.
+        paths
+            .iter()
+            .filter_map(of_one)
+            .max()
+            .unwrap_or(Exit::NotChecked)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Job;
+
+    #[test]
+    fn the_worst_result_decides() {
+        let up = || Outcome::Checked(Finding::new(PathState::Up, String::new()));
+        let down = || Outcome::Checked(Finding::new(PathState::Down, String::new()));
+        let ghost = || Outcome::Checked(Finding::new(PathState::Ghost, String::new()));
+        let skipped = || Outcome::Skipped(String::new());
+        let failed = || Outcome::Failed(String::new());
+        for (outcomes, exit) in [
+            (vec![up(), up()], Exit::AllUp),
+            (vec![up(), skipped()], Exit::AllUp),
+            (vec![up(), ghost()], Exit::SomeNotUp),
+            (vec![down(), skipped()], Exit::SomeNotUp),
+            (vec![failed(), down(), up()], Exit::NotChecked),
+            (vec![skipped()], Exit::NotChecked),
+            (vec![], Exit::NotChecked),
+        ] {
+            let paths: Vec<_> = outcomes
+                .iter()
+                .map(|outcome| {
+                    let mut path = Path::new(Job {
+                        device: "x".into(),
+                        checker: "directio".into(),
+                        timeout: None,
+                        listed: false,
+                    });
+                    path.outcome = Some(outcome.clone());
+                    path
+                })
+                .collect();
+            assert_eq!(Exit::of(&paths), exit, "{outcomes:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A line on the terminal that says what is being waited for.
+
+use crate::survey::Path;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How long nothing is said.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How many devices are named.
+const NAMED: usize = 3;
+
+/// The line; nothing at all when standard error is not a terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    start: Instant,
+    terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(start: Instant) -> Progress {
+        Progress {
+            start,
+            terminal: io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    /// Whether the checks have taken long enough for somebody to wonder.
+    pub(crate) fn takes_long(&self) -> bool {
+        self.start.elapsed() >= QUIET
+    }
+
+    /// Takes the line away, if there is one.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            say("");
+        }
+    }
+
+    /// Says what is waited for.
+    pub(crate) fn show(&mut self, paths: &[Path]) {
+        if self.terminal && self.takes_long() {
+            say(&line(paths, self.start, Instant::now()));
+            self.shown = true;
+        }
+    }
+}
+
+/// Puts `text` in the place of the line.
+fn say(text: &str) {
+    // Nobody to tell it to is no reason to stop.
+    let _ = write!(io::stderr(), "\r\x1b[K{text}");
+}
+
+fn line(paths: &[Path], start: Instant, now: Instant) -> String {
+    let waiting = || paths.iter().filter(|path| path.outcome.is_none());
+    let count = waiting().count();
+    let names: Vec<_> = waiting().take(NAMED).map(Path::name).collect();
+    let more = if count > NAMED { " …" } else { "" };
+    let left = waiting()
+        .filter_map(|path| path.deadline(start))
+        .max()
+        .map_or(Duration::ZERO, |deadline| {
+            deadline.saturating_duration_since(now)
+        });
+    format!(
+        "waiting for {count} of {} ({}{more}), at most {} s",
+        paths.len(),
+        names.join(" "),
+        left.as_secs() + 1
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+    use crate::protocol::Job;
+
+    #[test]
+    fn names_a_few_and_counts_the_rest() {
+        let path = |device: &str| {
+            Path::new(Job {
+                device: device.into(),
+                checker: "directio".into(),
+                timeout: Some(9),
+                listed: true,
+            })
+        };
+        let start = Instant::now();
+        let mut paths: Vec<_> = ["a", "b\x1b[2J", "c", "d", "e"].map(path).into();
+        paths[0].outcome = Some(Outcome::Skipped(String::new()));
+        assert_eq!(
+            line(&paths, start, start + Duration::from_secs(2)),
+            "waiting for 4 of 5 (b?[2J c d …), at most 8 s"
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! The process that the user started: asks the worker about all devices and keeps the time limits.
+
+use crate::facts::{DEFAULT_TIMEOUT, Facts};
+use crate::outcome::{Finding, Outcome};
+use crate::progress::Progress;
+use crate::protocol::{Job, News, Report, Step};
+use checkers_core::PathState;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How much later than its time limit a device's result may come from the worker.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often results and progress are shown while some are still to come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the worker may take to end once all is known; it is left behind then.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// One device and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) job: Job,
+    pub(crate) facts: Option<Facts>,
+    pub(crate) outcome: Option<Outcome>,
+    /// The step that it is at, and since when the device is being worked on.
+    under_way: Option<(Step, Instant)>,
+}
+
+impl Path {
+    /// A device that nothing is known about yet.
+    pub(crate) fn new(job: Job) -> Path {
+        Path {
+            job,
+            facts: None,
+            outcome: None,
+            under_way: None,
+        }
+    }
+
+    /// The device's name for people: without anything that would upset a terminal.
+    pub(crate) fn name(&self) -> String {
+        let name = self.job.device.to_string_lossy();
+        name.chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect()
+    }
+
+    /// The time limit of its check, in seconds.
+    pub(crate) fn timeout(&self) -> u32 {
+        let own = self
+            .facts
+            .as_ref()
+            .map_or(DEFAULT_TIMEOUT, |facts| facts.timeout);
+        self.job.timeout.unwrap_or(own)
+    }
+
+    /// When the worker must have reported; `start` is when the program started.
+    pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
+        let since = self.under_way.map_or(start, |(_, since)| since);
+        since.checked_add(Duration::from_secs(self.timeout().into()) + GRACE)
+    }
+
+    /// What there is to say when the worker has not reported in time.
+    fn overdue(&self) -> Outcome {
+        let what = self
+            .under_way
+            .map_or("the queue before it", |(step, _)| step.name());
+        let limit = checkers_core::Seconds(self.timeout());
+        let message = format!("{what} has not returned within {limit}");
+        Outcome::Checked(Finding::new(PathState::Timeout, message))
+    }
+
+    fn learn(&mut self, news: News) {
+        match news {
+            News::Begins(step) => {
+                let since = self.under_way.map_or_else(Instant::now, |(_, since)| since);
+                self.under_way = Some((step, since));
+            }
+            News::Found(facts) => self.facts = Some(facts),
+            News::Ended(outcome) => self.outcome = Some(outcome),
+        }
+    }
+}
+
+/// Where results are shown.
+pub(crate) trait Display {
+    /// Shows what can be shown so far.
+    fn update(&mut self, paths: &[Path], progress: &mut Progress) -> io::Result<()>;
+    /// Shows the rest: every path has an outcome now.
+    fn finish(&mut self, paths: &[Path]) -> io::Result<()>;
+}
+
+/// Checks all paths that have no outcome yet, until each has one, and shows them.
+///
+/// # Errors
+/// When the results cannot be shown. Whatever goes wrong with the checks is an outcome.
+pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<()> {
+    let start = Instant::now();
+    let mut progress = Progress::new(start);
+    let wanted: Vec<usize> = (0..paths.len())
+        .filter(|index| paths.get(*index).is_some_and(|path| path.outcome.is_none()))
+        .collect();
+    let jobs: Vec<&Job> = wanted
+        .iter()
+        .filter_map(|index| paths.get(*index).map(|path| &path.job))
+        .collect();
+    let mut worker = match jobs.is_empty() {
+        true => None,
+        false => match Worker::start(&jobs) {
+            Ok(worker) => Some(worker),
+            Err(error) => {
+                settle(paths, |_| {
+                    Outcome::Failed(format!("cannot start the worker: {error}"))
+                });
+                None
+            }
+        },
+    };
+    let mut hung = false;
+    while let Some(reports) = worker.as_ref().map(|worker| &worker.reports) {
+        let now = Instant::now();
+        let open = paths.iter_mut().filter(|path| path.outcome.is_none());
+        let mut next = now + TICK;
+        let mut waiting = false;
+        for path in open {
+            match path.deadline(start) {
+                Some(deadline) if deadline <= now => {
+                    path.outcome = Some(path.overdue());
+                    hung = true;
+                }
+                deadline => {
+                    next = deadline.map_or(next, |deadline| next.min(deadline));
+                    waiting = true;
+                }
+            }
+        }
+        if !waiting {
+            break;
+        }
+        match reports.recv_timeout(next.saturating_duration_since(now)) {
+            Ok(report) => {
+                let path = wanted
+                    .get(report.job)
+                    .and_then(|index| paths.get_mut(*index));
+                if let Some(path) = path.filter(|path| path.outcome.is_none()) {
+                    path.learn(report.news);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => display.update(paths, &mut progress)?,
+            Err(RecvTimeoutError::Disconnected) => {
+                let end = worker.take().map_or_else(String::new, Worker::end);
+                settle(paths, |_| {
+                    Outcome::Failed(format!("the worker process ended{end}"))
+                });
+            }
+        }
+    }
+    progress.clear();
+    let shown = display.finish(paths);
+    if let (Some(worker), false) = (worker, hung) {
+        worker.farewell();
+    }
+    shown
+}
+
+/// Gives every path without an outcome one.
+fn settle(paths: &mut [Path], outcome: impl Fn(&Path) -> Outcome) {
+    for path in paths.iter_mut().filter(|path| path.outcome.is_none()) {
+        path.outcome = Some(outcome(path));
+    }
+}
+
+/// The other process.
+struct Worker {
+    process: Child,
+    /// Open as long as the worker is wanted.
+    _orders: ChildStdin,
+    reports: Receiver<Report>,
+}
+
+impl Worker {
+    fn start(jobs: &[&Job]) -> io::Result<Worker> {
+        let mut process = Command::new("/proc/self/exe")
+            .arg0("pathcheck")
+            .arg("--worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A worker that is left behind must not hold the terminal, or a pipe that somebody
+            // reads to its end.
+            .stderr(Stdio::null())
+            // Nor is it to be ended by the terminal's interrupt: it ends when this process does.
+            .process_group(0)
+            .spawn()?;
+        let (orders, answers) = (process.stdin.take(), process.stdout.take());
+        let (Some(mut orders), Some(answers)) = (orders, answers) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut line = serde_json::to_vec(jobs)?;
+        line.push(b'\n');
+        orders.write_all(&line)?;
+        let (sender, reports) = mpsc::channel();
+        thread::Builder::new().spawn(move || {
+            for line in BufReader::new(answers).lines() {
+                let report = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+                if report.is_none_or(|report| sender.send(report).is_err()) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Worker {
+            process,
+            _orders: orders,
+            reports,
+        })
+    }
+
+    /// How a worker ended that has stopped reporting.
+    fn end(mut self) -> String {
+        match self.process.wait() {
+            Ok(status) => format!(": {status}"),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Collects a worker that has nothing left to do, so that none stays behind as a zombie where
+    /// nobody else collects it. What it still has to give back takes the kernel a few milliseconds.
+    fn farewell(self) {
+        let Worker {
+            mut process,
+            _orders: orders,
+            ..
+        } = self;
+        drop(orders);
+        let give_up = Instant::now() + FAREWELL;
+        while matches!(process.try_wait(), Ok(None)) && Instant::now() < give_up {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

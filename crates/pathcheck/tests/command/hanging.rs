@@ -1,0 +1,177 @@
+//! Devices that hang: they delay nobody else, and the program ends in time.
+
+use super::*;
+use crate::stalled::Stalled;
+use std::io::{BufRead, BufReader};
+
+/// What the program may take beyond a time limit.
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn within(limit: u64, took: Duration) {
+    let limit = Duration::from_secs(limit);
+    assert!(took >= limit && took <= limit + SLACK, "took {took:?}");
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn a_read_that_hangs_is_down_when_its_time_is_up() {
+    let stalled = Stalled::mount(true);
+    let arguments = ["--json", "-t2"].map(OsStr::new);
+    let files = ["read", "sound"].map(|name| stalled.file(name));
+    let (output, took) = timed(
+        arguments
+            .into_iter()
+            .chain(files.iter().map(|file| file.as_os_str())),
+    );
+    within(2, took);
+    assert_eq!(output.status.code(), Some(1));
+    let document = json(&output);
+    assert_eq!(states(&document), ["down", "up"]);
+    let hung = &document["paths"][0];
+    assert_eq!(
+        hung["message"],
+        "reports path is down: no answer within 2 s"
+    );
+    assert_eq!(hung["latency_us"], Value::Null);
+    assert_eq!(stalled.count(), 1);
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn nothing_that_hangs_delays_the_others() {
+    // Each in a mount of its own: a look-up that hangs locks the directory.
+    for (step, asynchronous, says) in [
+        (
+            "lookup",
+            true,
+            "looking the file up has not returned within 2 s",
+        ),
+        (
+            "open",
+            true,
+            "opening the device has not returned within 2 s",
+        ),
+        (
+            "read",
+            false,
+            "starting the check has not returned within 2 s",
+        ),
+    ] {
+        let stalled = Stalled::mount(asynchronous);
+        let sound = Stalled::mount(asynchronous);
+        let files = [stalled.file(step), sound.file("sound"), stalled.file(step)];
+        let arguments = ["--json", "-t2"].map(OsStr::new);
+        let (output, took) = timed(
+            arguments
+                .into_iter()
+                .chain(files.iter().map(|file| file.as_os_str())),
+        );
+        within(2, took);
+        assert_eq!(output.status.code(), Some(1), "{step}: {output:?}");
+        let document = json(&output);
+        assert_eq!(states(&document), ["timeout", "up", "timeout"], "{step}");
+        assert_eq!(document["paths"][0]["message"], says);
+    }
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn rows_come_while_others_hang() {
+    let stalled = Stalled::mount(true);
+    let files = ["read", "sound"].map(|name| stalled.file(name));
+    let start = Instant::now();
+    let mut child = command(["-t4"])
+        .args(&files)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let _header = lines.next().unwrap().unwrap();
+    let row = lines.next().unwrap().unwrap();
+    assert!(row.starts_with(files[1].to_str().unwrap()), "{row}");
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "after {:?}",
+        start.elapsed()
+    );
+    let row = lines.next().unwrap().unwrap();
+    assert!(row.starts_with(files[0].to_str().unwrap()), "{row}");
+    // Nobody holds the pipe any more, though a process is left with the device.
+    assert_eq!(
+        lines.map(Result::unwrap).collect::<Vec<_>>(),
+        ["", "2 paths: 1 up, 1 down"]
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    within(4, start.elapsed());
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn hundreds_that_hang_do_not_keep_a_thread_from_the_last() {
+    let stalled = Stalled::mount(true);
+    let (open, sound) = (stalled.file("open"), stalled.file("sound"));
+    let arguments = ["--json", "-t3"].map(OsStr::new).into_iter();
+    let arguments = arguments
+        .chain([open.as_os_str(); 300])
+        .chain([sound.as_os_str()]);
+    let (output, took) = timed(arguments);
+    within(3, took);
+    let document = json(&output);
+    let states = states(&document);
+    assert_eq!(states[..300], ["timeout"; 300]);
+    assert_eq!(states[300], "up");
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn a_worker_goes_when_its_device_answers_and_when_it_is_not_wanted() {
+    let stalled = Stalled::mount(true);
+    let mut child = command(["-t1000".as_ref(), stalled.file("open").as_os_str()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(|| workers(child.id()).len() == 1 && stalled.count() == 1);
+    let worker = workers(child.id())[0];
+    // An open that a signal can end: the worker goes with the process that wanted it.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    eventually(|| !is_alive(worker));
+
+    let mut child = command(["-t1".as_ref(), stalled.file("read").as_os_str()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(|| workers(child.id()).len() == 1);
+    let worker = workers(child.id())[0];
+    child.wait().unwrap();
+    assert!(
+        is_alive(worker),
+        "the kernel keeps it until the read has ended"
+    );
+    drop(stalled);
+    eventually(|| !is_alive(worker));
+}
+
+/// The children of a process.
+fn workers(of: u32) -> Vec<u32> {
+    let list =
+        std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    list.split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+/// Whether there is such a process and it is no zombie.
+fn is_alive(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn eventually(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < give_up, "not within 20 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,220 @@
+//! Results, exit codes and errors, without anything that hangs.
+
+use super::*;
+
+#[test]
+fn an_image_is_up() {
+    let directory = directory();
+    let image = image(directory.path(), "disk.img", 1 << 20);
+    let output = run([&image]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let table = stdout(&output);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(
+        lines[0].split_whitespace().collect::<Vec<_>>(),
+        ["DEVICE", "KIND", "CHECKER", "STATE", "LATENCY", "MESSAGE"]
+    );
+    assert!(lines[1].starts_with(image.to_str().unwrap()));
+    assert!(lines[1].contains("file") && lines[1].contains("directio"));
+    assert!(lines[1].contains(" up ") && lines[1].ends_with("reports path is up"));
+    assert_eq!(&lines[2..], ["", "1 path: 1 up"]);
+    assert!(
+        !table.contains('\x1b'),
+        "no colour where there is no terminal"
+    );
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn the_document_has_what_it_promises() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    let empty = image(directory.path(), "empty.img", 0);
+    let output = run([
+        "--json".as_ref(),
+        "-t7".as_ref(),
+        good.as_os_str(),
+        empty.as_os_str(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let document = json(&output);
+    assert_eq!(document["schema"], 1);
+    let path = &document["paths"][0];
+    assert_eq!(path["device"], good.to_str().unwrap());
+    for (field, value) in [
+        ("kind", "file".into()),
+        ("partition", false.into()),
+        ("size_bytes", (1 << 20).into()),
+        ("checker", "directio".into()),
+        ("timeout_s", 7.into()),
+        ("state", "up".into()),
+        ("message", "reports path is up".into()),
+        ("message_id", 4.into()),
+    ] as [(&str, Value); 8]
+    {
+        assert_eq!(path[field], value, "{field}");
+    }
+    let latency = path["latency_us"].as_u64().unwrap();
+    assert!(latency > 0 && latency < 7_000_000);
+    let path = &document["paths"][1];
+    assert_eq!(
+        (&path["state"], &path["message_id"]),
+        (&"down".into(), &5.into())
+    );
+}
+
+#[test]
+fn what_cannot_be_checked_says_why_and_does_not_hide_the_rest() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    for (device, why) in [
+        ("/dev/null", "a character device"),
+        ("/", "a directory"),
+        ("nowhere", "no such file or device"),
+        ("", "no such file or device"),
+        ("/proc/self/maps", "no direct I/O (O_DIRECT)"),
+    ] {
+        let output = run(["--json".as_ref(), OsStr::new(device), good.as_os_str()]);
+        assert_eq!(output.status.code(), Some(3), "{device}");
+        let document = json(&output);
+        assert_eq!(states(&document), ["error", "up"], "{device}");
+        let message = document["paths"][0]["message"].as_str().unwrap();
+        assert!(message.starts_with(why), "{device}: {message}");
+        assert_eq!(document["paths"][0]["latency_us"], Value::Null);
+    }
+}
+
+#[test]
+fn names_are_shown_without_harm_to_the_terminal() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = directory();
+    let mut name = directory.path().as_os_str().as_bytes().to_vec();
+    name.extend_from_slice(b"/\x1b[2J\xff.img");
+    let name = OsStr::from_bytes(&name);
+    std::fs::File::create_new(name)
+        .unwrap()
+        .set_len(4096)
+        .unwrap();
+    let output = run([name]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stdout(&output).contains("/?[2J\u{fffd}.img"));
+}
+
+#[test]
+fn a_device_may_be_named_twice() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    let output = run(["--json".as_ref(), good.as_os_str(), good.as_os_str()]);
+    assert_eq!(states(&json(&output)), ["up", "up"]);
+}
+
+#[test]
+fn with_a_time_limit_of_0_a_sound_disk_is_up() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    assert_eq!(
+        run(["--timeout=0".as_ref(), good.as_os_str()])
+            .status
+            .code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn more_devices_than_threads() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    let output = run(std::iter::once(OsStr::new("--json")).chain([good.as_os_str(); 1500]));
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(states(&json(&output)), ["up"; 1500]);
+}
+
+#[test]
+fn without_arguments_every_disk_has_a_row() {
+    let disks = std::fs::read_dir("/sys/block").map_or(0, Iterator::count);
+    let output = run::<&str>([]);
+    assert!(
+        matches!(output.status.code(), Some(0 | 1 | 3)),
+        "{output:?}"
+    );
+    if disks == 0 {
+        assert_eq!(output.status.code(), Some(3));
+    } else {
+        assert!(stdout(&output).lines().count() >= 3);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    for arguments in [["--timeout", "x"], ["--timeout", "-1"], ["--nonsense", "/"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+    assert_eq!(run(["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = command([good.as_os_str()]);
+    let output = child.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let directory = directory();
+    let good = image(directory.path(), "good.img", 1 << 20);
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let child = command([good.as_os_str()])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
+#[test]
+#[ignore = "needs root, to become nobody"]
+fn without_the_right_to_open_it_there_is_a_way_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let secret = image(directory.path(), "secret.img", 4096);
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    // The program may lie where nobody cannot go.
+    let program = directory.path().join("pathcheck");
+    std::fs::copy(env!("CARGO_BIN_EXE_pathcheck"), &program).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .arg("--json")
+        .arg(&secret)
+        .arg("/dev/loop0")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let document = json(&output);
+    for (path, way_out) in [
+        (0, "run as root or as the file's owner"),
+        (1, "run as root or as a member"),
+    ] {
+        let message = document["paths"][path]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("permission denied: ") && message.contains(way_out),
+            "{message}"
+        );
+    }
+}
