@@ -5,18 +5,11 @@
 //! many contexts it holds, and whether the completion of a request has arrived.
 
 use crate::{Doing, Result, Trouble};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// The first words of a mapped ring (`struct aio_ring` of the kernel).
-#[repr(C)]
-struct Head {
-    id: u32,
-    size: u32,
-    head: u32,
-    tail: u32,
-    magic: u32,
-}
-
+/// The magic number of a mapped ring (`struct aio_ring` of the kernel).
 const MAGIC: u32 = 0xa10a_10a1;
 
 /// The contexts of the process at one moment.
@@ -34,29 +27,33 @@ pub fn page_size() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// Looks at all contexts of this process. Nobody may end one meanwhile.
+/// Looks at all contexts of this process.
+///
+/// A plugin may end a context at any moment, on a thread of its own, and its ring with it; so the
+/// memory is read through the kernel, where what is gone is an error and not a fault.
 ///
 /// # Errors
 /// When the process's mappings cannot be read, or one does not look as it must.
 pub fn look() -> Result<Rings> {
     let maps = std::fs::read_to_string("/proc/self/maps").doing("reading /proc/self/maps")?;
+    let memory = File::open("/proc/self/mem").doing("opening /proc/self/mem")?;
     let mut rings = Rings::default();
     for line in maps.lines().filter(|line| line.contains("/[aio]")) {
         let start = line.split('-').next().unwrap_or_default();
-        let Ok(start) = usize::from_str_radix(start, 16) else {
+        let Ok(start) = u64::from_str_radix(start, 16) else {
             continue;
         };
-        let ring = start as *const Head;
-        // SAFETY: the kernel lists a readable mapping of a completion ring at this address, which
-        // is at least a page long; the kernel writes to it concurrently, hence volatile reads.
-        let (size, head, tail, magic) = unsafe {
-            (
-                (&raw const (*ring).size).read_volatile(),
-                (&raw const (*ring).head).read_volatile(),
-                (&raw const (*ring).tail).read_volatile(),
-                (&raw const (*ring).magic).read_volatile(),
-            )
-        };
+        // The ring begins with its id, its size in events, its head, its tail and the magic number.
+        let mut words = [0_u8; 20];
+        if memory.read_exact_at(&mut words, start).is_err() {
+            continue;
+        }
+        let [_, size, head, tail, magic] = [0, 1, 2, 3, 4].map(|word: usize| {
+            words
+                .get(4 * word..4 * word + 4)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(0, u32::from_ne_bytes)
+        });
         if magic != MAGIC || size == 0 {
             return Err(Trouble::Broken("an AIO ring of an unknown form".to_owned()));
         }

@@ -49,15 +49,22 @@ pub struct Surroundings {
     pub libmultipath: Option<PathBuf>,
     /// Where its libraries are.
     pub libraries: Vec<PathBuf>,
+    /// The dynamic linker of the C library among them, if there is one: the host then runs with
+    /// that C library, newer than this machine's perhaps.
+    pub loader: Option<PathBuf>,
 }
 
 impl Surroundings {
-    /// Finds the libraries that belong to a C plugin: `<root>/lib/multipath/libcheck….so` comes with
-    /// `<root>/lib`, `<root>/usr/lib` and their directories for this architecture.
+    /// Finds what belongs to a C plugin: `<root>/lib/multipath/libcheck….so` (or below `usr`) comes
+    /// with `<root>/lib`, `<root>/usr/lib` and their directories for this architecture.
     pub fn of(plugin: &Path) -> Surroundings {
         let mut libraries = Vec::new();
         let lib = plugin.parent().and_then(Path::parent);
-        if let Some(root) = lib.and_then(Path::parent) {
+        let mut root = lib.and_then(Path::parent);
+        if root.is_some_and(|root| root.ends_with("usr")) {
+            root = root.and_then(Path::parent);
+        }
+        if let Some(root) = root {
             let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
             for base in ["lib", "usr/lib", "lib64", "usr/lib64"] {
                 libraries.push(root.join(base));
@@ -69,11 +76,26 @@ impl Surroundings {
             .iter()
             .map(|directory| directory.join("libmultipath.so.0"))
             .find(|file| file.exists());
+        let loader = root
+            .filter(|root| *root != Path::new("/"))
+            .and_then(|root| find_loader(&root.join("usr")).or_else(|| find_loader(root)));
         Surroundings {
             libmultipath,
             libraries,
+            loader,
         }
     }
+}
+
+/// The dynamic linker of a tree, whatever this architecture calls it.
+fn find_loader(root: &Path) -> Option<PathBuf> {
+    ["lib64", "lib"]
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(root.join(directory)).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok())
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("ld-linux"))
+        .map(|entry| entry.path())
 }
 
 /// What is played on one side.
@@ -105,7 +127,24 @@ pub fn play(play: &Play<'_>) -> Transcript {
 
 fn command(play: &Play<'_>) -> Result<Command> {
     let here = std::env::current_exe().doing("finding this executable")?;
-    let mut command = Command::new(here.with_file_name(play.host.executable()));
+    let executable = here.with_file_name(play.host.executable());
+    let libraries = std::env::join_paths(&play.surroundings.libraries)
+        .map_err(|error| Trouble::Broken(error.to_string()))?;
+    let mut command = match &play.surroundings.loader {
+        Some(loader) => {
+            let mut command = Command::new(loader);
+            command
+                .arg("--library-path")
+                .arg(&libraries)
+                .arg(executable);
+            command
+        }
+        None => {
+            let mut command = Command::new(executable);
+            command.env("LD_LIBRARY_PATH", &libraries);
+            command
+        }
+    };
     let side = match play.side {
         Side::C => "c",
         Side::Ours => "ours",
@@ -124,14 +163,7 @@ fn command(play: &Play<'_>) -> Result<Command> {
                 "no libmultipath.so.0 next to the C plugin".to_owned(),
             ));
         };
-        command
-            .arg(format!("--libmultipath-{scope}"))
-            .arg(library)
-            .env(
-                "LD_LIBRARY_PATH",
-                std::env::join_paths(&play.surroundings.libraries)
-                    .map_err(|error| Trouble::Broken(error.to_string()))?,
-            );
+        command.arg(format!("--libmultipath-{scope}")).arg(library);
     }
     Ok(command)
 }

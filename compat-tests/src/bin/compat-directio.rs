@@ -17,8 +17,9 @@ use std::time::Instant;
 
 const USAGE: &str = "\
 usage: compat-directio [option …]
-  --c FILE         the C plugin       (target/debian-12/lib/multipath/libcheckdirectio.so)
+  --c FILE         the C plugin       (target/debian/bookworm/lib/multipath/libcheckdirectio.so)
   --ours FILE      our plugin         (target/plugins/libcheckdirectio.so)
+  --era ERA        what the C plugin is made for: B (0.9.4), C (0.11 to 0.13), C' (0.14), D (0.15)
   --ledger FILE    known differences  (docs/differences.md)
   --filter TEXT    only scenarios whose name contains TEXT; may be given more than once
   --seed N         where random walks begin (1)
@@ -42,6 +43,7 @@ struct Options {
     mode: Mode,
     c: PathBuf,
     ours: PathBuf,
+    era: Host,
     ledger: PathBuf,
     filters: Vec<String>,
     seed: u64,
@@ -51,8 +53,9 @@ struct Options {
 fn options() -> Result<Option<Options>> {
     let mut options = Options {
         mode: Mode::Compare,
-        c: PathBuf::from("target/debian-12/lib/multipath/libcheckdirectio.so"),
+        c: PathBuf::from("target/debian/bookworm/lib/multipath/libcheckdirectio.so"),
         ours: PathBuf::from("target/plugins/libcheckdirectio.so"),
+        era: Host::B,
         ledger: PathBuf::from("docs/differences.md"),
         filters: Vec::new(),
         seed: 1,
@@ -72,6 +75,13 @@ fn options() -> Result<Option<Options>> {
         match argument.as_str() {
             "--c" => options.c = value()?.into(),
             "--ours" => options.ours = value()?.into(),
+            "--era" => {
+                let name = value()?;
+                options.era = [Host::B, Host::C, Host::CPrime, Host::D]
+                    .into_iter()
+                    .find(|host| host.name() == name)
+                    .ok_or_else(|| Trouble::Broken(format!("no era {name}\n{USAGE}")))?;
+            }
             "--ledger" => options.ledger = value()?.into(),
             "--filter" => options.filters.push(value()?),
             "--seed" => options.seed = number(value()?)?,
@@ -126,19 +136,26 @@ fn tasks(options: &Options) -> Vec<Task> {
     let mut tasks = Vec::new();
     for scenario in scenarios::all().filter(wanted) {
         match scenario.on {
-            On::Both => tasks.push(Task {
+            On::Both if options.era == Host::B => tasks.push(Task {
                 scenario,
                 host: Host::B,
                 compared: true,
             }),
-            On::Ours(hosts) if options.mode == Mode::Compare => {
+            On::Later(hosts) if hosts.contains(&options.era) => tasks.push(Task {
+                scenario,
+                host: options.era,
+                compared: true,
+            }),
+            On::Ours(hosts) | On::Later(hosts)
+                if options.era == Host::B && options.mode == Mode::Compare =>
+            {
                 tasks.extend(hosts.iter().map(|host| Task {
                     scenario,
                     host: *host,
                     compared: false,
                 }));
             }
-            On::Ours(_) => {}
+            _ => {}
         }
     }
     tasks
@@ -345,7 +362,7 @@ fn check_ledger(options: &Options, seen: &BTreeMap<String, usize>, whole: bool) 
         let count = seen.get(&row.id).copied().unwrap_or(0);
         let remark = if count > 0 {
             ""
-        } else if !options.filters.is_empty() || !whole {
+        } else if !options.filters.is_empty() || !whole || options.era != Host::B {
             " (not all scenarios ran)"
         } else {
             wrong += 1;
@@ -395,7 +412,7 @@ fn run() -> Result<bool> {
         for scenario in scenarios::all() {
             let hosts = match scenario.on {
                 On::Both => "both plugins, B".to_owned(),
-                On::Ours(hosts) => {
+                On::Ours(hosts) | On::Later(hosts) => {
                     let names: Vec<String> = hosts.iter().map(|host| host.name()).collect();
                     format!("ours, {}", names.join("; "))
                 }

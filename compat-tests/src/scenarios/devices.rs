@@ -43,16 +43,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::both(
         "loop-8192",
         "logical blocks of 8192 bytes: more than C reads",
-        |h| large(h, 8192),
+        |h| large(h, 8192, 8192),
+    ),
+    Scenario::both(
+        "loop-8192-by-4096",
+        "the same, with a page cache that has not noticed",
+        |h| large(h, 8192, 0),
     ),
     Scenario::both("loop-16384", "logical blocks of 16384 bytes", |h| {
-        large(h, 16384)
+        large(h, 16384, 16384)
     }),
     Scenario::both("loop-32768", "logical blocks of 32768 bytes", |h| {
-        large(h, 32768)
+        large(h, 32768, 32768)
     }),
     Scenario::both("loop-65536", "logical blocks of 65536 bytes", |h| {
-        large(h, 65536)
+        large(h, 65536, 65536)
     }),
     Scenario::both("loop-one-block", "a device of one block", |h| {
         soft_device(h, 512, 512, 512)
@@ -146,8 +151,8 @@ fn soft_device(h: &mut Session, bytes: u64, block: u32, soft: u32) -> Result<()>
 
 /// A logical block larger than the 4096 bytes to which C limits its read: the kernel refuses the
 /// read, and C takes a healthy device for a dead one.
-fn large(h: &mut Session, block: u32) -> Result<()> {
-    let path = h.loop_device(1 << 20, block, false)?;
+fn large(h: &mut Session, block: u32, soft: u32) -> Result<()> {
+    let path = h.soft_device(1 << 20, block, soft)?;
     let fd = h.open(&path, libc::O_RDONLY)?;
     let id = h.started(fd, 30)?;
     for sync in [false, true] {
@@ -171,7 +176,11 @@ fn large(h: &mut Session, block: u32) -> Result<()> {
         let c = log(3, &(-22_i64 as u64).to_string());
         h.differs("L5", "log", &c, &log(4, &block.to_string()));
     }
-    h.free(id)
+    h.free(id)?;
+    // free leaves the last message where it is.
+    h.differs("L5", "msgid", "5", "4");
+    h.differs("L5", "text", " reports path is down", " reports path is up");
+    Ok(())
 }
 
 fn size_0(h: &mut Session) -> Result<()> {
@@ -188,6 +197,18 @@ fn write_only(h: &mut Session) -> Result<()> {
         h.sync(sync);
         h.check(id)?;
         h.expect(&[("returned", "unchecked"), ("msgid", "100")]);
+        let mode = if sync {
+            "4 directio: called in synchronous mode\n"
+        } else {
+            ""
+        };
+        let log = |level: u32, number: i32| {
+            format!(
+                "4 directio: called for <device>\n{mode}{level} directio: starting new request\n\
+                 3 directio: io_submit error {number}"
+            )
+        };
+        h.differs("I1", "log", &log(3, 0), &log(4, libc::EBADF));
     }
     h.free(id)?;
     h.expect(&[("flags", "none")]);

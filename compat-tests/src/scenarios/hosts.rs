@@ -77,7 +77,7 @@ fn overruled(h: &mut Session) -> Result<()> {
     h.check(id)?;
     h.expect(&[("returned", "pending"), ("msgid", "101")]);
     h.answer(gate, 1, "data")?;
-    h.check(id)?;
+    h.tick(id)?;
     h.expect(&[("returned", "up"), ("msgid", "4")]);
     assume(h, b'B', "-1")?;
     h.free(id)
@@ -92,7 +92,7 @@ fn assumed(h: &mut Session) -> Result<()> {
     h.check(id)?;
     h.expect(&[("returned", "pending"), ("msgid", "101"), ("waiting", "1")]);
     h.answer(gate, 1, "data")?;
-    h.check(id)?;
+    h.tick(id)?;
     h.expect(&[("returned", "up"), ("msgid", "4")]);
     h.free(id)?;
     h.expect(&[("flags", "none"), ("context", "null")]);

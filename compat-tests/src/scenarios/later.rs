@@ -5,7 +5,8 @@ use super::{Scenario, crowd, held, held_instance};
 use crate::Result;
 use crate::layout::Era;
 use crate::play::Host;
-use crate::session::{DOWN, Id, PENDING, Session, UNCHECKED, UP};
+use crate::session::{DOWN, Gate, Id, PENDING, Session, UNCHECKED, UP};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 const LATER: &[Host] = &[
@@ -16,107 +17,123 @@ const LATER: &[Host] = &[
     Host::Assuming(Era::D),
 ];
 
+/// Those that can ask for synchronous checks: without `checker_is_sync` a host cannot.
+const LINKED: &[Host] = &[Host::C, Host::CPrime, Host::D];
+
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::ours(
+    Scenario::later(
         "later-async",
         "start, look, look again, collect",
         LATER,
         start_and_collect,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-tick",
         "the host's own tick on devices that answer",
         LATER,
         ticks,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-log",
         "every line of a check and its level",
         &[Host::C, Host::D],
         lines,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-deadline",
         "a time limit in seconds, not in calls",
         LATER,
         deadline,
     ),
-    Scenario::ours("later-timeout-0", "no time at all", LATER, timeout_0),
-    Scenario::ours(
+    Scenario::later("later-timeout-0", "no time at all", LINKED, timeout_0),
+    Scenario::later(
         "later-huge-timeout",
         "time limits above 2³¹-1",
         LATER,
         huge_timeout,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-deadline-stays",
         "the limit set at submission holds",
         LATER,
         stays,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-sync",
         "a synchronous check waits its time",
-        LATER,
+        LINKED,
         sync,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-flip",
         "from asynchronous to synchronous and back",
-        LATER,
+        LINKED,
         flip,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-interrupted",
         "a signal during a synchronous wait",
-        LATER,
+        LINKED,
         interrupted,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-idle",
         "pending and need_wait with nothing in flight",
         LATER,
         idle,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-neighbours",
         "one takes the other's completion",
         LATER,
         neighbours,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-257",
         "one look takes 257 completions",
         LATER,
         neighbours_257,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-submit-fails",
         "a read that cannot be started",
         LATER,
         submit_fails,
     ),
-    Scenario::ours(
-        "later-free",
-        "free with a read in flight, and reset over it",
+    Scenario::later("later-free", "free with a read in flight", LATER, free),
+    Scenario::later(
+        "later-reset-orphan",
+        "reset over a read that hangs",
         LATER,
-        free,
+        reset_over_orphan,
     ),
-    Scenario::ours("later-1025", "1025 instances", LATER, instances),
-    Scenario::ours("later-orphans-1024", "1024 orphans", LATER, orphans_1024),
-    Scenario::ours(
+    Scenario::later(
+        "later-reset-in-flight",
+        "the same, of a living instance",
+        LATER,
+        reset_in_flight,
+    ),
+    Scenario::later(
+        "later-walk",
+        "some 400 random calls on four instances",
+        LINKED,
+        walk,
+    ),
+    Scenario::later("later-1025", "1025 instances", LATER, instances),
+    Scenario::later("later-orphans-1024", "1024 orphans", LATER, orphans_1024),
+    Scenario::later(
         "later-device",
         "a block device that hangs, fails, recovers",
         LATER,
         device,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-child",
         "a check in a forked child, without a map",
         LATER,
         child,
     ),
-    Scenario::ours(
+    Scenario::later(
         "later-large-blocks",
         "blocks of 8192 bytes",
         LATER,
@@ -293,17 +310,32 @@ fn timeout_0(h: &mut Session) -> Result<()> {
     h.free(id)
 }
 
+/// C adds the limit to the clock as a signed number.
 fn huge_timeout(h: &mut Session) -> Result<()> {
     for (gate, limit) in [(1, 0x7fff_ffff), (2, 0x8000_0000), (3, u32::MAX)] {
         let (gate, id) = held_instance(h, gate, limit)?;
         start(h, id)?;
-        collect(h, id, "pending", "101")?;
+        h.pending(id)?;
+        if limit > 0x7fff_ffff {
+            h.differs("I12", "returned", "down", "pending");
+            h.differs("I12", "msgid", "5", "101");
+            h.differs("I12", "text", " reports path is down", " is waiting on aio");
+            h.differs_log(
+                "I12",
+                &format!("3 {ABORTED}"),
+                "4 directio: async io pending",
+            );
+        } else {
+            h.expect(&[("returned", "pending"), ("msgid", "101")]);
+        }
         h.answer(gate, 1, "data")?;
         collect(h, id, "up", "4")?;
         h.free(id)?;
     }
     Ok(())
 }
+
+const ABORTED: &str = "directio: abort check on timeout";
 
 fn stays(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 1)?;
@@ -374,8 +406,21 @@ fn interrupted(h: &mut Session) -> Result<()> {
     h.interrupt_after(Duration::from_secs(1))?;
     h.let_go_later(Duration::from_secs(2), gate, "data")?;
     h.check(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4"), ("took", "about 2 s")]);
-    h.free(id)
+    h.differs("I4", "returned", "down", "up");
+    h.differs("I4", "msgid", "5", "4");
+    h.differs("I4", "text", " reports path is down", " reports path is up");
+    h.differs("I4", "took", "about 1 s", "about 2 s");
+    h.differs("I4", "waiting", "1", "0");
+    let begin = "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
+                 4 directio: starting new request\n";
+    h.differs_log(
+        "I4",
+        &format!(
+            "{begin}4 directio: async io getevents returned Interrupted system call\n3 {ABORTED}"
+        ),
+        &format!("{begin}4 directio: io finished 4096/0"),
+    );
+    Ok(())
 }
 
 fn idle(h: &mut Session) -> Result<()> {
@@ -487,13 +532,48 @@ fn free(h: &mut Session) -> Result<()> {
     let (other, neighbour) = held_instance(h, 2, 30)?;
     start(h, neighbour)?;
     h.expect(&[("contexts", "1"), ("waiting", "2")]);
-    h.reset()?;
-    h.expect(&[("took", "at once"), ("contexts", "1"), ("waiting", "2")]);
     h.answer(gate, 1, "data")?;
     collect(h, neighbour, "pending", "101")?;
     h.answer(other, 1, "data")?;
     collect(h, neighbour, "up", "4")?;
     h.free(neighbour)?;
+    h.reset()?;
+    h.expect(&[("contexts", "0"), ("took", "at once")]);
+    Ok(())
+}
+
+fn reset_over_orphan(h: &mut Session) -> Result<()> {
+    let (gate, id) = held_instance(h, 1, 30)?;
+    start(h, id)?;
+    h.free(id)?;
+    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.reset()?;
+    h.expect(&[("contexts", "0")]);
+    h.differs("I6", "took", "about 2 s", "at once");
+    h.differs("I6", "waiting", "0", "1");
+    h.let_go_unseen(gate, "data")?;
+    let (_other, id) = held_instance(h, 2, 30)?;
+    start(h, id)?;
+    h.expect(&[("contexts", "1"), ("waiting", "1")]);
+    h.free(id)
+}
+
+fn reset_in_flight(h: &mut Session) -> Result<()> {
+    let (gate, id) = held_instance(h, 1, 30)?;
+    start(h, id)?;
+    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.reset()?;
+    h.differs("I6", "took", "about 2 s", "at once");
+    h.differs("I5", "contexts", "0", "1");
+    h.differs("I6", "waiting", "0", "1");
+    if h.c_ends("its instances point to a group that is no more")? {
+        return Ok(());
+    }
+    start(h, id)?;
+    h.let_go(gate, "data")?;
+    collect(h, id, "up", "4")?;
+    h.expect(&[("contexts", "1"), ("waiting", "0")]);
+    h.free(id)?;
     h.reset()?;
     h.expect(&[("contexts", "0"), ("took", "at once")]);
     Ok(())
@@ -535,15 +615,12 @@ fn orphans_1024(h: &mut Session) -> Result<()> {
         }
         Ok(())
     })?;
+    h.let_go_later(Duration::from_secs(2), gate, "data")?;
     h.free(*last)?;
-    h.expect(&[
-        ("took", "at once"),
-        ("context", "null"),
-        ("waiting", "1024"),
-    ]);
-    h.reset()?;
-    h.expect(&[("took", "at once"), ("waiting", "1024")]);
-    h.let_go(gate, "data")?;
+    h.expect(&[("context", "null"), ("contexts", "0")]);
+    h.differs("I6", "took", "about 2 s", "at once");
+    h.differs("I6", "waiting", "0", "1024");
+    h.let_go_unseen(gate, "data")?;
     h.reset()?;
     h.expect(&[("contexts", "0"), ("waiting", "0"), ("took", "at once")]);
     Ok(())
@@ -586,10 +663,105 @@ fn child(h: &mut Session) -> Result<()> {
 }
 
 fn large_blocks(h: &mut Session) -> Result<()> {
-    let path = h.loop_device(1 << 20, 8192, false)?;
+    let path = h.soft_device(1 << 20, 8192, 8192)?;
     let fd = h.open(&path, libc::O_RDONLY)?;
     let id = h.started(fd, 30)?;
     h.verdict(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    h.free(id)
+    h.differs("L5", "returned", "down", "up");
+    h.differs("L5", "msgid", "5", "4");
+    h.differs("L5", "text", " reports path is down", " reports path is up");
+    let log = |result: &str| {
+        format!(
+            "4 directio: called for <device>\n4 directio: starting new request\n\
+             4 directio: io finished {result}/0"
+        )
+    };
+    // The event's result is -EINVAL, printed as an unsigned long.
+    h.differs_log("L5", &log(&(-22_i64 as u64).to_string()), &log("8192"));
+    Ok(())
+}
+
+/// One path of a random walk.
+struct Walker {
+    gate: Gate,
+    fd: RawFd,
+    id: Option<Id>,
+    /// Whether the host has stored "pending" for it.
+    open: bool,
+    waiting: u64,
+}
+
+/// Whatever a host may do, in an order that only the seed decides: time limits are none at all or
+/// longer than the walk, and every read is held until the walk answers it.
+fn walk(h: &mut Session) -> Result<()> {
+    let mut walkers = Vec::new();
+    for gate in 0..4 {
+        let (gate, fd) = held(h, gate)?;
+        walkers.push(Walker {
+            gate,
+            fd,
+            id: None,
+            open: false,
+            waiting: 0,
+        });
+    }
+    for _ in 0..1200 {
+        let index = usize::try_from(h.random(4)).unwrap_or(0);
+        let Some(walker) = walkers.get_mut(index) else {
+            continue;
+        };
+        let limit = if h.random(3) == 0 { 0 } else { 1000 };
+        let Some(id) = walker.id else {
+            walker.id = Some(h.started(walker.fd, limit)?);
+            walker.open = false;
+            continue;
+        };
+        match h.random(20) {
+            0..6 => look(h, walker, id, false)?,
+            6..11 if walker.open => walker.open = h.pending(id)? == PENDING,
+            11..13 if walker.open => {
+                h.need_wait(id)?;
+            }
+            13 => {
+                h.checker(id)?.set_timeout(0);
+                look(h, walker, id, true)?;
+            }
+            14..18 if walker.waiting > 0 => {
+                let how = match h.random(4) {
+                    0 => "error:5",
+                    1 => "short:512",
+                    _ => "data",
+                };
+                let count = 1 + h.random(walker.waiting);
+                h.answer(walker.gate, count, how)?;
+                walker.waiting -= count;
+                h.note(&format!("{count} reads end"), "how", how)?;
+            }
+            18 => {
+                h.free(id)?;
+                walker.id = None;
+            }
+            _ => h.checker(id)?.set_timeout(limit),
+        }
+    }
+    for walker in &mut walkers {
+        if let Some(id) = walker.id.take() {
+            h.free(id)?;
+        }
+        if walker.waiting > 0 {
+            h.answer(walker.gate, walker.waiting, "data")?;
+        }
+    }
+    h.reset()?;
+    h.expect(&[("contexts", "0"), ("waiting", "0"), ("took", "at once")]);
+    Ok(())
+}
+
+fn look(h: &mut Session, walker: &mut Walker, id: Id, sync: bool) -> Result<()> {
+    let before = h.waiting()?;
+    h.sync(sync);
+    walker.open = h.check(id)? == PENDING;
+    h.sync(false);
+    walker.waiting += h.waiting()?.saturating_sub(before);
+    Ok(())
 }

@@ -22,6 +22,8 @@ pub enum On {
     Both,
     /// With ours alone, in these hosts, against expectations.
     Ours(&'static [Host]),
+    /// The same; and with both plugins, when there is a C plugin for one of these hosts.
+    Later(&'static [Host]),
 }
 
 /// One scenario.
@@ -64,6 +66,21 @@ impl Scenario {
             name,
             about,
             on: On::Ours(hosts),
+            exclusive: false,
+            play,
+        }
+    }
+
+    const fn later(
+        name: &'static str,
+        about: &'static str,
+        hosts: &'static [Host],
+        play: fn(&mut Session) -> Result<()>,
+    ) -> Scenario {
+        Scenario {
+            name,
+            about,
+            on: On::Later(hosts),
             exclusive: false,
             play,
         }
