@@ -1,8 +1,10 @@
 //! Host processes, seen from the program that tells them what to do.
 
 use compat_tests::layout::Era;
+use compat_tests::runner::Surroundings;
 use compat_tests::{Doing, Result, Trouble};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -56,22 +58,28 @@ pub fn executable(era: Era) -> Result<PathBuf> {
     }
 }
 
-/// The command that starts a host: `wrapper` goes in front of it, and the libraries that plugins in
-/// `plugins` need are found next to that directory as well.
+/// The command that starts a host: `wrapper` goes in front of it. For a C plugin it runs with the
+/// libraries that come with the plugin, the C library included.
 ///
 /// # Errors
 /// When the executable is not there.
-pub fn command(era: Era, plugins: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
-    let executable = executable(era)?;
-    let mut command = match wrapper {
-        [] => Command::new(executable),
-        [program, arguments @ ..] => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(executable);
-            command
+pub fn command(era: Era, c_plugin: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
+    let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
+    let surroundings = c_plugin.map(Surroundings::of);
+    let mut libraries = None;
+    if let Some(surroundings) = surroundings {
+        let list = std::env::join_paths(&surroundings.libraries)
+            .map_err(|error| Trouble::Broken(error.to_string()))?;
+        match surroundings.loader {
+            Some(loader) => words.extend([loader.into(), "--library-path".into(), list]),
+            None => libraries = Some(list),
         }
-    };
-    if let Some(libraries) = plugins.and_then(Path::parent) {
+    }
+    words.push(executable(era)?.into());
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    if let Some(libraries) = libraries {
         command.env("LD_LIBRARY_PATH", libraries);
     }
     Ok(command)

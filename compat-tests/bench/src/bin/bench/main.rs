@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `options` | the command line |
+//! | `release` | C's plugins |
 //! | `side` | who is measured |
 //! | `case` | under which conditions |
 //! | `measure` | rounds, taken in turns |
@@ -17,6 +18,7 @@ mod figures;
 mod measure;
 mod memory;
 mod options;
+mod release;
 mod report;
 mod side;
 mod syscalls;

@@ -1,12 +1,11 @@
 //! The command line.
 
+use crate::release::Release;
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
-usage: bench [--c DIR] [--c-release NAME] [--ours DIR] [--checkers A,B…] [--paths N,N…]
-             [--repeats N] [--markdown]
-  --c DIR           C's plugins (not run without it)
-  --c-release NAME  what to call them
+usage: bench [--c DIR,DIR…] [--ours DIR] [--checkers A,B…] [--paths N,N…] [--repeats N] [--markdown]
+  --c DIR,DIR…      C's plugins, a directory for each release (not run without it)
   --ours DIR        our plugins (default: target/plugins)
   --checkers A,B…   default: directio and every other that both directories have
   --paths N,N…      default: 1,64,1024,4096
@@ -15,8 +14,7 @@ usage: bench [--c DIR] [--c-release NAME] [--ours DIR] [--checkers A,B…] [--pa
 
 /// What the user asked for.
 pub(crate) struct Options {
-    pub(crate) c: Option<PathBuf>,
-    pub(crate) c_release: String,
+    pub(crate) c: Vec<Release>,
     pub(crate) ours: PathBuf,
     pub(crate) checkers: Vec<String>,
     pub(crate) paths: Vec<usize>,
@@ -27,8 +25,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut options = Options {
-            c: None,
-            c_release: String::new(),
+            c: Vec::new(),
             ours: PathBuf::from("target/plugins"),
             checkers: Vec::new(),
             paths: vec![1, 64, 1024, 4096],
@@ -38,8 +35,7 @@ impl Options {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
-                "--c" => options.c = Some(value()?.into()),
-                "--c-release" => options.c_release = value()?,
+                "--c" => options.c = value()?.split(',').map(Release::new).collect(),
                 "--ours" => options.ours = value()?.into(),
                 "--checkers" => {
                     options.checkers = value()?.split(',').map(str::to_owned).collect();

@@ -9,19 +9,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
+/// Who makes which system calls per check.
+struct SyscallsOf {
+    checker: String,
+    who: Who,
+    parts: Vec<(String, f64)>,
+}
+
 /// Figures as they come in.
 pub(crate) struct Report {
-    c_release: String,
+    c_releases: Vec<String>,
     markdown: bool,
     figures: BTreeMap<(Case, Quantity), BTreeMap<Who, Figure>>,
-    syscalls: Vec<(String, Who, Vec<(String, f64)>)>,
+    syscalls: Vec<SyscallsOf>,
     not_run: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Report {
         Report {
-            c_release: options.c_release.clone(),
+            c_releases: options
+                .c
+                .iter()
+                .map(|release| release.version.clone())
+                .collect(),
             markdown: options.markdown,
             figures: BTreeMap::new(),
             syscalls: Vec::new(),
@@ -39,7 +50,12 @@ impl Report {
 
     /// Which system calls a check made, and how many of each.
     pub(crate) fn note_syscalls(&mut self, case: &Case, who: Who, parts: Vec<(String, f64)>) {
-        self.syscalls.push((case.checker.clone(), who, parts));
+        let checker = case.checker.clone();
+        self.syscalls.push(SyscallsOf {
+            checker,
+            who,
+            parts,
+        });
     }
 
     /// Something that could not be measured here.
@@ -124,9 +140,9 @@ impl Report {
             self.bullet()
         );
         println!("{}kernel: {}", self.bullet(), run("uname", &["-srm"]));
-        let release = match self.c_release.as_str() {
-            "" => "none",
-            release => release,
+        let release = match self.c_releases.join(", ") {
+            none if none.is_empty() => "none".to_owned(),
+            some => some,
         };
         println!("{}C's plugins: {release}", self.bullet());
         println!(
@@ -166,7 +182,12 @@ impl Report {
             return;
         }
         self.heading("Which system calls a check makes");
-        for (checker, who, parts) in &self.syscalls {
+        for SyscallsOf {
+            checker,
+            who,
+            parts,
+        } in &self.syscalls
+        {
             let parts: Vec<String> = parts
                 .iter()
                 .map(|(name, count)| format!("{name} {}", short(*count)))

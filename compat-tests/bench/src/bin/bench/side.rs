@@ -6,7 +6,7 @@ use bench::driver::{self, Host};
 use compat_tests::Result;
 use compat_tests::layout::Era;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Whose figure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,8 +53,11 @@ impl Side {
             Who::C(era) | Who::Ours(era) => era,
             Who::Floor | Who::Batched => Era::C,
         };
-        let plugins = self.plugin.as_deref().and_then(Path::parent);
-        let mut host = Host::start(driver::command(era, plugins, wrapper)?)?;
+        let c_plugin = match self.who {
+            Who::C(_) => self.plugin.as_deref(),
+            _ => None,
+        };
+        let mut host = Host::start(driver::command(era, c_plugin, wrapper)?)?;
         host.tell(&format!("open {} {files}", case.paths))?;
         if let Device::Scsi { micros } = case.device {
             host.tell(&format!("latency {micros}"))?;
@@ -93,15 +96,15 @@ pub(crate) fn sides(options: &Options, checker: &str) -> Vec<Side> {
 
 /// The plugins among them.
 pub(crate) fn contenders(options: &Options, checker: &str) -> Vec<Side> {
-    let file = format!("libcheck{checker}.so");
-    let mut sides = Vec::new();
-    if let Some(plugin) = options.c.as_ref().map(|directory| directory.join(&file)) {
-        sides.extend(era_of(&plugin).map(|era| Side {
+    let releases = options.c.iter();
+    let mut sides: Vec<Side> = releases
+        .filter_map(|release| release.plugin(checker))
+        .map(|(plugin, era)| Side {
             who: Who::C(era),
             plugin: Some(plugin),
-        }));
-    }
-    let plugin = options.ours.join(&file);
+        })
+        .collect();
+    let plugin = options.ours.join(format!("libcheck{checker}.so"));
     if plugin.exists() {
         sides.extend([Era::B, Era::C, Era::D].map(|era| Side {
             who: Who::Ours(era),
@@ -117,27 +120,14 @@ pub(crate) fn missing(options: &Options, checker: &str) -> Vec<String> {
         .iter()
         .map(|side| side.who)
         .collect();
-    [Who::C(Era::B), Who::C(Era::C), Who::Ours(Era::C)]
-        .into_iter()
-        .filter(|who| !present.contains(who))
-        .map(|who| format!("{checker}: {who}: no such plugin here"))
-        .collect()
-}
-
-/// The era of a C plugin, told by the functions it has. `None` without the plugin, and for one of
-/// 0.15.0 or later that leaves its asynchrony to the daemon.
-fn era_of(plugin: &Path) -> Option<Era> {
-    let bytes = std::fs::read(plugin).ok()?;
-    let has = |name: &str| {
-        bytes
-            .windows(name.len())
-            .any(|window| window == name.as_bytes())
-    };
-    if has("libcheck_async_func") {
-        None
-    } else if has("libcheck_need_wait") {
-        Some(Era::C)
-    } else {
-        Some(Era::B)
-    }
+    [
+        Who::C(Era::B),
+        Who::C(Era::C),
+        Who::C(Era::D),
+        Who::Ours(Era::C),
+    ]
+    .into_iter()
+    .filter(|who| !present.contains(who))
+    .map(|who| format!("{checker}: {who}: no such plugin here"))
+    .collect()
 }
