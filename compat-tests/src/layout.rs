@@ -138,8 +138,11 @@ pub struct Checker {
     at: Offsets,
     /// The structure as the host last left it.
     expected: Vec<u8>,
-    /// The host's `mpcontext` value, to which the structure's field points.
+    /// The host's `mpcontext` value, to which the structure's field points: what the plugin keeps for
+    /// the map.
     map_value: Box<*mut c_void>,
+    /// The plugin was invited to make that value.
+    map_invited: bool,
 }
 
 // SAFETY: the pages belong to this value alone; calls from several threads are serialised by the
@@ -188,6 +191,7 @@ impl Checker {
             at,
             expected: vec![0; at.size],
             map_value: Box::new(std::ptr::null_mut()),
+            map_invited: false,
         };
         checker.write(CLS, class);
         checker.write(FD, fd);
@@ -195,10 +199,7 @@ impl Checker {
         if let Some(field) = at.path_state {
             checker.write(field, 1 as c_int);
         }
-        if let Some(field) = at.mpcontext {
-            let value: *mut *mut c_void = &raw mut *checker.map_value;
-            checker.write(field, value);
-        }
+        checker.join_map();
         Ok(checker)
     }
 
@@ -249,6 +250,44 @@ impl Checker {
         self.read(self.at.context)
     }
 
+    /// Takes the path out of its map, where the structure says that it has one: `mpcontext` is NULL.
+    pub fn leave_map(&mut self) {
+        self.set_mpcontext(std::ptr::null_mut());
+    }
+
+    /// Puts the path into a map, where the structure can say so.
+    pub fn join_map(&mut self) {
+        let value = &raw mut *self.map_value;
+        self.set_mpcontext(value);
+    }
+
+    fn set_mpcontext(&mut self, value: *mut *mut c_void) {
+        if let Some(field) = self.at.mpcontext {
+            self.write(field, value);
+        }
+    }
+
+    /// From now on the plugin may make a value for the map, as `libcheck_mp_init` does.
+    pub fn invite_map_value(&mut self) {
+        self.map_invited = true;
+    }
+
+    /// The map's value, if the plugin has made one.
+    pub fn map_value(&self) -> Option<c_int> {
+        let value = self.map_value.cast::<c_int>();
+        // SAFETY: what a plugin puts there is an int from the C allocator, which is ours.
+        (!value.is_null()).then(|| unsafe { value.read() })
+    }
+
+    /// Sets the map's value, as another path of the map would, if the plugin has made one.
+    pub fn set_map_value(&mut self, new: c_int) {
+        let value = self.map_value.cast::<c_int>();
+        if !value.is_null() {
+            // SAFETY: as in `map_value`.
+            unsafe { value.write(new) };
+        }
+    }
+
     /// Sets every byte to zero and `fd` to -1, as the host does after `libcheck_free` and after a
     /// failed `libcheck_init`.
     pub fn clear(&mut self) {
@@ -264,7 +303,7 @@ impl Checker {
         if guard.iter().any(|byte| *byte != GUARD) {
             return Some("bytes before struct checker were overwritten".to_owned());
         }
-        if !self.map_value.is_null() {
+        if !self.map_invited && !self.map_value.is_null() {
             return Some("*mpcontext was written".to_owned());
         }
         let now = self.bytes(self.page - self.at.size, self.at.size);
@@ -317,6 +356,8 @@ impl Drop for Checker {
     fn drop(&mut self) {
         // SAFETY: the two pages were mapped by `new` and nobody else knows them any more.
         unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
+        // SAFETY: the value is NULL or from the C allocator; the host frees it with the map.
+        unsafe { libc::free(*self.map_value) };
     }
 }
 

@@ -15,6 +15,9 @@ type ResetFn = unsafe extern "C" fn();
 type NeedWaitFn = unsafe extern "C" fn(*mut c_void) -> bool;
 type AssumeFn = unsafe extern "C" fn(c_int) -> c_int;
 
+/// `libcheck_thread`, which libmultipath up to 0.14.x runs on a thread of its own.
+pub type ThreadFn = extern "C" fn(*mut c_void) -> *mut c_void;
+
 /// The texts that belong to the host, by message id.
 const GENERIC: [&str; 11] = [
     "",
@@ -39,6 +42,8 @@ pub struct Plugin {
     era: Era,
     check: CheckFn,
     init: InitFn,
+    mp_init: Option<InitFn>,
+    thread: Option<ThreadFn>,
     free: FreeFn,
     reset: Option<ResetFn>,
     pending: Option<CheckFn>,
@@ -49,6 +54,10 @@ pub struct Plugin {
 
 // SAFETY: the handle and the functions are the process's, not a thread's.
 unsafe impl Send for Plugin {}
+
+// SAFETY: a host calls the functions of a plugin from any of its threads. The handle is used by
+// `unload` alone, which takes the plugin for itself.
+unsafe impl Sync for Plugin {}
 
 /// `dlerror` as a text.
 fn loader_error() -> String {
@@ -105,7 +114,7 @@ impl Plugin {
     pub fn load(path: &Path, era: Era) -> Result<Plugin> {
         let handle = open(path, libc::RTLD_NOW)?;
         let missing = |name: &str| Trouble::Broken(format!("{}: no {name}", path.display()));
-        let later = era >= Era::C;
+        let (later, earlier) = (era >= Era::C, era < Era::D);
         // SAFETY: the types are those of the checker ABI (libmultipath/checkers.h of the
         // releases), and of our own extension libcheck_assume_abi.
         let plugin = unsafe {
@@ -115,7 +124,13 @@ impl Plugin {
                 check: function(handle, c"libcheck_check")
                     .ok_or_else(|| missing("libcheck_check"))?,
                 init: function(handle, c"libcheck_init").ok_or_else(|| missing("libcheck_init"))?,
+                mp_init: earlier
+                    .then(|| function(handle, c"libcheck_mp_init"))
+                    .flatten(),
                 reset: function(handle, c"libcheck_reset"),
+                thread: earlier
+                    .then(|| function(handle, c"libcheck_thread"))
+                    .flatten(),
                 pending: later
                     .then(|| function(handle, c"libcheck_pending"))
                     .flatten(),
@@ -151,6 +166,21 @@ impl Plugin {
     pub unsafe fn init(&self, checker: *mut c_void) -> c_int {
         // SAFETY: the caller vouches for the struct.
         unsafe { (self.init)(checker) }
+    }
+
+    /// `libcheck_mp_init`, if there is one that this host knows.
+    ///
+    /// # Safety
+    /// As [`Plugin::init`].
+    pub unsafe fn mp_init(&self, checker: *mut c_void) -> Option<c_int> {
+        self.mp_init
+            // SAFETY: the caller vouches for the struct.
+            .map(|mp_init| unsafe { mp_init(checker) })
+    }
+
+    /// `libcheck_thread`, if there is one that this host knows.
+    pub fn thread(&self) -> Option<ThreadFn> {
+        self.thread
     }
 
     /// `libcheck_check`; `map` is the second argument of 0.15.0, a pointer to a word or NULL.

@@ -3,6 +3,8 @@
 //! Two things must not cross. A panic would unwind into C. And multipathd ends by cancelling its
 //! threads, any of which may be inside a plugin: a cancellation would unwind through our frames with
 //! locks held, so it has to wait until the call is over.
+//! (multipathd's threads have deferred cancellation. Under asynchronous cancellation POSIX allows no
+//! function to be called but three, so no plugin can be used there.)
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};

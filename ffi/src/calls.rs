@@ -5,6 +5,7 @@
 //! [`free`]. The host zeroes the struct before `init`, leaves `context` alone, and never overlaps
 //! calls on one struct.
 
+use crate::era::Era;
 use crate::layout::RawChecker;
 use crate::{border, host};
 use checkers_core::memory::{Cell, try_box};
@@ -23,6 +24,10 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
         let Some(raw) = (unsafe { RawChecker::new(host.era, checker, null_mut()) }) else {
             return 1;
         };
+        // Up to 0.8.2 a host does not know `libcheck_mp_init` and leaves that to `init`.
+        if T::USES_MAP && host.era == Era::B && !provide_map_memory(raw) {
+            return 1;
+        }
         // The memory comes first, so that no instance is lost for want of it.
         let Ok(mut context) = try_box(None::<T>) else {
             return 1;
@@ -148,21 +153,7 @@ pub unsafe fn mp_init<T: Checker>(checker: *mut c_void) -> c_int {
         let Some(raw) = (unsafe { RawChecker::new(host.era, checker, null_mut()) }) else {
             return 1;
         };
-        let Some(place) = NonNull::new(raw.map_pointer()) else {
-            return 0;
-        };
-        // SAFETY: a non-NULL mpcontext points to the host's pointer variable.
-        if !unsafe { place.read() }.is_null() {
-            return 0;
-        }
-        // SAFETY: calloc has no precondition.
-        let memory = unsafe { libc::calloc(1, size_of::<c_int>()) };
-        if memory.is_null() {
-            return 1;
-        }
-        // SAFETY: as for the read above.
-        unsafe { place.write(memory) };
-        0
+        c_int::from(!provide_map_memory(raw))
     })
 }
 
@@ -173,6 +164,25 @@ pub fn assume_abi(era: c_int) -> c_int {
     border::enter("libcheck_assume_abi", -1, || {
         if host::assume(era) { 0 } else { -1 }
     })
+}
+
+/// Gives the map its `int`, where there is a map that has none. Says whether there was memory for it.
+fn provide_map_memory(raw: RawChecker) -> bool {
+    let Some(place) = NonNull::new(raw.map_pointer()) else {
+        return true;
+    };
+    // SAFETY: a non-NULL mpcontext points to the host's pointer variable.
+    if !unsafe { place.read() }.is_null() {
+        return true;
+    }
+    // SAFETY: calloc has no precondition.
+    let memory = unsafe { libc::calloc(1, size_of::<c_int>()) };
+    if memory.is_null() {
+        return false;
+    }
+    // SAFETY: as for the read above.
+    unsafe { place.write(memory) };
+    true
 }
 
 /// The instance behind a host's struct, if it has one.

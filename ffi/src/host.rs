@@ -94,11 +94,11 @@ pub(crate) fn assume(letter: c_int) -> bool {
         return false;
     };
     let _deciding = lock(&DECIDING);
-    if REAL.get().is_some() || detect().is_some() {
-        return false;
+    if INSTANCES.load(Ordering::Acquire) > 0 {
+        // Nothing may change now, not even by a libmultipath that has been loaded meanwhile.
+        return REAL.get().is_none() && ASSUMED.load(Ordering::Acquire) == letter;
     }
-    let before = ASSUMED.load(Ordering::Acquire);
-    if before != letter && INSTANCES.load(Ordering::Acquire) > 0 {
+    if REAL.get().is_some() || detect().is_some() {
         return false;
     }
     ASSUMED.store(letter, Ordering::Release);

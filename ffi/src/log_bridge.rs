@@ -5,7 +5,6 @@
 use crate::symbols::Symbols;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -120,14 +119,19 @@ impl log::Log for Bridge {
         let _ = writeln!(line, "{}", record.args());
         match HOST_LOG.get() {
             Some(host) => host.write(number(record.level()), &line),
-            None => {
-                // Without a standard error there is nobody to tell.
-                let _ = std::io::stderr().write_all(line.text());
-            }
+            None => write_to_stderr(line.text()),
         }
     }
 
     fn flush(&self) {}
+}
+
+/// Not by `std::io::stderr`, whose lock wants a thread-local variable: the dynamic linker allocates
+/// those of a library that was loaded late, and ends the process when it cannot.
+fn write_to_stderr(text: &[u8]) {
+    // SAFETY: the pointer and the length are those of a slice. Without a standard error, or with one
+    // that takes less, there is nobody to tell.
+    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
 }
 
 fn number(level: log::Level) -> c_int {

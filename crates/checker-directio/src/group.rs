@@ -1,7 +1,7 @@
 //! One AIO context and the requests that share it.
 
 use checkers_core::memory::OutOfMemory;
-use kernel_fd::Errno;
+use kernel_fd::{Errno, Strerror};
 use libaio_sys::{Completion, Context, Events, Submission, Submitted, Waiter};
 
 /// How many paths share an AIO context; also its number of events, which counts against
@@ -191,7 +191,7 @@ impl Group {
         } = self;
         let reaped = context.reap(|completion| finish(requests, vacant, orphans, completion));
         if let Err(errno) = reaped {
-            log::trace!("directio: async io getevents returned {errno}");
+            log::trace!("directio: async io getevents returned {}", Strerror(errno));
         }
     }
 

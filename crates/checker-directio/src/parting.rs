@@ -8,6 +8,7 @@
 use checkers_core::memory::try_push;
 use checkers_core::pool;
 use checkers_core::sync::lock;
+use kernel_fd::Errno;
 use libaio_sys::Context;
 use std::sync::Mutex;
 
@@ -45,7 +46,9 @@ impl Parked {
     fn send_undertakers(&mut self) {
         while self.undertakers < self.contexts.len() {
             if let Err(error) = pool::spawn(bury_one) {
-                log::warn!("directio: no thread to release an io context: {error}");
+                // The error's own text would have to be allocated.
+                let errno = Errno(error.raw_os_error().unwrap_or(0));
+                log::warn!("directio: no thread to release an io context: {errno}");
                 return;
             }
             self.undertakers += 1;

@@ -3,6 +3,7 @@
 use crate::group::Stage;
 use crate::groups::{Groups, Place, groups};
 use checkers_core::Monotonic;
+use kernel_fd::Strerror;
 use libaio_sys::{Events, Waiter};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -59,7 +60,7 @@ fn take_in(
         // A signal is no reason to give a path up before its time.
         Err(errno) if errno.0 == libc::EINTR => true,
         Err(errno) => {
-            log::trace!("directio: async io getevents returned {errno}");
+            log::trace!("directio: async io getevents returned {}", Strerror(errno));
             false
         }
     };

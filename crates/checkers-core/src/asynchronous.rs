@@ -93,6 +93,8 @@ struct Run<P: Probe> {
     owned: bool,
     /// Queued or executing, whoever waits for it.
     busy: bool,
+    /// A worker has taken it from the queue.
+    begun: bool,
     /// Commands yet to be sent, in this order.
     setup: bool,
     probe: bool,
@@ -120,6 +122,7 @@ impl<P: Probe> Slot<P> {
             run: Mutex::new(Run {
                 owned: true,
                 busy: false,
+                begun: false,
                 setup: false,
                 probe: false,
                 awaited: false,
@@ -187,6 +190,7 @@ impl<P: Probe> Slot<P> {
 impl<P: Probe> Job for Slot<P> {
     fn run(&'static self) {
         let mut run = lock(&self.run);
+        run.begun = true;
         while !self.cancel.load(Ordering::SeqCst) {
             if run.setup {
                 run.setup = false;
@@ -330,6 +334,9 @@ impl<P: Probe> Asynchronous<P> {
         let (major, minor) = self.device;
         // Whole seconds, strictly greater: the run is late between T and T + 1 s after its start.
         if (call.clock)().seconds > self.last_second {
+            if !lock(&self.slot.run).begun {
+                return self.not_begun(call);
+            }
             self.slot.cancel.store(true, Ordering::SeqCst);
             self.running = false;
             log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
@@ -337,6 +344,23 @@ impl<P: Probe> Asynchronous<P> {
         }
         log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
         Verdict::new(PathState::Pending, P::RUNNING)
+    }
+
+    /// What to say of a run that no worker has taken within the time limit, because all of them are
+    /// held up and there are no more threads to be had. That tells nothing about the path, so it is
+    /// no timeout; the run stays queued, and its time starts afresh.
+    fn not_begun(&mut self, call: &Call) -> Verdict {
+        POOL.call_for_help();
+        self.start_clock(call);
+        let (major, minor) = self.device;
+        log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
+        Verdict::new(PathState::Unchecked, P::NOT_STARTED)
+    }
+
+    fn start_clock(&mut self, call: &Call) {
+        self.last_second = (call.clock)()
+            .seconds
+            .saturating_add(u64::from(call.timeout.0));
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
@@ -385,6 +409,7 @@ impl<P: Probe> Asynchronous<P> {
         // While setup commands are under way the worker goes on with the probe by itself.
         let queued = run.busy;
         run.busy = true;
+        run.begun &= queued;
         drop(run);
         if !queued && POOL.submit(self.slot).is_err() {
             let mut run = lock(&self.slot.run);
@@ -396,9 +421,7 @@ impl<P: Probe> Asynchronous<P> {
         }
         self.running = true;
         self.unseen = true;
-        self.last_second = (call.clock)()
-            .seconds
-            .saturating_add(u64::from(call.timeout.0));
+        self.start_clock(call);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
         if call.delivery == Delivery::InCheck {
             drop(self.slot.wait(lock(&self.slot.run), Some(SHORT_WAIT)));
@@ -441,6 +464,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
             run.fd = call.fd;
             run.timeout = call.timeout;
             run.busy = true;
+            run.begun = false;
             drop(run);
             instance.setting_up = true;
             if POOL.submit(instance.slot).is_err() {

@@ -12,6 +12,9 @@
 //!   bounded by the width, a watcher, and the number of hung jobs.
 //!
 //! Idle workers leave after [`IDLE`].
+//!
+//! A child process has the memory of its parent, but not the threads: the first job that it submits
+//! finds that out and starts with no workers. (What they were running counts as hung.)
 
 use crate::memory::{OutOfMemory, try_push};
 use crate::sync::lock;
@@ -98,6 +101,8 @@ struct State {
     finished: u64,
     /// Raised to send the idle workers home.
     dismissals: u64,
+    /// The process that the workers belong to.
+    process: u32,
 }
 
 /// What the worker in a place is doing.
@@ -119,6 +124,16 @@ impl State {
             _ => false,
         };
         self.places.iter().filter(flows).count()
+    }
+
+    /// Forgets the workers if they are those of a parent process.
+    fn forget_foreign_workers(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            self.places.clear();
+            (self.idle, self.called, self.alert, self.width) = (0, 0, 0, 1);
+        }
     }
 
     fn has_workers(&self) -> bool {
@@ -161,6 +176,7 @@ impl Pool {
                 places: Vec::new(),
                 finished: 0,
                 dismissals: 0,
+                process: 0,
             }),
             wake: Condvar::new(),
             watch: Condvar::new(),
@@ -183,12 +199,22 @@ impl Pool {
     /// When there is no worker at all and none can be started; the job is not queued then.
     pub(crate) fn submit(&self, job: &'static dyn Job) -> Result<(), NoWorker> {
         let mut state = self.lock();
+        state.forget_foreign_workers();
         state.queue.push_back(job);
         if state.alert == 0 && !self.alarm(&mut state) && !state.has_workers() {
             state.queue.pop_back();
             return Err(NoWorker);
         }
         Ok(())
+    }
+
+    /// Sees to it that somebody will run what is queued, for a caller whose job has been waiting for
+    /// long: when it was submitted, there may have been no thread to be had.
+    pub(crate) fn call_for_help(&self) {
+        let mut state = self.lock();
+        if state.alert == 0 && !state.queue.is_empty() {
+            self.alarm(&mut state);
+        }
     }
 
     /// Sends every worker home that has nothing to do.

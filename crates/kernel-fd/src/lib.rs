@@ -11,10 +11,14 @@ mod block;
 mod clock;
 mod errno;
 mod flags;
+mod limit;
 mod stat;
+mod strerror;
 
 pub use block::{logical_block_size, soft_block_size};
 pub use clock::monotonic;
 pub use errno::Errno;
 pub use flags::{set_status_flags, status_flags};
+pub use limit::raise_descriptor_limit;
 pub use stat::{FileKind, Stat, stat};
+pub use strerror::Strerror;

@@ -43,7 +43,8 @@ pub unsafe fn io_destroy(context: aio_context_t) -> Result<(), Errno> {
 /// has been delivered.
 ///
 /// # Errors
-/// `EAGAIN` when the context is full or the kernel took no request, `EBADF`, `EINVAL`, …
+/// `EAGAIN` when the context is full, `EBADF`, `EINVAL`, …; number 0 when the kernel took no request
+/// and gave no reason.
 pub unsafe fn io_submit(context: aio_context_t, request: &mut iocb) -> Result<(), Errno> {
     let mut requests = [request as *mut iocb];
     // SAFETY: one pointer to one request, both alive during the call; the request's own memory is
@@ -52,11 +53,7 @@ pub unsafe fn io_submit(context: aio_context_t, request: &mut iocb) -> Result<()
         let count: c_long = 1;
         libc::syscall(libc::SYS_io_submit, context, count, requests.as_mut_ptr())
     })?;
-    if taken == 0 {
-        Err(Errno(libc::EAGAIN))
-    } else {
-        Ok(())
-    }
+    if taken == 0 { Err(Errno(0)) } else { Ok(()) }
 }
 
 /// Asks the kernel to cancel the request that was submitted from the address of `request`. Whatever

@@ -24,7 +24,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(5);
 
 /// Between two looks for an answer an eighth of the time that has passed goes by, within these
 /// limits, so that a latency is measured to about that fraction.
-const BETWEEN_LOOKS: std::ops::Range<Duration> = Duration::from_micros(20)..FIRST_LOOK;
+const SHORTEST: Duration = Duration::from_micros(20);
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// How much later than the time limit a checker may say that it has passed.
 const LATE: Duration = Duration::from_millis(200);
@@ -57,6 +58,7 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
         Err(errno) => return Outcome::Failed(errno.to_string()),
     };
     let timeout = job.timeout.unwrap_or(facts.timeout);
+    let empty = facts.size == 0;
     tell(News::Found(facts));
 
     tell(News::Begins(Step::Check));
@@ -72,8 +74,11 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
     };
     match (class.init)(&mut call) {
         Ok(mut checker) => {
-            let finding = ask(checker.as_mut(), class.messages, &mut call);
+            let mut finding = ask(checker.as_mut(), class.messages, &mut call);
             checker.free(&call);
+            if empty && finding.state() == PathState::Down {
+                finding.message.push_str(": its size is 0");
+            }
             Outcome::Checked(finding)
         }
         Err(error) => Outcome::Failed(not_prepared(error)),
@@ -87,10 +92,12 @@ fn ask(checker: &mut dyn Instance, messages: MessageTable, call: &mut Call) -> F
     let mut verdict = checker.check(call);
     let mut passed = start.elapsed();
     while verdict.state == PathState::Pending && passed <= limit.saturating_add(LATE) {
-        std::thread::sleep(if limit.is_zero() {
-            FIRST_LOOK
-        } else {
-            (passed / 8).clamp(BETWEEN_LOOKS.start, BETWEEN_LOOKS.end)
+        std::thread::sleep(match limit.checked_sub(passed) {
+            Some(left) if limit > FIRST_LOOK => (passed / 8)
+                .clamp(SHORTEST, LONGEST)
+                // The last look comes just after the limit.
+                .min(left + Duration::from_millis(1)),
+            _ => FIRST_LOOK,
         });
         call.path_state = verdict.state;
         verdict = checker.pending(call);
@@ -198,6 +205,9 @@ fn not_prepared(error: InitError) -> String {
         }
         InitError::Os(libc::EINVAL) => {
             "no direct I/O (O_DIRECT) on its file system, which the checker needs".to_owned()
+        }
+        InitError::Os(libc::ENOSYS) => {
+            "the kernel has no asynchronous I/O (CONFIG_AIO), which the checker needs".to_owned()
         }
         InitError::Os(errno) => reason(&Errno(errno).into()),
         other => other.to_string(),

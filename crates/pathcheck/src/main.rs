@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     match shown {
         // A reader that has seen enough (`pathcheck | head`) is no failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("pathcheck: {error}");
+            eprintln!("pathcheck: cannot write the results: {error}");
             Exit::NotChecked.into()
         }
         _ => Exit::of(&paths).into(),

@@ -15,7 +15,8 @@ const NAMED: usize = 3;
 pub(crate) struct Progress {
     start: Instant,
     terminal: bool,
-    shown: bool,
+    /// What stands there now; empty when nothing does.
+    shown: String,
 }
 
 impl Progress {
@@ -23,7 +24,7 @@ impl Progress {
         Progress {
             start,
             terminal: io::stderr().is_terminal(),
-            shown: false,
+            shown: String::new(),
         }
     }
 
@@ -34,24 +35,23 @@ impl Progress {
 
     /// Takes the line away, if there is one.
     pub(crate) fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            say("");
-        }
+        self.say(String::new());
     }
 
     /// Says what is waited for.
     pub(crate) fn show(&mut self, paths: &[Path]) {
         if self.terminal && self.takes_long() {
-            say(&line(paths, self.start, Instant::now()));
-            self.shown = true;
+            self.say(line(paths, self.start, Instant::now()));
         }
     }
-}
 
-/// Puts `text` in the place of the line.
-fn say(text: &str) {
-    // Nobody to tell it to is no reason to stop.
-    let _ = write!(io::stderr(), "\r\x1b[K{text}");
+    fn say(&mut self, text: String) {
+        if text != self.shown {
+            // Nobody to tell it to is no reason to stop.
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+            self.shown = text;
+        }
+    }
 }
 
 fn line(paths: &[Path], start: Instant, now: Instant) -> String {

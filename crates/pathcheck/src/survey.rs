@@ -4,10 +4,10 @@ use crate::facts::{DEFAULT_TIMEOUT, Facts};
 use crate::outcome::{Finding, Outcome};
 use crate::progress::Progress;
 use crate::protocol::{Job, News, Report, Step};
-use checkers_core::PathState;
+use checkers_core::{PathState, Seconds};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,11 +67,11 @@ impl Path {
 
     /// What there is to say when the worker has not reported in time.
     fn overdue(&self) -> Outcome {
-        let what = self
-            .under_way
-            .map_or("the queue before it", |(step, _)| step.name());
-        let limit = checkers_core::Seconds(self.timeout());
-        let message = format!("{what} has not returned within {limit}");
+        let limit = Seconds(self.timeout());
+        let message = match self.under_way {
+            Some((step, _)) => format!("{} has not returned within {limit}", step.name()),
+            None => format!("there was no thread for it within {limit}"),
+        };
         Outcome::Checked(Finding::new(PathState::Timeout, message))
     }
 
@@ -114,64 +114,90 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
         false => match Worker::start(&jobs) {
             Ok(worker) => Some(worker),
             Err(error) => {
-                settle(paths, |_| {
-                    Outcome::Failed(format!("cannot start the worker: {error}"))
-                });
+                let why = format!("cannot start the worker: {error}");
+                settle(paths, &Outcome::Failed(why));
                 None
             }
         },
     };
-    let mut hung = false;
     while let Some(reports) = worker.as_ref().map(|worker| &worker.reports) {
-        let now = Instant::now();
-        let open = paths.iter_mut().filter(|path| path.outcome.is_none());
-        let mut next = now + TICK;
-        let mut waiting = false;
-        for path in open {
-            match path.deadline(start) {
-                Some(deadline) if deadline <= now => {
-                    path.outcome = Some(path.overdue());
-                    hung = true;
-                }
-                deadline => {
-                    next = deadline.map_or(next, |deadline| next.min(deadline));
-                    waiting = true;
-                }
-            }
-        }
-        if !waiting {
+        let (waiting, next) = expire(paths, start);
+        if waiting == 0 {
             break;
         }
-        match reports.recv_timeout(next.saturating_duration_since(now)) {
-            Ok(report) => {
-                let path = wanted
-                    .get(report.job)
-                    .and_then(|index| paths.get_mut(*index));
-                if let Some(path) = path.filter(|path| path.outcome.is_none()) {
-                    path.learn(report.news);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => display.update(paths, &mut progress)?,
-            Err(RecvTimeoutError::Disconnected) => {
-                let end = worker.take().map_or_else(String::new, Worker::end);
-                settle(paths, |_| {
-                    Outcome::Failed(format!("the worker process ended{end}"))
-                });
-            }
+        if listen(reports, paths, &wanted, waiting, next).is_err() {
+            let end = worker.take().and_then(Worker::farewell);
+            let end = end.map_or_else(String::new, |status| format!(": {status}"));
+            let why = format!("the worker process ended{end}");
+            settle(paths, &Outcome::Failed(why));
+        } else {
+            display.update(paths, &mut progress)?;
         }
     }
     progress.clear();
     let shown = display.finish(paths);
-    if let (Some(worker), false) = (worker, hung) {
+    // With a request in flight the kernel does not let it go.
+    let hangs = paths.iter().any(|path| match &path.outcome {
+        Some(Outcome::Checked(finding)) => finding.latency_us.is_none(),
+        _ => false,
+    });
+    if let (Some(worker), false) = (worker, hangs) {
         worker.farewell();
     }
     shown
 }
 
-/// Gives every path without an outcome one.
-fn settle(paths: &mut [Path], outcome: impl Fn(&Path) -> Outcome) {
+/// Ends the wait for every path whose time is up. Returns how many are still waited for and when to
+/// look again.
+fn expire(paths: &mut [Path], start: Instant) -> (usize, Instant) {
+    let now = Instant::now();
+    let mut next = now + TICK;
+    let mut waiting = 0;
     for path in paths.iter_mut().filter(|path| path.outcome.is_none()) {
-        path.outcome = Some(outcome(path));
+        match path.deadline(start) {
+            Some(deadline) if deadline <= now => path.outcome = Some(path.overdue()),
+            deadline => {
+                next = deadline.map_or(next, |deadline| next.min(deadline));
+                waiting += 1;
+            }
+        }
+    }
+    (waiting, next)
+}
+
+/// Takes in reports until `next`, or until all of the `waiting` paths have their outcome.
+///
+/// # Errors
+/// When there will be no more reports.
+fn listen(
+    reports: &Receiver<Report>,
+    paths: &mut [Path],
+    wanted: &[usize],
+    mut waiting: usize,
+    next: Instant,
+) -> Result<(), RecvTimeoutError> {
+    while waiting > 0 {
+        let report = match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(report) => report,
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(end) => return Err(end),
+        };
+        let path = wanted
+            .get(report.job)
+            .and_then(|index| paths.get_mut(*index));
+        // An answer that comes when its time was up comes too late.
+        if let Some(path) = path.filter(|path| path.outcome.is_none()) {
+            path.learn(report.news);
+            waiting -= usize::from(path.outcome.is_some());
+        }
+    }
+    Ok(())
+}
+
+/// Gives every path without an outcome one.
+fn settle(paths: &mut [Path], outcome: &Outcome) {
+    for path in paths.iter_mut().filter(|path| path.outcome.is_none()) {
+        path.outcome = Some(outcome.clone());
     }
 }
 
@@ -179,7 +205,7 @@ fn settle(paths: &mut [Path], outcome: impl Fn(&Path) -> Outcome) {
 struct Worker {
     process: Child,
     /// Open as long as the worker is wanted.
-    _orders: ChildStdin,
+    orders: ChildStdin,
     reports: Receiver<Report>,
 }
 
@@ -214,31 +240,27 @@ impl Worker {
         })?;
         Ok(Worker {
             process,
-            _orders: orders,
+            orders,
             reports,
         })
     }
 
-    /// How a worker ended that has stopped reporting.
-    fn end(mut self) -> String {
-        match self.process.wait() {
-            Ok(status) => format!(": {status}"),
-            Err(_) => String::new(),
-        }
-    }
-
-    /// Collects a worker that has nothing left to do, so that none stays behind as a zombie where
-    /// nobody else collects it. What it still has to give back takes the kernel a few milliseconds.
-    fn farewell(self) {
+    /// Sends the worker away and says how it ended, if it does in time. Collected, it does not stay
+    /// behind as a zombie where nobody else collects it.
+    fn farewell(self) -> Option<ExitStatus> {
         let Worker {
             mut process,
-            _orders: orders,
+            orders,
             ..
         } = self;
         drop(orders);
         let give_up = Instant::now() + FAREWELL;
-        while matches!(process.try_wait(), Ok(None)) && Instant::now() < give_up {
-            thread::sleep(Duration::from_millis(2));
+        loop {
+            match process.try_wait() {
+                Ok(None) if Instant::now() < give_up => thread::sleep(Duration::from_millis(2)),
+                Ok(status) => return status,
+                Err(_) => return None,
+            }
         }
     }
 }

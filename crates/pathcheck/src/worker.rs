@@ -35,6 +35,8 @@ pub(crate) fn run() {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         process::exit(0);
     });
+    // Each device takes a descriptor, and more than the usual 1024 may hang at a time.
+    let _ = kernel_fd::raise_descriptor_limit();
     let queue = Arc::new(Mutex::new(Queue {
         left: jobs.into_iter().enumerate().collect::<Vec<_>>().into_iter(),
         running: 0,

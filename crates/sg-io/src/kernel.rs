@@ -4,9 +4,6 @@
 
 mod cciss;
 mod header;
-mod strerror;
-
-pub use strerror::Strerror;
 
 use crate::{
     Command, Data, DriverStatus, Errno, HostStatus, Reply, ScsiStatus, Sense, Transport, sense,

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -129,13 +130,13 @@ fn errors_of_submission_leave_nothing_in_flight() {
 
 #[test]
 fn holds_as_many_as_it_was_made_for_and_memory_follows() {
-    let (pipe, mut end) = std::io::pipe().unwrap();
+    let (socket, mut end) = UnixStream::pair().unwrap();
     let mut context = Context::new(1024).unwrap();
     for token in 0..1024 {
-        context.submit_poll(pipe.as_raw_fd(), token).unwrap();
+        context.submit_poll(socket.as_raw_fd(), token).unwrap();
     }
     assert_eq!(
-        context.submit_poll(pipe.as_raw_fd(), 0),
+        context.submit_poll(socket.as_raw_fd(), 0),
         Err(Errno(libc::EAGAIN))
     );
     assert_eq!((context.in_flight(), context.mapped_blocks()), (1024, 1024));
@@ -151,7 +152,7 @@ fn holds_as_many_as_it_was_made_for_and_memory_follows() {
     );
     context.trim();
     assert_eq!(context.mapped_blocks(), 0);
-    context.submit_poll(pipe.as_raw_fd(), 7).unwrap();
+    context.submit_poll(socket.as_raw_fd(), 7).unwrap();
     assert_eq!(context.mapped_blocks(), 1, "one path costs one page");
     context.finish_all();
 }
@@ -175,9 +176,9 @@ fn many_rounds_wrap_the_ring() {
 
 #[test]
 fn a_wait_ends_with_the_time_or_with_a_completion() {
-    let (pipe, mut end) = std::io::pipe().unwrap();
+    let (socket, mut end) = UnixStream::pair().unwrap();
     let mut context = Context::new(4).unwrap();
-    context.submit_poll(pipe.as_raw_fd(), 9).unwrap();
+    context.submit_poll(socket.as_raw_fd(), 9).unwrap();
     let waiter = context.waiter();
     let start = Instant::now();
     assert!(waiter.wait(Duration::from_millis(30)).unwrap().is_empty());
@@ -254,7 +255,7 @@ fn what_belongs_to_another_context_changes_nothing() {
 
 #[test]
 fn an_event_that_comes_twice_counts_once() {
-    let (pipe, _end) = std::io::pipe().unwrap();
+    let (socket, _end) = UnixStream::pair().unwrap();
     let file = file(512);
     let mut context = Context::new(4).unwrap();
     context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
@@ -263,7 +264,7 @@ fn an_event_that_comes_twice_counts_once() {
     let event = *events.iter().next().unwrap();
     context.accept(events, |_| {});
     // The same slot, in use again when the old event turns up a second time.
-    context.submit_poll(pipe.as_raw_fd(), 2).unwrap();
+    context.submit_poll(socket.as_raw_fd(), 2).unwrap();
     assert_eq!(hand_out(&mut context.requests, &event, &mut |_| {}), 0);
     assert_eq!(context.in_flight(), 1);
     context.release(waiter);
@@ -271,10 +272,10 @@ fn an_event_that_comes_twice_counts_once() {
 
 #[test]
 fn a_drop_with_a_request_in_flight_neither_waits_nor_unmaps() {
-    let (pipe, mut end) = std::io::pipe().unwrap();
+    let (socket, mut end) = UnixStream::pair().unwrap();
     let mut context = Context::new(4).unwrap();
     let id = context.id;
-    context.submit_poll(pipe.as_raw_fd(), 1).unwrap();
+    context.submit_poll(socket.as_raw_fd(), 1).unwrap();
     let context = context.destroy().unwrap_err();
     let start = Instant::now();
     drop(context);
@@ -293,21 +294,21 @@ fn a_drop_with_a_request_in_flight_neither_waits_nor_unmaps() {
 
 #[test]
 fn draining_ends_requests_that_the_kernel_can_cancel() {
-    let (pipe, _end) = std::io::pipe().unwrap();
+    let (socket, _end) = UnixStream::pair().unwrap();
     let mut context = Context::new(4).unwrap();
-    context.submit_poll(pipe.as_raw_fd(), 1).unwrap();
+    context.submit_poll(socket.as_raw_fd(), 1).unwrap();
     context.destroy_in_kernel();
     assert!(context.destroyed);
 }
 
 #[test]
 fn a_cancelled_request_still_has_its_event() {
-    let (pipe, _end) = std::io::pipe().unwrap();
+    let (socket, _end) = UnixStream::pair().unwrap();
     let id = calls::io_setup(1).unwrap();
     let mut request = iocb {
         aio_data: 5,
         aio_lio_opcode: IOCB_CMD_POLL as u16,
-        aio_fildes: pipe.as_raw_fd() as u32,
+        aio_fildes: socket.as_raw_fd() as u32,
         aio_buf: libc::POLLIN as u64,
         ..iocb::default()
     };
@@ -333,7 +334,7 @@ fn a_child_process_leaves_its_parents_completions_alone() {
     let file = file(512);
     let mut context = Context::new(4).unwrap();
     context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
-    let (mut answer, mut report) = std::io::pipe().unwrap();
+    let (mut answer, mut report) = UnixStream::pair().unwrap();
     // SAFETY: the child of a process with several threads may only do what is safe in a signal
     // handler. It makes system calls, frees what `context` holds on the heap (which glibc and musl
     // allow after fork) and leaves by _exit.

@@ -1,6 +1,7 @@
 //! Devices that hang: they delay nobody else, and the program ends in time.
 
 use super::*;
+use crate::loops::Loop;
 use crate::stalled::Stalled;
 use std::io::{BufRead, BufReader};
 
@@ -152,6 +153,31 @@ fn a_worker_goes_when_its_device_answers_and_when_it_is_not_wanted() {
     eventually(|| !is_alive(worker));
 }
 
+#[test]
+#[ignore = "needs root and FUSE"]
+fn a_worker_that_is_killed_is_reported() {
+    let stalled = Stalled::mount(true);
+    let mut command = command(["-t1000", "--json"]);
+    let child = command
+        .arg(stalled.file("read"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually(|| stalled.count() == 1);
+    let worker = workers(child.id())[0];
+    let mut kill = Command::new("kill");
+    let killed = kill.args(["-KILL", &worker.to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The kernel keeps the dying process, and its end of the pipe, until the read has ended.
+    stalled.release();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let document = json(&output);
+    assert_eq!(states(&document), ["error"]);
+    let message = &document["paths"][0]["message"];
+    assert_eq!(message, "the worker process ended: signal: 9 (SIGKILL)");
+}
+
 /// The children of a process.
 fn workers(of: u32) -> Vec<u32> {
     let list =
@@ -174,4 +200,45 @@ fn eventually(condition: impl Fn() -> bool) {
         assert!(Instant::now() < give_up, "not within 20 s");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+#[ignore = "needs root, FUSE and a loop device"]
+fn a_queue_that_is_full_keeps_nobody_else() {
+    let (stalled, sound) = (Stalled::mount(true), Stalled::mount(true));
+    let disk = Loop::attach(&stalled.file("read"), &[]);
+    // More readers than the device takes requests: io_submit itself blocks for the next.
+    let mut readers: Vec<_> = (0..256)
+        .map(|block| {
+            Command::new("dd")
+                .args(["bs=4096", "count=1", "iflag=direct", "of=/dev/null"])
+                .args([format!("if={}", disk.device), format!("skip={block}")])
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    eventually(|| readers.iter().all(|reader| is_blocked(reader.id())));
+    let (output, took) = timed([
+        "--json".as_ref(),
+        "-t2".as_ref(),
+        OsStr::new(&disk.device),
+        sound.file("sound").as_os_str(),
+    ]);
+    stalled.release();
+    for reader in &mut readers {
+        reader.wait().unwrap();
+    }
+    within(2, took);
+    let document = json(&output);
+    assert_eq!(states(&document), ["timeout", "up"]);
+    let message = &document["paths"][0]["message"];
+    assert_eq!(message, "starting the check has not returned within 2 s");
+}
+
+/// Whether a process waits in the kernel and no signal can end it.
+fn is_blocked(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('D'))
 }

@@ -3,12 +3,12 @@
 use super::*;
 
 /// An attached loop device.
-struct Loop {
-    device: String,
+pub(crate) struct Loop {
+    pub(crate) device: String,
 }
 
 impl Loop {
-    fn attach(image: &Path, options: &[&str]) -> Loop {
+    pub(crate) fn attach(image: &Path, options: &[&str]) -> Loop {
         let output = Command::new("losetup")
             .args(["--find", "--show"])
             .args(options)

@@ -158,10 +158,14 @@ fn a_wrong_command_line_is_2() {
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let directory = directory();
     let good = image(directory.path(), "good.img", 1 << 20);
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
     drop(reader);
     let mut child = command([good.as_os_str()]);
-    let output = child.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child
+        .stdout(std::os::fd::OwnedFd::from(writer))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let output = output.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty(), "{output:?}");

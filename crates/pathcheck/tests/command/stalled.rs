@@ -23,15 +23,16 @@ pub(crate) struct Stalled {
     session: Option<fuser::BackgroundSession>,
 }
 
-/// Requests that are not answered. To drop one is to answer it with an error.
-type Kept = Arc<Mutex<Vec<Box<dyn Any + Send>>>>;
+/// Requests that are not answered; `None` when all are, at once. To drop one is to answer it with an
+/// error.
+type Kept = Arc<Mutex<Option<Vec<Box<dyn Any + Send>>>>>;
 
 impl Stalled {
     /// Mounts the file system. Without `asynchronous` a read that stalls blocks even the one who
     /// only wanted to submit it.
     pub(crate) fn mount(asynchronous: bool) -> Stalled {
         let mount = tempfile::tempdir().unwrap();
-        let stalled = Kept::default();
+        let stalled = Kept::new(Mutex::new(Some(Vec::new())));
         let files = Files {
             asynchronous,
             stalled: Arc::clone(&stalled),
@@ -52,24 +53,30 @@ impl Stalled {
 
     /// How many requests are stalled.
     pub(crate) fn count(&self) -> usize {
-        self.stalled.lock().unwrap().len()
+        self.stalled.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Fails everything that is stalled, and whatever would be from now on.
+    pub(crate) fn release(&self) {
+        *self.stalled.lock().unwrap() = None;
     }
 }
 
 impl Drop for Stalled {
     fn drop(&mut self) {
-        // A mount is busy until whoever is stalled has ended, and failing one request may bring the
-        // next of the same process.
+        self.release();
+        // The mount is busy until whoever was stalled has ended.
         let unmounted = || {
-            let umount = Command::new("umount")
-                .arg(self.mount.path())
-                .stderr(Stdio::null())
-                .status();
-            umount.is_ok_and(|status| status.success())
+            let mut umount = Command::new("umount");
+            let status = umount.arg(self.mount.path()).stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
         };
         let give_up = Instant::now() + Duration::from_secs(20);
-        while !unmounted() && Instant::now() < give_up {
-            self.stalled.lock().unwrap().clear();
+        while !unmounted() {
+            if Instant::now() > give_up {
+                eprintln!("{} stays mounted", self.mount.path().display());
+                return;
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
         if let Some(session) = self.session.take() {
@@ -85,7 +92,9 @@ struct Files {
 
 impl Files {
     fn keep(&self, reply: impl Any + Send) {
-        self.stalled.lock().unwrap().push(Box::new(reply));
+        if let Some(stalled) = self.stalled.lock().unwrap().as_mut() {
+            stalled.push(Box::new(reply));
+        }
     }
 }
 
@@ -124,6 +133,8 @@ fn name(inode: INodeNo) -> Option<&'static str> {
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // The kernel makes those wait who submit more than so many, as a full queue would.
+        config.set_max_background(u16::MAX).unwrap();
         if self.asynchronous {
             config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).unwrap();
         }

@@ -33,6 +33,8 @@ struct Passthru {
     more_error_info: [u8; 8],
     sense: [u8; 32],
     buffer_size: u16,
+    /// What a C compiler leaves out here; named, so that no stray byte goes to the kernel.
+    padding: [u8; 2],
     buffer: *mut u8,
 }
 
@@ -114,6 +116,7 @@ impl Controller for Kernel {
             more_error_info: [0; 8],
             sense: [0; 32],
             buffer_size: 0,
+            padding: [0; 2],
             buffer: null_mut(),
         };
         // SAFETY: the request reads and writes one structure of this layout, as the kernel's header

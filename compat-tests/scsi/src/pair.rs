@@ -1,0 +1,222 @@
+//! The C checker and ours, side by side.
+
+use crate::case::{self, Record, play};
+use crate::compare::compare;
+use crate::device::Device;
+use crate::instance::ERA;
+use crate::stderr::Stderr;
+use crate::{Checker, random, rows};
+use compat_tests::plugin::Plugin;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The same checker twice, and a device for either.
+pub(crate) struct Pair {
+    pub(crate) checker: Checker,
+    pub(crate) c: Plugin,
+    pub(crate) ours: Plugin,
+    c_device: Arc<Device>,
+    our_device: Arc<Device>,
+}
+
+impl Pair {
+    /// Loads both.
+    pub(crate) fn load(checker: Checker, c: &Path, ours: &Path) -> Result<Pair, String> {
+        let file = format!("libcheck{}.so", checker.name());
+        let number = libc::makedev(8, 16);
+        let fd = 1_000_000 + 2 * checker as i32;
+        let load = |path: &Path| Plugin::load(path, ERA).map_err(|trouble| trouble.to_string());
+        Ok(Pair {
+            checker,
+            c: load(&c.join(&file))?,
+            ours: load(&ours.join(&file))?,
+            c_device: Device::install(fd, number),
+            our_device: Device::install(fd + 1, number),
+        })
+    }
+
+    /// Our table has to be C's, and then what a check that runs needs.
+    pub(crate) fn compare_messages(&self, tally: &mut Tally) {
+        // T8: tur's state of transition. A1: the other five run beside their host.
+        let (row, added): (_, &[&str]) = match self.checker {
+            Checker::Tur => ("T8", &[" reports path is transitioning"]),
+            _ => (
+                "A1",
+                &[" still running", " timed out", " failed to initialize"],
+            ),
+        };
+        let c = self.c.messages().iter().map(String::as_str);
+        let expected: Vec<&str> = c.chain(added.iter().copied()).collect();
+        let ours = self.ours.messages();
+        if ours == expected {
+            tally.rows.insert(row);
+        } else {
+            let why = format!("messages: {expected:?} expected, {ours:?} found");
+            tally.mismatch(self.checker.name(), &why);
+        }
+    }
+}
+
+/// What a run has come to.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Lives lived by both plugins.
+    pub(crate) lives: u64,
+    /// Replies given to the C plugin.
+    pub(crate) replies: u64,
+    /// Rows of the ledger that showed.
+    pub(crate) rows: BTreeSet<&'static str>,
+    /// What the ledger does not allow.
+    pub(crate) mismatches: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub(crate) fn add(&mut self, mut other: Tally) {
+        self.lives += other.lives;
+        self.replies += other.replies;
+        self.rows.append(&mut other.rows);
+        self.mismatches += other.mismatches;
+    }
+
+    /// Reports one.
+    pub(crate) fn mismatch(&mut self, what: &str, why: &str) {
+        self.mismatches += 1;
+        println!("MISMATCH {what}\n{why}\n");
+    }
+}
+
+impl Pair {
+    /// Both lives.
+    fn play(&self, case: &case::Case, stderr: &mut Option<Stderr>) -> (Record, Record) {
+        let c = play(&self.c, &self.c_device, case, stderr.as_mut());
+        let ours = play(&self.ours, &self.our_device, case, stderr.as_mut());
+        (c, ours)
+    }
+
+    fn stderr(&self) -> Result<Option<Stderr>, String> {
+        (self.checker == Checker::CcissTur)
+            .then(Stderr::keep)
+            .transpose()
+            .map_err(|error| error.to_string())
+    }
+
+    fn play_row(&self, row: &rows::Row) -> Result<BTreeSet<&'static str>, String> {
+        let mut stderr = self.stderr()?;
+        let (seen, ours) = if row.deadly {
+            let ours = play(&self.ours, &self.our_device, &row.case, None);
+            if !dies(|| drop(play(&self.c, &self.c_device, &row.case, None))) {
+                return Err("the C plugin survived".to_owned());
+            }
+            (row.ledger.iter().copied().collect(), ours)
+        } else {
+            let (c, ours) = self.play(&row.case, &mut stderr);
+            (compare(self.checker, &row.case, &c, &ours)?, ours)
+        };
+        let found: Vec<_> = ours
+            .checks
+            .iter()
+            .map(|check| (check.state, check.message, check.sent.len()))
+            .collect();
+        if found != row.expected {
+            return Err(format!("{:?} expected, {found:?} found", row.expected));
+        }
+        // E6 shows in every life of its checker.
+        let telling: Vec<_> = seen.iter().copied().filter(|id| *id != "E6").collect();
+        if telling != row.ledger {
+            return Err(format!("rows {:?} expected, {telling:?} found", row.ledger));
+        }
+        Ok(seen)
+    }
+
+    /// The hand-written lives.
+    pub(crate) fn play_rows(&self, tally: &mut Tally) {
+        for row in rows::all() {
+            if row.checker != self.checker {
+                continue;
+            }
+            tally.lives += 1;
+            match self.play_row(&row) {
+                Ok(rows) => tally.rows.extend(rows),
+                Err(why) => tally.mismatch(&format!("{}: {}", self.checker.name(), row.name), &why),
+            }
+        }
+    }
+
+    /// Random lives until the C plugin has had this many replies.
+    pub(crate) fn play_random(
+        &self,
+        seed: u64,
+        replies: u64,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        const LIVES: u32 = 1000;
+        let lives = Cell::new(0);
+        let given = Cell::new(0);
+        let rows = RefCell::new(BTreeSet::new());
+        let stderr = RefCell::new(self.stderr()?);
+        let strategy = random::any_case(self.checker);
+        for batch in 0_u64.. {
+            if given.get() >= replies {
+                break;
+            }
+            let mut entropy = [0; 32];
+            for (part, word) in entropy.chunks_mut(8).zip([seed, batch, 0, 0]) {
+                part.copy_from_slice(&word.to_le_bytes());
+            }
+            let config = Config {
+                cases: LIVES,
+                failure_persistence: None,
+                ..Config::default()
+            };
+            let random = TestRng::from_seed(RngAlgorithm::ChaCha, &entropy);
+            let outcome = TestRunner::new_with_rng(config, random).run(&strategy, |case| {
+                let (c, ours) = self.play(&case, &mut stderr.borrow_mut());
+                let setup = c.setup.len();
+                let checks: usize = c.checks.iter().map(|check| check.sent.len()).sum();
+                given.set(given.get() + (setup + checks) as u64);
+                lives.set(lives.get() + 1);
+                let seen = compare(self.checker, &case, &c, &ours).map_err(TestCaseError::fail)?;
+                rows.borrow_mut().extend(seen);
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                let why = match error {
+                    TestError::Fail(reason, case) => format!("{case:#?}\n{reason}"),
+                    TestError::Abort(reason) => reason.to_string(),
+                };
+                let name = self.checker.name();
+                let again = format!("--checker {name} --seed {seed}");
+                tally.mismatch(&format!("{name}, random life, {again}"), &why);
+                break;
+            }
+        }
+        tally.lives += lives.get();
+        tally.replies += given.get();
+        tally.rows.append(&mut rows.borrow_mut());
+        Ok(())
+    }
+}
+
+/// Whether a process that does this is ended by a signal.
+fn dies(what: impl FnOnce()) -> bool {
+    // SAFETY: the child touches nothing but memory of its own and ends without cleaning up; the
+    // other threads, which it lacks, are idle workers.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let nothing = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const nothing);
+            what();
+            libc::_exit(0);
+        }
+        let mut status = 0;
+        child > 0 && libc::waitpid(child, &raw mut status, 0) == child && libc::WIFSIGNALED(status)
+    }
+}

@@ -1,0 +1,141 @@
+//! The asynchronous protocol under many hosts' threads at a time: no check may be lost, and no
+//! verdict go to another path. Worth running under ThreadSanitizer.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
+
+use checkers_core::{
+    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
+    Monotonic, NoNote, Outcome, PathState, Probe, Seconds, Task, Verdict,
+};
+use std::cell::Cell;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+const HOSTS: RawFd = 8;
+const LIVES: RawFd = 400;
+
+/// A device that takes its time now and then, and has something to do before its first check.
+struct Device;
+
+impl Probe for Device {
+    const NAME: &'static str = "stress";
+    const MESSAGES: MessageTable = &[];
+    const RUNNING: MessageId = MessageId::plugin(0);
+    const TIMED_OUT: MessageId = MessageId::plugin(1);
+    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const HAS_SETUP: bool = true;
+    type Memory = i32;
+    type Note = NoNote;
+    type Evidence = RawFd;
+
+    fn setup(_task: &Task<'_, ()>) -> Option<NoNote> {
+        std::thread::yield_now();
+        None
+    }
+
+    fn probe(task: &mut Task<'_, i32>) -> Outcome<Self> {
+        if task.fd % 7 == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        task.memory += 1;
+        Outcome {
+            // The message says whose verdict this is.
+            verdict: Verdict::new(PathState::Up, MessageId::from_raw(task.fd as i16)),
+            note: None,
+            evidence: Some(task.fd),
+        }
+    }
+
+    fn device_number(_fd: RawFd) -> (u32, u32) {
+        (0, 0)
+    }
+
+    fn class() -> &'static Class<Self> {
+        static CLASS: Class<Device> = Class::new();
+        &CLASS
+    }
+}
+
+thread_local! {
+    static SECOND: Cell<u64> = const { Cell::new(1000) };
+}
+
+fn clock() -> Monotonic {
+    Monotonic {
+        seconds: SECOND.get(),
+        nanos: 0,
+    }
+}
+
+fn lead_a_life(fd: RawFd) {
+    let mut call = Call {
+        fd,
+        timeout: Seconds(5),
+        mode: Mode::Async,
+        delivery: if fd % 3 == 0 {
+            Delivery::InCheck
+        } else {
+            Delivery::Pending
+        },
+        path_state: PathState::Unchecked,
+        map: MapMemory::Absent,
+        init_message: None,
+        clock,
+    };
+    let mut checker = Asynchronous::<Device>::init(&mut call).unwrap();
+    let mine = Verdict::new(PathState::Up, MessageId::from_raw(fd as i16));
+    for round in 0..fd % 5 {
+        let first = checker.check(&mut call);
+        match (fd + round) % 4 {
+            // The host looks at something else meanwhile, and its patience ends.
+            0 if first != mine => {
+                SECOND.set(SECOND.get() + 6);
+                let second = checker.check(&mut call);
+                // Down to the last: a run that no worker has taken yet is not late.
+                let states = [PathState::Timeout, PathState::Unchecked];
+                assert!(
+                    second == mine || states.contains(&second.state),
+                    "{second:?}"
+                );
+            }
+            1 => {
+                call.mode = Mode::Sync;
+                assert_eq!(checker.check(&mut call), mine);
+                call.mode = Mode::Async;
+            }
+            _ => {
+                let start = Instant::now();
+                let mut verdict = first;
+                while verdict.state == PathState::Pending {
+                    assert!(
+                        start.elapsed() < Duration::from_secs(20),
+                        "a check was lost"
+                    );
+                    std::thread::yield_now();
+                    verdict = checker.pending(&mut call);
+                }
+                assert!(
+                    verdict == mine || verdict.state == PathState::Timeout,
+                    "{verdict:?}"
+                );
+            }
+        }
+    }
+    checker.free(&call);
+}
+
+#[test]
+fn no_check_is_lost_and_no_verdict_goes_astray() {
+    std::thread::scope(|scope| {
+        for host in 0..HOSTS {
+            scope.spawn(move || {
+                for life in 0..LIVES {
+                    lead_a_life(life * HOSTS + host);
+                    if life % 40 == 0 {
+                        Asynchronous::<Device>::reset();
+                    }
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,292 @@
+//! What the tests put between a plugin and the system: preloaded, it fails, hangs or lies on command.
+//!
+//! Compiled by `common`, not by cargo. With `--cfg host="B"` (or C, D) it also is a libmultipath of
+//! that era, as far as a plugin can tell.
+
+#![no_std]
+#![allow(non_upper_case_globals)]
+
+use core::arch::asm;
+use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use core::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe { abort() }
+}
+
+/// The precompiled core refers to it; nothing unwinds here.
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_eh_personality() {}
+
+unsafe extern "C" {
+    fn abort() -> !;
+    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn usleep(micros: u32) -> c_int;
+    fn __errno_location() -> *mut c_int;
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(count: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(old: *mut c_void, size: usize) -> *mut c_void;
+    fn __libc_memalign(alignment: usize, size: usize) -> *mut c_void;
+}
+
+const RTLD_NEXT: *mut c_void = -1_isize as *mut c_void;
+const ENOMEM: c_int = 12;
+const EAGAIN: c_int = 11;
+
+// The knobs, by number; `common` has the same list.
+static KNOBS: [AtomicI64; 16] = [const { AtomicI64::new(0) }; 16];
+const ALLOCATIONS: usize = 0;
+const FAIL_AT: usize = 1;
+const FAIL_FROM: usize = 2;
+const THREAD_ERROR: usize = 3;
+const SCSI: usize = 4;
+const SCSI_INSIDE: usize = 5;
+const SCSI_SENT: usize = 6;
+const SEED: usize = 7;
+const AIO: usize = 8;
+const RING: usize = 9;
+const LAST_KEY: usize = 10;
+const THREADS: usize = 11;
+#[cfg(host)]
+const SYNC: usize = 12;
+#[cfg(host)]
+const LINES: usize = 13;
+#[cfg(host)]
+const CALL_BACK: usize = 14;
+const AIO_DESTROYED: usize = 15;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn shim_knob(number: usize) -> *const AtomicI64 {
+    &KNOBS[number]
+}
+
+fn knob(number: usize) -> i64 {
+    KNOBS[number].load(SeqCst)
+}
+
+fn fail(errno: c_int) -> c_int {
+    unsafe { *__errno_location() = errno };
+    -1
+}
+
+/// Whether this allocation is one that has to fail.
+fn refused() -> bool {
+    let (at, from) = (knob(FAIL_AT), knob(FAIL_FROM));
+    if at == 0 && from == 0 {
+        return false;
+    }
+    let number = KNOBS[ALLOCATIONS].fetch_add(1, SeqCst) + 1;
+    if number == at || (from != 0 && number >= from) {
+        fail(ENOMEM);
+        return true;
+    }
+    false
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    if refused() { core::ptr::null_mut() } else { unsafe { __libc_malloc(size) } }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    if refused() { core::ptr::null_mut() } else { unsafe { __libc_calloc(count, size) } }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn realloc(old: *mut c_void, size: usize) -> *mut c_void {
+    if refused() { core::ptr::null_mut() } else { unsafe { __libc_realloc(old, size) } }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
+    if refused() { core::ptr::null_mut() } else { unsafe { __libc_memalign(alignment, size) } }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn posix_memalign(place: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
+    if refused() {
+        return ENOMEM;
+    }
+    let memory = unsafe { __libc_memalign(alignment, size) };
+    unsafe { *place = memory };
+    if memory.is_null() { ENOMEM } else { 0 }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn mmap(
+    place: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: i64,
+) -> *mut c_void {
+    if refused() {
+        return -1_isize as *mut c_void;
+    }
+    let (a, b) = (place as usize, protection as usize);
+    returned(raw(9, [a, length, b, flags as usize, fd as usize, offset as usize])) as *mut c_void
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn pthread_create(
+    thread: *mut c_void,
+    attributes: *const c_void,
+    body: *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    type Create = extern "C" fn(*mut c_void, *const c_void, *mut c_void, *mut c_void) -> c_int;
+    match knob(THREAD_ERROR) {
+        0 => {
+            KNOBS[THREADS].fetch_add(1, SeqCst);
+            let next = unsafe { dlsym(RTLD_NEXT, c"pthread_create".as_ptr()) };
+            let next = unsafe { core::mem::transmute::<*mut c_void, Create>(next) };
+            next(thread, attributes, body, argument)
+        }
+        errno => errno as c_int,
+    }
+}
+
+/// A pseudo-random number from a place in the sequence.
+fn random(step: u64) -> u64 {
+    let mut value = (knob(SEED) as u64).wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+const SG_IO: c_ulong = 0x2285;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut u8) -> c_int {
+    let mode = knob(SCSI);
+    if mode == 0 || (request != SG_IO && request & 0xff00 != 0x4200) {
+        return returned(raw(16, [fd as usize, request as usize, argument as usize, 0, 0, 0]))
+            as c_int;
+    }
+    KNOBS[SCSI_SENT].fetch_add(1, SeqCst);
+    // 1: hangs until the knob is turned; 2: good; 3: anything a kernel could write, and more.
+    KNOBS[SCSI_INSIDE].fetch_add(1, SeqCst);
+    while knob(SCSI) == 1 {
+        unsafe { usleep(2000) };
+    }
+    KNOBS[SCSI_INSIDE].fetch_sub(1, SeqCst);
+    if mode != 3 || request != SG_IO {
+        return 0;
+    }
+    let step = knob(SCSI_SENT) as u64 * 1000;
+    match random(step) % 8 {
+        0 => return fail((random(step + 1) % 200) as c_int),
+        1 => return fail(25),
+        _ => {}
+    }
+    let word = |offset: usize| unsafe { argument.add(offset).cast::<usize>().read() };
+    let length = unsafe { argument.add(12).cast::<u32>().read() } as usize;
+    let direction = unsafe { argument.add(4).cast::<i32>().read() };
+    let (data, sense) = (word(16) as *mut u8, word(32) as *mut u8);
+    for at in 0..32 {
+        unsafe { sense.add(at).write(random(step + 10 + at as u64) as u8) };
+    }
+    if direction == -3 {
+        for at in 0..length {
+            unsafe { data.add(at).write(random(step + 100 + at as u64) as u8) };
+        }
+    }
+    // From `status` to the end of the header; sb_len_wr often says more than there is room for.
+    for at in 64..88 {
+        unsafe { argument.add(at).write(random(step + 50 + at as u64) as u8) };
+    }
+    if random(step + 2) % 2 == 0 {
+        unsafe { argument.add(67).write(255) };
+    }
+    0
+}
+
+fn raw(number: c_long, a: [usize; 6]) -> isize {
+    let result;
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a[0], in("rsi") a[1],
+             in("rdx") a[2], in("r10") a[3], in("r8") a[4], in("r9") a[5],
+             lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+fn returned(result: isize) -> c_long {
+    if (-4095..0).contains(&result) { fail(-result as c_int) as c_long } else { result as c_long }
+}
+
+/// The C library's function is variadic; on x86_64 that makes no difference to whom it calls.
+#[unsafe(no_mangle)]
+pub extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    let pass = || returned(raw(number, [a, b, c, d, e, f]));
+    // 1: a ring of the test's own, requests are taken and never answered; 2: no quota.
+    match (number, knob(AIO)) {
+        (206, 1) => {
+            unsafe { (b as *mut usize).write(knob(RING) as usize) };
+            0
+        }
+        (206, 2) => fail(EAGAIN) as c_long,
+        (207, 1) => {
+            KNOBS[AIO_DESTROYED].fetch_add(1, SeqCst);
+            0
+        }
+        (208, 1) => 0,
+        (209, 1) => {
+            let request = unsafe { (c as *const *const i64).read() };
+            KNOBS[LAST_KEY].store(unsafe { request.read() }, SeqCst);
+            1
+        }
+        _ => pass(),
+    }
+}
+
+#[cfg(host)]
+mod host {
+    use super::*;
+
+    #[unsafe(no_mangle)]
+    pub static libmp_verbosity: AtomicI64 = AtomicI64::new(4);
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn checker_is_sync(_: *const c_void) -> c_int {
+        knob(SYNC) as c_int
+    }
+
+    /// Variadic in C; see `syscall`.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn dlog(_level: c_int, _format: *const c_char, _text: *const c_char) {
+        KNOBS[LINES].fetch_add(1, SeqCst);
+        // A cancellation point, as in the real one.
+        unsafe { usleep(1) };
+        let call_back = KNOBS[CALL_BACK].swap(0, SeqCst);
+        if call_back != 0 {
+            let function = unsafe {
+                core::mem::transmute::<*mut c_void, extern "C" fn()>(call_back as *mut c_void)
+            };
+            function();
+        }
+    }
+
+    #[cfg(not(host = "B"))]
+    #[unsafe(no_mangle)]
+    pub extern "C" fn checker_need_wait() {}
+
+    #[cfg(not(host = "D"))]
+    #[unsafe(no_mangle)]
+    pub extern "C" fn start_checker_thread() {}
+
+    #[cfg(host = "D")]
+    #[unsafe(no_mangle)]
+    pub extern "C" fn get_runner() {}
+}

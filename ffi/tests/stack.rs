@@ -1,0 +1,79 @@
+//! How deep the plugins' stacks go: multipathd's checker thread has 64 KiB, and so have the workers
+//! that run the probes. In synchronous mode a probe runs on the caller's stack, so a host's thread
+//! shows both.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use common::*;
+use std::ffi::c_void;
+use std::os::fd::AsRawFd;
+
+const SIZE: usize = 256 * 1024;
+const PAINT: u8 = 0xc5;
+
+/// What is left for the C library's own use of a thread of 64 KiB (its thread block, the guard page,
+/// the host's frames), and for a kernel's signal frame.
+const LIMIT: usize = 40 * 1024;
+
+extern "C" fn live(checker: *mut c_void) -> *mut c_void {
+    if !checker.is_null() {
+        // SAFETY: `depth` passes a checker and waits for this thread.
+        let checker = unsafe { &mut *checker.cast::<Checker>() };
+        for _ in 0..5 {
+            checker.life();
+        }
+    }
+    std::ptr::null_mut()
+}
+
+/// How many bytes of its stack a thread touches that leads a checker's life.
+fn depth(checker: Option<&mut Checker>) -> usize {
+    let mut stack = vec![PAINT; SIZE + 4096];
+    let unaligned = stack.as_ptr().align_offset(4096);
+    let stack = &mut stack[unaligned..][..SIZE];
+    let argument = checker.map_or(std::ptr::null_mut(), |checker| (&raw mut *checker).cast());
+    // SAFETY: the attributes are initialised before use; the stack is ours until the thread has been
+    // joined.
+    unsafe {
+        let mut attributes = std::mem::zeroed();
+        assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
+        let place = stack.as_mut_ptr().cast();
+        assert_eq!(libc::pthread_attr_setstack(&mut attributes, place, SIZE), 0);
+        let mut thread = 0;
+        assert_eq!(
+            libc::pthread_create(&mut thread, &attributes, live, argument),
+            0
+        );
+        assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+    }
+    SIZE - stack.iter().position(|byte| *byte != PAINT).unwrap()
+}
+
+#[test]
+fn no_call_needs_more_than_a_checker_thread_has() {
+    alone(
+        "no_call_needs_more_than_a_checker_thread_has",
+        Host::C,
+        |shim| {
+            let file = file();
+            let nothing = depth(None);
+            for name in ALL {
+                let plugin = Plugin::load(name);
+                let mut deepest = 0;
+                for sync in [0, 1] {
+                    for scsi in [2, 3] {
+                        shim.set(Knob::Sync, sync);
+                        shim.set(Knob::Scsi, scsi);
+                        let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
+                        deepest = deepest.max(depth(Some(&mut checker)) - nothing);
+                    }
+                }
+                println!("{name}: {deepest} bytes");
+                assert!(deepest > 500, "nothing was measured");
+                assert!(deepest < LIMIT, "{name}: {deepest} bytes");
+            }
+        },
+    );
+}
