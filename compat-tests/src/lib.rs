@@ -20,6 +20,7 @@ pub mod rings;
 pub mod runner;
 pub mod scenarios;
 pub mod session;
+pub mod threads;
 pub mod wire;
 
 use std::fmt;

@@ -111,16 +111,17 @@ impl Checker for Directio {
         }
     }
 
-    /// Gives back the contexts of all groups without a living path. What the kernel still works on
-    /// is not waited for.
+    /// Gives back the contexts of all groups without a living path, and their quota with them. What
+    /// the kernel still works on is not waited for.
     fn reset() {
         parting::retry();
         loop {
             let Some(group) = groups().take_deserted() else {
-                return;
+                break;
             };
             parting::part_with(group.into_context());
         }
+        parting::await_quota();
     }
 }
 

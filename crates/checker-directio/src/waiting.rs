@@ -2,14 +2,17 @@
 
 use crate::group::Stage;
 use crate::groups::{Groups, Place, groups};
-use checkers_core::Monotonic;
+use checkers_core::{Monotonic, Spin};
 use kernel_fd::Strerror;
 use libaio_sys::{Events, Waiter};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Signalled whenever a sleeper has come back from the kernel.
+/// Signalled whenever a sleeper has come back from the kernel and others wait for that.
 static BACK: Condvar = Condvar::new();
+
+/// What came of looking at the ring for a moment before going to sleep.
+static SPIN: Spin = Spin::new();
 
 /// Waits until the request in `place` is no longer in flight, at most for `limit`, and takes its
 /// answer.
@@ -19,6 +22,7 @@ static BACK: Condvar = Condvar::new();
 pub(crate) fn wait(place: Place, limit: Duration, clock: fn() -> Monotonic) -> Option<Stage> {
     let end = clock().plus(limit);
     let mut guard = groups();
+    let mut patient = !SPIN.pays();
     loop {
         let group = guard.of(place)?;
         group.reap();
@@ -29,10 +33,19 @@ pub(crate) fn wait(place: Place, limit: Duration, clock: fn() -> Monotonic) -> O
         if left.is_zero() {
             return None;
         }
+        if !patient {
+            patient = true;
+            drop(guard);
+            SPIN.until(|| has_ended(place));
+            guard = groups();
+            continue;
+        }
         match group.begin_wait() {
             None => {
+                guard.waiting += 1;
                 let woken = BACK.wait_timeout(guard, left);
                 guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+                guard.waiting -= 1;
             }
             Some(waiter) => {
                 drop(guard);
@@ -41,6 +54,14 @@ pub(crate) fn wait(place: Place, limit: Duration, clock: fn() -> Monotonic) -> O
             }
         }
     }
+}
+
+/// Whether the request in `place` is no longer in flight, by a look at the ring.
+fn has_ended(place: Place) -> bool {
+    groups().of(place).is_none_or(|group| {
+        group.reap();
+        group.stage(place.index()) != Stage::InFlight
+    })
 }
 
 /// Hands a sleeper's events to the group. `None` when there is no point in going on.
@@ -64,6 +85,8 @@ fn take_in(
             false
         }
     };
-    BACK.notify_all();
+    if guard.waiting > 0 {
+        BACK.notify_all();
+    }
     go_on.then_some(guard)
 }

@@ -17,7 +17,7 @@ use crate::probe::{Note, Outcome, Probe, Task};
 use crate::sync::lock;
 use crate::{
     Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
-    Seconds, Verdict,
+    Seconds, Spin, Verdict,
 };
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +38,8 @@ const MAX_STALLED: u8 = 1;
 /// one time, plus the hung runs.
 pub struct Class<P: Probe> {
     free: Mutex<FreeSlots<P>>,
+    /// What came of waiting awake for a verdict.
+    spin: Spin,
 }
 
 struct FreeSlots<P: Probe> {
@@ -54,6 +56,7 @@ impl<P: Probe> Class<P> {
                 list: Vec::new(),
                 made: 0,
             }),
+            spin: Spin::new(),
         }
     }
 
@@ -171,6 +174,12 @@ impl<P: Probe> Slot<P> {
         limit: Option<Duration>,
     ) -> MutexGuard<'a, Run<P>> {
         let start = Instant::now();
+        let spin = &P::class().spin;
+        if run.busy && spin.pays() {
+            drop(run);
+            spin.until(|| !lock(&self.run).busy);
+            run = lock(&self.run);
+        }
         run.awaited = true;
         while run.busy {
             match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
@@ -211,6 +220,19 @@ impl<P: Probe> Job for Slot<P> {
             } else {
                 break;
             }
+        }
+    }
+
+    fn announce(&'static self) {
+        let mut run = lock(&self.run);
+        if run.probe && !self.cancel.load(Ordering::SeqCst) {
+            // Asked for when the setup commands had just ended.
+            drop(run);
+            if POOL.submit(self).is_ok() {
+                return;
+            }
+            run = lock(&self.run);
+            run.probe = false;
         }
         run.busy = false;
         let (owned, awaited) = (run.owned, run.awaited);
