@@ -9,7 +9,7 @@ use crate::era::Era;
 use crate::layout::RawChecker;
 use crate::{border, host};
 use checkers_core::memory::{Cell, try_box};
-use checkers_core::{Checker, PathState};
+use checkers_core::{Call, Checker, PathState, Verdict};
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::{NonNull, null_mut};
 
@@ -52,7 +52,11 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
 /// As [`init`]; for a host of 0.15.0 or later, `map` must be NULL or point to the map's word.
 pub unsafe fn check<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int {
     // SAFETY: the caller's promise is passed on.
-    unsafe { look(checker, map, T::check) }
+    unsafe {
+        look(checker, map, T::check, |_| {
+            Verdict::silent(PathState::Unchecked)
+        })
+    }
 }
 
 /// `int libcheck_pending(struct checker *, long *map)`: a path state.
@@ -61,15 +65,19 @@ pub unsafe fn check<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int
 /// As [`check`].
 pub unsafe fn pending<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_int {
     // SAFETY: the caller's promise is passed on.
-    unsafe { look(checker, map, T::pending) }
+    unsafe { look(checker, map, T::pending, T::idle) }
 }
 
+/// Puts `question` to the instance; without one, `otherwise` answers from the state that the host has
+/// stored.
+///
 /// # Safety
 /// As [`check`].
 unsafe fn look<T: Checker>(
     checker: *mut c_void,
     map: *mut c_long,
-    question: fn(&mut T, &mut checkers_core::Call) -> checkers_core::Verdict,
+    question: fn(&mut T, &mut Call) -> Verdict,
+    otherwise: fn(PathState) -> Verdict,
 ) -> c_int {
     let unchecked = PathState::Unchecked.as_raw();
     border::enter(T::NAME, unchecked, || {
@@ -82,7 +90,7 @@ unsafe fn look<T: Checker>(
         };
         // SAFETY: `context` is NULL or what `init` made, and the host does not overlap calls.
         let Some(instance) = (unsafe { instance::<T>(raw) }) else {
-            return unchecked;
+            return raw.answer(otherwise(raw.path_state()));
         };
         let mut call = raw.call(host, T::USES_MAP);
         let verdict = question(instance, &mut call);

@@ -161,7 +161,8 @@ impl RawChecker {
         }
     }
 
-    fn path_state(self) -> PathState {
+    /// The state that the host has stored, where it stores one.
+    pub(crate) fn path_state(self) -> PathState {
         let raw = match self.era {
             Era::B => return PathState::Unchecked,
             // SAFETY: `new`'s caller vouches for a live struct of this era.

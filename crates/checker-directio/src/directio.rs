@@ -1,6 +1,6 @@
 //! One path.
 
-use crate::group::{NoGroup, Stage};
+use crate::group::{Failure, NoGroup, Stage};
 use crate::groups::{Place, groups};
 use crate::parting;
 use crate::waiting::wait;
@@ -39,6 +39,7 @@ pub struct Directio {
     deadline: Monotonic,
     /// How many checks have seen the read under way ([`Delivery::InCheck`]).
     checks: u32,
+    failure: Option<Failure>,
 }
 
 impl Checker for Directio {
@@ -60,6 +61,7 @@ impl Checker for Directio {
                 unseen: false,
                 deadline: Monotonic::default(),
                 checks: 0,
+                failure: None,
             }),
             Err(error) => {
                 // A place that has never been used does not become an orphan's.
@@ -85,7 +87,7 @@ impl Checker for Directio {
 
     fn pending(&mut self, call: &mut Call) -> Verdict {
         if !self.running {
-            return verdict(call.path_state);
+            return Self::idle(call.path_state);
         }
         verdict(self.wait(Duration::ZERO, call).unwrap_or_else(|| {
             if (call.clock)() > self.deadline {
@@ -95,6 +97,10 @@ impl Checker for Directio {
                 still_pending()
             }
         }))
+    }
+
+    fn idle(stored: PathState) -> Verdict {
+        verdict(stored)
     }
 
     fn need_wait(&self) -> bool {
@@ -126,6 +132,11 @@ impl Checker for Directio {
 }
 
 impl Directio {
+    /// Why the last read that was started failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
     fn announce(&self, call: &Call) {
         if log::log_enabled!(log::Level::Trace) {
             if let Ok(stat) = kernel_fd::stat(call.fd) {
@@ -141,12 +152,12 @@ impl Directio {
     fn finished(&mut self) -> Option<PathState> {
         self.unseen = false;
         let stage = groups().of(self.place)?.collect(self.place.index())?;
-        self.running = false;
-        Some(state_of(stage))
+        Some(self.settle(stage))
     }
 
     fn submit(&mut self, call: &Call) -> Result<(), ()> {
         log::trace!("directio: starting new request");
+        self.failure = None;
         let index = self.place.index();
         let begun = groups().of(self.place).map(|group| {
             // A look into the ring costs nothing and returns buffers that the next reads can use.
@@ -162,6 +173,7 @@ impl Directio {
         });
         if let Err(errno) = submitted {
             log::debug!("directio: io_submit error {}", errno.0);
+            self.failure = Some(Failure::NotSubmitted(errno));
             return Err(());
         }
         self.running = true;
@@ -193,22 +205,26 @@ impl Directio {
     fn wait(&mut self, limit: Duration, call: &Call) -> Option<PathState> {
         self.unseen = false;
         let stage = wait(self.place, limit, call.clock)?;
+        Some(self.settle(stage))
+    }
+
+    /// The state that follows from where a read stands that is no longer in flight.
+    fn settle(&mut self, stage: Stage) -> PathState {
         self.running = false;
-        Some(state_of(stage))
+        match stage {
+            Stage::Read => PathState::Up,
+            Stage::Failed(failure) => {
+                self.failure = Some(failure);
+                PathState::Down
+            }
+            Stage::Idle | Stage::InFlight => PathState::Down,
+        }
     }
 }
 
 fn still_pending() -> PathState {
     log::trace!("directio: async io pending");
     PathState::Pending
-}
-
-fn state_of(stage: Stage) -> PathState {
-    if stage == Stage::Read {
-        PathState::Up
-    } else {
-        PathState::Down
-    }
 }
 
 /// A state with its message. States that this checker does not give itself (the host's own, handed
@@ -251,17 +267,16 @@ fn prepare(call: &mut Call, place: Place) -> Result<bool, InitError> {
 /// How much to read: the device's block size, at most 4096 bytes (the value is wrong for DASDs),
 /// unless a single logical block is larger than that.
 fn block_size(call: &mut Call) -> Result<u32, InitError> {
-    let size = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
+    let soft = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
         call.init_message = Some(NO_BLOCK_SIZE);
         DEFAULT_BLOCK_SIZE
     });
-    match size {
-        0 => Err(InitError::Unsuitable("the block size is 0")),
-        size if size > DEFAULT_BLOCK_SIZE => {
-            let logical = kernel_fd::logical_block_size(call.fd).unwrap_or(DEFAULT_BLOCK_SIZE);
-            Ok(logical.max(DEFAULT_BLOCK_SIZE))
-        }
-        size => Ok(size),
+    if soft == 0 {
+        return Err(InitError::Unsuitable("the block size is 0"));
+    }
+    match kernel_fd::logical_block_size(call.fd) {
+        Ok(logical) if logical > DEFAULT_BLOCK_SIZE => Ok(logical),
+        _ => Ok(soft.min(DEFAULT_BLOCK_SIZE)),
     }
 }
 

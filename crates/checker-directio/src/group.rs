@@ -17,8 +17,19 @@ pub(crate) enum Stage {
     InFlight,
     /// The whole block was read.
     Read,
-    /// An error, or less than a block.
-    Failed,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why a read failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The kernel did not take the request (`io_submit`).
+    NotSubmitted(Errno),
+    /// The device's error.
+    Error(Errno),
+    /// Less than a block could be read.
+    Short,
 }
 
 /// One path's place in a group.
@@ -169,7 +180,7 @@ impl Group {
     pub(crate) fn collect(&mut self, index: u16) -> Option<Stage> {
         let request = self.request(index)?;
         match request.stage {
-            stage @ (Stage::Read | Stage::Failed) => {
+            stage @ (Stage::Read | Stage::Failed(_)) => {
                 request.stage = Stage::Idle;
                 Some(stage)
             }
@@ -263,7 +274,18 @@ fn finish(
         *orphans -= 1;
         vacate(requests, vacant, index);
     } else {
-        let complete = res == i64::from(request.block_size);
-        request.stage = if complete { Stage::Read } else { Stage::Failed };
+        request.stage = if res == i64::from(request.block_size) {
+            Stage::Read
+        } else {
+            Stage::Failed(failure(res))
+        };
+    }
+}
+
+/// What a result says that is not a whole block: a negative errno, or how many bytes there were.
+fn failure(res: i64) -> Failure {
+    match i32::try_from(res) {
+        Ok(errno) if errno < 0 => Failure::Error(Errno(errno.saturating_neg())),
+        _ => Failure::Short,
     }
 }

@@ -22,3 +22,4 @@ mod parting;
 mod waiting;
 
 pub use directio::Directio;
+pub use group::Failure;

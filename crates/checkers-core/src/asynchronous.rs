@@ -516,7 +516,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
         if self.running {
             self.look(call)
         } else {
-            Verdict::silent(call.path_state)
+            Self::idle(call.path_state)
         }
     }
 

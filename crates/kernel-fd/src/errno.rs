@@ -1,6 +1,6 @@
 //! The error numbers of the kernel.
 
-use std::ffi::CStr;
+use crate::Strerror;
 use std::{fmt, io};
 
 /// An error number as `errno` holds it: positive, for example `libc::EAGAIN`.
@@ -18,13 +18,7 @@ impl Errno {
 /// The text of `strerror` and the number, as `std::io::Error` shows them, but without allocating.
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = [0; 128];
-        // SAFETY: the buffer is ours and its length is given; the function writes a string with its
-        // final NUL within that length.
-        unsafe { libc::strerror_r(self.0, buffer.as_mut_ptr().cast(), buffer.len()) };
-        let text = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
-        let text = text.to_str().unwrap_or_default();
-        write!(f, "{text} (os error {})", self.0)
+        write!(f, "{} (os error {})", Strerror(*self), self.0)
     }
 }
 

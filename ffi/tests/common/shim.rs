@@ -73,7 +73,8 @@ fn fail(errno: c_int) -> c_int {
 /// Whether this allocation is one that has to fail.
 fn refused() -> bool {
     let (at, from) = (knob(FAIL_AT), knob(FAIL_FROM));
-    if at == 0 && from == 0 {
+    // The main thread (gettid is getpid) is the test harness's, which is no daemon.
+    if (at == 0 && from == 0) || raw(186, [0; 6]) == raw(39, [0; 6]) {
         return false;
     }
     let number = KNOBS[ALLOCATIONS].fetch_add(1, SeqCst) + 1;

@@ -1,0 +1,226 @@
+//! The command line, and the runs it asks for.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, ValueEnum};
+
+use crate::guest::SCENARIOS;
+use crate::job::Checker;
+use crate::tree::Suite;
+
+/// A real multipathd over faulty SCSI disks in a User-Mode Linux guest.
+#[derive(Parser)]
+#[command(name = "scripts/lab", after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Debian suites whose multipathd and libraries are used [default: bookworm]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) suite: Vec<Suite>,
+    /// Path checkers the daemon is told to use [default: tur]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) checker: Vec<Checker>,
+    /// Plugins to use: a directory of libcheck*.so, or "c" for the suite's own
+    #[arg(long, value_name = "DIR|c", default_value = "c", value_parser = plugins)]
+    pub(crate) plugins: Plugins,
+    /// Explain the scenarios and end
+    #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
+    pub(crate) list: bool,
+    /// All suites and checkers unless some are named, the C plugins and those of --plugins
+    #[arg(long, conflicts_with_all = ["compare", "exec"])]
+    pub(crate) matrix: bool,
+    /// Fewer repetitions and only the scenarios that matter most; bookworm and trixie, tur and
+    /// directio unless others are named; the C plugins and those of --plugins
+    #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
+    pub(crate) short: bool,
+    /// Play everything three times with the C plugins and with those of --plugins, and compare
+    #[arg(long, requires = "plugins", conflicts_with = "exec")]
+    pub(crate) compare: bool,
+    /// Guests that run at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) jobs: u8,
+    /// Make the trees anew
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Keep the logs of all earlier runs; otherwise only those of the last ten remain
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Run a command in the suite's tree on this machine's kernel, with the plugins of --plugins
+    /// in place; no guest. The current directory and the project are there. Comes last
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) exec: Vec<String>,
+    /// Scenarios to play [default: all]
+    #[arg(value_parser = PossibleValuesParser::new(SCENARIOS.iter().map(|s| s.name)))]
+    pub(crate) scenario: Vec<String>,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 all passed, 1 something failed, 2 wrong arguments, 3 nothing failed but something
+was not run.
+
+Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; LAB_MIRROR, the Debian
+mirror [default: http://deb.debian.org/debian].";
+
+/// Whose checkers the daemon loads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Plugins {
+    /// Those the suite's package brings.
+    C,
+    /// Those of a directory, bound over the suite's.
+    Ours(PathBuf),
+}
+
+impl Plugins {
+    /// The word for tables.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Plugins::C => "C",
+            Plugins::Ours(_) => "ours",
+        }
+    }
+
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Plugins::C => None,
+            Plugins::Ours(directory) => Some(directory),
+        }
+    }
+}
+
+fn plugins(text: &str) -> Result<Plugins, String> {
+    if text == "c" {
+        return Ok(Plugins::C);
+    }
+    let directory = Path::new(text)
+        .canonicalize()
+        .map_err(|error| error.to_string())?;
+    match libraries(&directory)
+        .map_err(|error| error.to_string())?
+        .is_empty()
+    {
+        true => Err("no libcheck*.so in this directory".to_owned()),
+        false => Ok(Plugins::Ours(directory)),
+    }
+}
+
+/// The plugins in a directory.
+pub(crate) fn libraries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("libcheck") && name.ends_with(".so") {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// One kind of guest: what it boots, what is checked, with whose plugins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cell {
+    pub(crate) suite: Suite,
+    pub(crate) checker: Checker,
+    pub(crate) plugins: Plugins,
+}
+
+impl Cell {
+    /// A name for log lines and directories.
+    pub(crate) fn name(&self) -> String {
+        format!(
+            "{}-{}-{}",
+            self.suite.name(),
+            self.checker.name(),
+            self.plugins.name()
+        )
+    }
+}
+
+impl Arguments {
+    pub(crate) fn suites(&self) -> Vec<Suite> {
+        match (self.suite.as_slice(), self.matrix, self.short) {
+            ([], true, _) => Suite::value_variants().to_vec(),
+            ([], _, true) => vec![Suite::Bookworm, Suite::Trixie],
+            ([], ..) => vec![Suite::Bookworm],
+            (named, ..) => named.to_vec(),
+        }
+    }
+
+    fn checkers(&self) -> Vec<Checker> {
+        match (self.checker.as_slice(), self.matrix, self.short) {
+            ([], true, _) => Checker::value_variants().to_vec(),
+            ([], _, true) => vec![Checker::Tur, Checker::Directio],
+            ([], ..) => vec![Checker::Tur],
+            (named, ..) => named.to_vec(),
+        }
+    }
+
+    /// All guests to boot, in order; each as often as its results are needed.
+    pub(crate) fn cells(&self) -> Vec<Cell> {
+        let both = self.matrix || self.short || self.compare;
+        let mut plugins = vec![self.plugins.clone()];
+        if both && self.plugins != Plugins::C {
+            plugins.insert(0, Plugins::C);
+        }
+        let runs = if self.compare { 3 } else { 1 };
+        let mut cells = Vec::new();
+        for suite in self.suites() {
+            for checker in self.checkers() {
+                for _ in 0..runs {
+                    for plugins in plugins.iter().cloned() {
+                        cells.push(Cell {
+                            suite,
+                            checker,
+                            plugins,
+                        });
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// The scenarios a cell plays.
+    pub(crate) fn scenarios(&self, checker: Checker) -> Vec<String> {
+        SCENARIOS
+            .iter()
+            .filter(|scenario| match self.scenario.as_slice() {
+                [] => scenario.suits(checker) && (!self.short || scenario.short),
+                named => named.iter().any(|name| name == scenario.name),
+            })
+            .map(|scenario| scenario.name.to_owned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_matrix_without_plugins_of_ours_is_all_c() {
+        let cells = Arguments::parse_from(["lab", "--matrix"]).cells();
+        assert_eq!(cells.len(), 3 * 7);
+        assert!(cells.iter().all(|cell| cell.plugins == Plugins::C));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for wrong in [
+            &["lab", "--suite", "lenny"][..],
+            &["lab", "--checker", "none"],
+            &["lab", "--plugins", "/nowhere"],
+            &["lab", "--matrix", "--short"],
+            &["lab", "no-such-scenario"],
+        ] {
+            assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

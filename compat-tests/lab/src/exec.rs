@@ -1,0 +1,76 @@
+//! A command in a suite's tree, on this machine's kernel: for tests that need the suite's
+//! libraries and plugins but neither its daemon nor a disk.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::args::Plugins;
+use crate::guest::PLUGIN_DIRECTORIES;
+use crate::tree::Tree;
+
+/// In a mount name space of its own: a writable view of the tree, with this machine's devices, and
+/// with the project and the current directory at their own places. All of it ends with the command.
+const SCRIPT: &str = r#"
+set -eu
+tree=$1 scratch=$2 project=$3 target=$4 plugins=$5
+shift 5
+here=$PWD
+mount -t tmpfs tmpfs "$scratch"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+root=$scratch/root
+mount -t overlay -o "lowerdir=$tree,upperdir=$scratch/upper,workdir=$scratch/work" overlay "$root"
+for dir in /proc /sys /dev; do mount --rbind "$dir" "$root$dir"; done
+for dir in "$project" "$here"; do
+    if [ ! -d "$root$dir" ]; then
+        mkdir -p "$root$dir"
+        mount --rbind "$dir" "$root$dir"
+    fi
+done
+if [ -n "$plugins" ]; then
+    for plugin in "$plugins"/libcheck*.so; do cp "$plugin" "$root$target/"; done
+fi
+export PATH="/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
+exec chroot "$root" /bin/sh -c 'cd "$1"; shift; exec "$@"' sh "$here" "$@"
+"#;
+
+/// Replaces this process by the command; returns only if that fails.
+pub(crate) fn exec(
+    cache: &Path,
+    tree: &Tree,
+    plugins: &Plugins,
+    command: &[String],
+) -> Result<ExitCode> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "--exec has to run as root: it mounts and changes root"
+    );
+    let target = PLUGIN_DIRECTORIES
+        .iter()
+        .find(|dir| tree.root.join(dir.trim_start_matches('/')).is_dir())
+        .context("the tree has no plugin directory")?;
+    let scratch = cache.join("exec");
+    fs::create_dir_all(&scratch)?;
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
+    let error = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            SCRIPT,
+            "lab-exec",
+        ])
+        .args([&tree.root, &scratch, &project])
+        .arg(target)
+        .arg(plugins.directory().unwrap_or(Path::new("")))
+        .args(command)
+        .exec();
+    bail!("unshare: {error}")
+}

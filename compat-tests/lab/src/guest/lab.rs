@@ -1,0 +1,422 @@
+//! What a scenario has in its hands: the disk, the daemon, the I/O load, and verdicts.
+
+use std::fs::{self, File};
+use std::path::Path as FilePath;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::daemon::{self, Daemon};
+use super::disk::Disk;
+use super::load::Load;
+use super::reporter::Reporter;
+use super::scenarios::{Scenario, Target};
+use super::watch::Watch;
+use super::{lio, plugins, run, scsi_debug, settle, wait_until};
+use crate::event::{Event, Figure, Path, StepKind, View};
+use crate::job::{Checker, Job, SHARED};
+
+/// Checker states as multipathd prints them.
+const UP: [&str; 2] = ["ready", "ghost"];
+const DOWN: [&str; 3] = ["faulty", "i/o timeout", "disconnected"];
+
+/// What a scenario expects a path to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Active,
+    Failed,
+    Gone,
+}
+
+impl Want {
+    fn is(self, view: &View) -> bool {
+        match self {
+            // The kernel may have failed the path before the checker has: both have to say so.
+            Want::Active => view.dm == "active" && UP.contains(&view.checker.as_str()),
+            Want::Failed => view.dm == "failed" && DOWN.contains(&view.checker.as_str()),
+            Want::Gone => view.dev.is_empty(),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Want::Active => "active",
+            Want::Failed => "failed",
+            Want::Gone => "gone",
+        }
+    }
+}
+
+/// How long the daemon may take to set up both paths.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a service manager waits before it kills, on most distributions.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
+/// How long the load may take to end once everything is repaired: commands that were swallowed
+/// end by the kernel's limit, after its retries.
+const DRAIN_LIMIT: Duration = Duration::from_secs(90);
+
+pub(super) struct Lab<'a> {
+    job: &'a Job,
+    scenario: &'static Scenario,
+    disk: Disk,
+    reporter: Reporter,
+    daemon: Option<Daemon>,
+    watch: Option<Watch>,
+    load: Option<Load>,
+    /// The last fault or release, and which it was.
+    changed: (Instant, StepKind),
+    /// Paths that have been seen to fail since the last fault.
+    down: Vec<Path>,
+}
+
+impl<'a> Lab<'a> {
+    pub(super) fn new(
+        job: &'a Job,
+        scenario: &'static Scenario,
+        disk: Disk,
+        reporter: Reporter,
+    ) -> Lab<'a> {
+        let changed = (Instant::now(), StepKind::Other);
+        Lab {
+            job,
+            scenario,
+            disk,
+            reporter,
+            daemon: None,
+            watch: None,
+            load: None,
+            changed,
+            down: Vec::new(),
+        }
+    }
+
+    pub(super) fn checker(&self) -> Checker {
+        self.job.checker
+    }
+
+    /// Fewer repetitions are asked for.
+    pub(super) fn short(&self) -> bool {
+        self.job.short
+    }
+
+    /// Plays the scenario from a repaired disk and a fresh daemon to the last figure.
+    pub(super) fn play(mut self) {
+        if let Err(error) = self.try_play() {
+            self.step(format!("{error:#}"), false, StepKind::Other);
+        }
+    }
+
+    fn try_play(&mut self) -> Result<()> {
+        self.repair()?;
+        plugins::configure(self.job, self.scenario.target)?;
+        // A device that udev still looks at is in use: no map could be set up over it.
+        settle()?;
+        self.start_daemon()?;
+        self.expect_both(Want::Active, START_LIMIT.as_secs());
+        // Until udev has seen the new map, the daemon puts off what it is told to do with it.
+        settle()?;
+        self.load = Some(Load::start(&multipath_device()?)?);
+        let acted = (self.scenario.act)(self);
+        // Whatever happened, the next scenario needs a disk that answers.
+        let repaired = self.repair();
+        self.stop_load();
+        self.stop_daemon()?;
+        acted.and(repaired)
+    }
+
+    fn repair(&self) -> Result<()> {
+        match self.scenario.target {
+            Target::ScsiDebug => {
+                scsi_debug::repair()?;
+                self.disk.repair()?;
+                Path::BOTH
+                    .into_iter()
+                    .try_for_each(|path| self.disk.spin(path, true))
+            }
+            Target::Lio => {
+                Path::BOTH.into_iter().try_for_each(lio::resume)?;
+                self.disk.repair()
+            }
+        }
+    }
+
+    /// Starts a daemon and watches it; one that has not ended is killed.
+    pub(super) fn start_daemon(&mut self) -> Result<()> {
+        self.kill_daemon();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(FilePath::new(SHARED).join(format!("{}.multipathd.log", self.scenario.name)))?;
+        let daemon = Daemon::start(log, self.reporter.start())?;
+        self.watch = Some(Watch::start(
+            daemon.pid(),
+            self.disk.addresses().clone(),
+            self.reporter.clone(),
+        ));
+        self.daemon = Some(daemon);
+        self.changed = (Instant::now(), StepKind::Other);
+        Ok(())
+    }
+
+    /// Sends SIGTERM to the daemon, and tells what it has cost.
+    pub(super) fn terminate_daemon(&mut self) -> Result<()> {
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        if let Some(status) = daemon.ended() {
+            bail!("multipathd has ended by itself: {status}");
+        }
+        let mut figures = self
+            .watch
+            .take()
+            .map(|watch| watch.figures())
+            .unwrap_or_default();
+        figures.insert(Figure::TickGap, millis(daemon.longest_tick_gap()));
+        for (name, value) in figures {
+            self.reporter.say(Event::Figure { name, value });
+        }
+        daemon.terminate()
+    }
+
+    fn kill_daemon(&mut self) {
+        self.watch = None;
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        if daemon.ended().is_none() {
+            let killed =
+                daemon.kill().is_ok() && wait_until(STOP_LIMIT, || daemon.ended().is_some());
+            self.step(
+                "multipathd had to be killed".to_owned(),
+                false,
+                StepKind::Other,
+            );
+            if !killed {
+                self.note("and could not be");
+            }
+        }
+    }
+
+    /// True once the daemon is no more.
+    pub(super) fn daemon_ended(&mut self) -> bool {
+        self.daemon
+            .as_mut()
+            .is_none_or(|daemon| daemon.ended().is_some())
+    }
+
+    /// Ends the daemon while nothing hangs.
+    fn stop_daemon(&mut self) -> Result<()> {
+        self.terminate_daemon()?;
+        let ended = wait_until(STOP_LIMIT, || self.daemon_ended());
+        self.step("multipathd ends".to_owned(), ended, StepKind::Other);
+        Ok(())
+    }
+
+    fn stop_load(&mut self) {
+        let Some(load) = self.load.take() else { return };
+        let outcome = load.stop(DRAIN_LIMIT);
+        let slowest = millis(outcome.slowest);
+        self.reporter.say(Event::Figure {
+            name: Figure::SlowestIo,
+            value: slowest,
+        });
+        for trouble in outcome.trouble.iter().take(3) {
+            self.reporter.note(trouble);
+        }
+        let ok = outcome.ended && outcome.trouble.is_empty() && outcome.verified > 0;
+        let what = format!(
+            "{} blocks written and read back, {} errors{}",
+            outcome.verified,
+            outcome.trouble.len(),
+            if outcome.ended {
+                ""
+            } else {
+                ", the last operation never came back"
+            },
+        );
+        self.step(what, ok, StepKind::Other);
+    }
+
+    /// Breaks something.
+    pub(super) fn fault(
+        &mut self,
+        what: &str,
+        act: impl FnOnce(&Disk) -> Result<()>,
+    ) -> Result<()> {
+        self.reporter.say(Event::Fault {
+            what: what.to_owned(),
+        });
+        self.changed = (Instant::now(), StepKind::Failed);
+        self.down.clear();
+        act(&self.disk)
+    }
+
+    /// Repairs it.
+    pub(super) fn release(
+        &mut self,
+        what: &str,
+        act: impl FnOnce(&Disk) -> Result<()>,
+    ) -> Result<()> {
+        self.reporter.say(Event::Release {
+            what: what.to_owned(),
+        });
+        self.changed = (Instant::now(), StepKind::Recovered);
+        act(&self.disk)
+    }
+
+    /// Waits until the daemon sees the path as wanted. A path that is late fails the scenario,
+    /// which goes on: what comes after may still be worth knowing.
+    pub(super) fn expect(&mut self, path: Path, want: Want, seconds: u64) {
+        self.expect_all(&[path], want, seconds);
+    }
+
+    /// The same for both paths at once.
+    pub(super) fn expect_both(&mut self, want: Want, seconds: u64) {
+        self.expect_all(&Path::BOTH, want, seconds);
+    }
+
+    fn expect_all(&mut self, paths: &[Path], want: Want, seconds: u64) {
+        let mut missing = paths.to_vec();
+        wait_until(Duration::from_secs(seconds), || {
+            missing.retain(|&path| {
+                let there = want.is(&self.view(path));
+                if there {
+                    self.step(
+                        format!("{path} {}", want.word()),
+                        true,
+                        self.kind(path, want),
+                    );
+                }
+                !there
+            });
+            missing.is_empty()
+        });
+        for &path in &missing {
+            let what = format!("{path} {} (not within {seconds} s)", want.word());
+            self.step(what, false, StepKind::Other);
+        }
+        if want != Want::Active {
+            self.down
+                .extend(paths.iter().filter(|path| !missing.contains(path)));
+        }
+    }
+
+    /// What the time until a path is as wanted means.
+    fn kind(&self, path: Path, want: Want) -> StepKind {
+        match (want, self.changed.1) {
+            (Want::Failed, StepKind::Failed) => StepKind::Failed,
+            (Want::Active, StepKind::Recovered) if self.down.contains(&path) => StepKind::Recovered,
+            _ => StepKind::Other,
+        }
+    }
+
+    /// Watches for a while that a path stays as it should.
+    pub(super) fn stays(&mut self, path: Path, want: Want, seconds: u64) {
+        let left = wait_until(Duration::from_secs(seconds), || !want.is(&self.view(path)));
+        let what = format!("{path} stays {} for {seconds} s", want.word());
+        self.step(what, !left, StepKind::Other);
+    }
+
+    /// Holds the load after its operation under way, or lets it go on.
+    pub(super) fn pause_load(&self, pause: bool) {
+        if let Some(load) = &self.load {
+            load.pause(pause);
+        }
+    }
+
+    /// How often the daemon has configured itself.
+    pub(super) fn configurations(&self) -> u32 {
+        self.daemon.as_ref().map_or(0, Daemon::configurations)
+    }
+
+    /// The load makes progress: the map serves I/O.
+    pub(super) fn io_flows(&mut self, seconds: u64) {
+        let Some(load) = &self.load else { return };
+        let before = load.verified();
+        let ok = wait_until(Duration::from_secs(seconds), || {
+            load.verified() > before + 1
+        });
+        self.step("I/O flows".to_owned(), ok, StepKind::Other);
+    }
+
+    pub(super) fn view(&self, path: Path) -> View {
+        self.watch
+            .as_ref()
+            .map(|watch| watch.view(path))
+            .unwrap_or_default()
+    }
+
+    /// Sends a command to the daemon.
+    pub(super) fn ask(&self, command: &str, limit: Duration) -> Result<String> {
+        daemon::ask(command, limit)
+    }
+
+    /// A remark in the timeline.
+    pub(super) fn note(&self, text: impl Into<String>) {
+        self.reporter.note(text);
+    }
+
+    /// Tells how long an operation took, whether it ended, and whether it had to wait for a
+    /// device that hung.
+    pub(super) fn took(&self, what: &str, time: Duration, ok: bool, waited: bool) {
+        self.reporter.say(Event::Took {
+            what: what.to_owned(),
+            ms: millis(time),
+            ok,
+            waited,
+        });
+    }
+
+    pub(super) fn step(&self, what: String, ok: bool, kind: StepKind) {
+        let after = millis(self.changed.0.elapsed());
+        self.reporter.say(Event::Step {
+            what,
+            ok,
+            after,
+            kind,
+        });
+    }
+}
+
+impl Drop for Lab<'_> {
+    /// The next scenario finds no daemon and no map.
+    fn drop(&mut self) {
+        self.kill_daemon();
+        if let Err(error) = remove_maps() {
+            self.reporter.note(format!("{error:#}"));
+        }
+    }
+}
+
+/// The map's own node: udev's link may be missing.
+fn multipath_device() -> Result<String> {
+    Ok(format!(
+        "/dev/{}",
+        maps()?.pop().context("no multipath map")?.0
+    ))
+}
+
+fn remove_maps() -> Result<()> {
+    for (_, name) in maps()? {
+        run("dmsetup", &["remove", "--retry", &name])?;
+    }
+    Ok(())
+}
+
+/// Kernel and device-mapper names of all multipath maps.
+fn maps() -> Result<Vec<(String, String)>> {
+    let mut maps = Vec::new();
+    for entry in fs::read_dir("/sys/block")? {
+        let entry = entry?;
+        let attribute = |name: &str| fs::read_to_string(entry.path().join("dm").join(name));
+        if attribute("uuid").is_ok_and(|uuid| uuid.starts_with("mpath-")) {
+            let kernel = entry.file_name().to_string_lossy().into_owned();
+            maps.push((kernel, attribute("name")?.trim().to_owned()));
+        }
+    }
+    Ok(maps)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,435 @@
+//! The scenarios: what breaks, in which order, and what the daemon has to say about it.
+//!
+//! The limits are generous: they tell a path that moves from one that is stuck. How fast it moves
+//! is compared with the C checkers' times, not with a constant.
+
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::disk::Disk;
+use super::lab::{Lab, Want};
+use super::scsi_debug::{self, Reply};
+use super::{lio, wait_until};
+use crate::event::Path::{self, A, B};
+use crate::job::Checker;
+
+/// One thing that can happen to a disk.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// One line for `--list`.
+    pub(crate) about: &'static str,
+    /// Part of the short form.
+    pub(crate) short: bool,
+    /// The disk it is played on.
+    pub(super) target: Target,
+    pub(super) act: fn(&mut Lab) -> Result<()>,
+}
+
+/// Where a disk comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    /// The kernel's simulated disk.
+    ScsiDebug,
+    /// The kernel's SCSI target over device-mapper.
+    Lio,
+}
+
+impl Scenario {
+    const fn new(name: &'static str, about: &'static str, act: fn(&mut Lab) -> Result<()>) -> Self {
+        Scenario {
+            name,
+            about,
+            short: false,
+            target: Target::ScsiDebug,
+            act,
+        }
+    }
+
+    const fn short(self) -> Self {
+        Scenario {
+            short: true,
+            ..self
+        }
+    }
+
+    const fn on(self, target: Target) -> Self {
+        Scenario { target, ..self }
+    }
+
+    /// True if the scenario says anything about this checker.
+    pub(crate) fn suits(&self, _checker: Checker) -> bool {
+        true
+    }
+}
+
+/// All scenarios, in the order in which they are played.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("healthy", "both paths answer; nothing happens", healthy).short(),
+    Scenario::new("offline", "one path goes offline and comes back", offline).short(),
+    Scenario::new(
+        "delete",
+        "one path is deleted and found again by a scan",
+        delete,
+    ),
+    Scenario::new(
+        "hang",
+        "every command of both paths hangs, then all are answered",
+        hang,
+    )
+    .short(),
+    Scenario::new("stop", "the unit is stopped and started again", stop).short(),
+    Scenario::new(
+        "attention",
+        "device resets leave unit attentions",
+        attention,
+    ),
+    Scenario::new("recovered", "some replies say RECOVERED ERROR", recovered),
+    Scenario::new(
+        "transport",
+        "some commands end in a transport error",
+        transport,
+    ),
+    Scenario::new("aborted", "some commands are aborted under way", aborted),
+    Scenario::new("busy", "the hosts refuse some commands as busy", busy),
+    Scenario::new("short", "some transfers are too short", short),
+    Scenario::new(
+        "unmapped",
+        "the unit is taken away from both hosts and given back",
+        unmapped,
+    ),
+    Scenario::new(
+        "flap",
+        "one path goes away and comes back again and again",
+        flap,
+    ),
+    Scenario::new(
+        "list",
+        "multipath -ll, with healthy and with hung paths",
+        list,
+    ),
+    Scenario::new(
+        "reconfigure",
+        "multipathd reconfigure while every command hangs",
+        reconfigure,
+    )
+    .short(),
+    Scenario::new(
+        "shutdown",
+        "multipathd is told to end while every command hangs",
+        shutdown,
+    )
+    .short(),
+    Scenario::new(
+        "quiesce",
+        "reads and writes of one path hang, TEST UNIT READY does not",
+        quiesce,
+    )
+    .on(Target::Lio)
+    .short(),
+    Scenario::new(
+        "quiesce-reconfigure",
+        "multipathd reconfigure while one path is quiesced",
+        quiesce_reconfigure,
+    )
+    .on(Target::Lio)
+    .short(),
+    Scenario::new(
+        "quiesce-shutdown",
+        "multipathd is told to end while one path is quiesced",
+        quiesce_shutdown,
+    )
+    .on(Target::Lio)
+    .short(),
+];
+
+/// Finds a scenario by its name.
+pub(crate) fn find(name: &str) -> Result<&'static Scenario> {
+    SCENARIOS
+        .iter()
+        .find(|scenario| scenario.name == name)
+        .with_context(|| format!("no scenario {name}"))
+}
+
+fn healthy(lab: &mut Lab) -> Result<()> {
+    lab.stays(A, Want::Active, 5);
+    lab.stays(B, Want::Active, 1);
+    lab.io_flows(10);
+    Ok(())
+}
+
+fn offline(lab: &mut Lab) -> Result<()> {
+    lab.fault("A goes offline", |disk| disk.set_state(A, "offline"))?;
+    lab.expect(A, Want::Failed, 20);
+    lab.stays(B, Want::Active, 3);
+    lab.io_flows(20);
+    lab.release("A is running again", |disk| disk.set_state(A, "running"))?;
+    lab.expect(A, Want::Active, 20);
+    Ok(())
+}
+
+fn delete(lab: &mut Lab) -> Result<()> {
+    lab.fault("A is deleted", |disk| disk.delete(A))?;
+    lab.expect(A, Want::Gone, 30);
+    lab.stays(B, Want::Active, 3);
+    lab.io_flows(20);
+    lab.release("A is found again", |disk| disk.rescan(A))?;
+    lab.expect(A, Want::Active, 30);
+    Ok(())
+}
+
+fn hang(lab: &mut Lab) -> Result<()> {
+    lab.fault("every command hangs", |_| {
+        scsi_debug::reply(Reply::Never, 1)
+    })?;
+    lab.expect_both(Want::Failed, 90);
+    lab.stays(A, Want::Failed, 10);
+    lab.release(ANSWER.0, ANSWER.1)?;
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
+}
+
+fn stop(lab: &mut Lab) -> Result<()> {
+    lab.fault("A's unit is stopped", |disk| disk.spin(A, false))?;
+    lab.expect(A, Want::Failed, 30);
+    lab.release("A's unit is started", |disk| disk.spin(A, true))?;
+    lab.expect(A, Want::Active, 30);
+    lab.io_flows(30);
+    Ok(())
+}
+
+fn attention(lab: &mut Lab) -> Result<()> {
+    for idle in [false, true] {
+        // With the load running, its commands meet the unit attention; without, the checker's do.
+        lab.pause_load(idle);
+        for _ in 0..4 {
+            for path in Path::BOTH {
+                lab.fault(&format!("{path} is reset"), |disk| disk.reset(path))?;
+            }
+            sleep(Duration::from_secs(1));
+        }
+    }
+    lab.pause_load(false);
+    lab.stays(A, Want::Active, 2);
+    lab.stays(B, Want::Active, 1);
+    lab.io_flows(20);
+    Ok(())
+}
+
+fn recovered(lab: &mut Lab) -> Result<()> {
+    bad_replies(lab, Reply::Recovered)
+}
+
+fn transport(lab: &mut Lab) -> Result<()> {
+    bad_replies(lab, Reply::Transport)
+}
+
+fn aborted(lab: &mut Lab) -> Result<()> {
+    bad_replies(lab, Reply::Aborted)
+}
+
+fn busy(lab: &mut Lab) -> Result<()> {
+    bad_replies(lab, Reply::Busy)
+}
+
+fn short(lab: &mut Lab) -> Result<()> {
+    bad_replies(lab, Reply::Short)
+}
+
+/// Every third command gets a bad reply. The kernel may fail a path for it, the checker has to
+/// bring it back; the end is what counts.
+fn bad_replies(lab: &mut Lab, reply: Reply) -> Result<()> {
+    lab.fault("every third reply is bad", |_| scsi_debug::reply(reply, 3))?;
+    sleep(Duration::from_secs(if lab.short() { 4 } else { 10 }));
+    lab.release("replies are good", scsi_debug::reply_well)?;
+    lab.expect_both(Want::Active, 30);
+    lab.io_flows(60);
+    Ok(())
+}
+
+fn unmapped(lab: &mut Lab) -> Result<()> {
+    lab.fault("the unit is taken away", |_| scsi_debug::map_unit(false))?;
+    lab.expect_both(Want::Failed, 30);
+    lab.stays(A, Want::Failed, 3);
+    lab.release("the unit is given back", |_| scsi_debug::map_unit(true))?;
+    lab.expect_both(Want::Active, 30);
+    lab.io_flows(30);
+    Ok(())
+}
+
+fn flap(lab: &mut Lab) -> Result<()> {
+    for _ in 0..if lab.short() { 3 } else { 10 } {
+        lab.fault("A goes offline", |disk| disk.set_state(A, "offline"))?;
+        sleep(Duration::from_secs(3));
+        lab.release("A is running again", |disk| disk.set_state(A, "running"))?;
+        sleep(Duration::from_secs(3));
+    }
+    lab.expect(A, Want::Active, 20);
+    lab.stays(B, Want::Active, 1);
+    lab.io_flows(20);
+    Ok(())
+}
+
+/// How long a hung device is watched hanging. Much longer, and the kernel's error recovery takes
+/// the device offline.
+const HANG: Duration = Duration::from_secs(45);
+/// How long a command of the administrator may take once nothing hangs any more.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// What makes hung commands go on.
+#[derive(Clone, Copy)]
+struct Remedy(&'static str, fn(&Disk) -> Result<()>);
+
+const ANSWER: Remedy = Remedy("commands are answered again", scsi_debug::reply_well);
+const RESUME: Remedy = Remedy("A's reads go on", |_| lio::resume(A));
+
+fn hang_all(lab: &mut Lab) -> Result<()> {
+    lab.fault("every command hangs", |_| {
+        scsi_debug::reply(Reply::Never, 1)
+    })?;
+    // By then a check of each path is under way.
+    sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+fn quiesce_a(lab: &mut Lab) -> Result<()> {
+    lab.fault("A's reads hang", |_| lio::quiesce(A))?;
+    sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+/// Measures what ought to be done although a device hangs. What is not has to be after the remedy.
+/// Says whether the remedy was needed.
+fn despite_hang(
+    lab: &mut Lab,
+    what: &str,
+    remedy: Remedy,
+    mut done: impl FnMut(&mut Lab) -> bool,
+) -> Result<bool> {
+    let begin = Instant::now();
+    let in_time = wait_until(HANG, || done(lab));
+    if !in_time {
+        lab.note(format!(
+            "{what}: waits for the device, {} s so far",
+            HANG.as_secs()
+        ));
+        lab.release(remedy.0, remedy.1)?;
+    }
+    let ended = in_time || wait_until(COMMAND_LIMIT, || done(lab));
+    lab.took(what, begin.elapsed(), ended, !in_time);
+    Ok(!in_time)
+}
+
+fn list(lab: &mut Lab) -> Result<()> {
+    let mut healthy = Listing::start()?;
+    let begin = Instant::now();
+    let ended = wait_until(COMMAND_LIMIT, || healthy.ended());
+    lab.took("multipath -ll, healthy", begin.elapsed(), ended, false);
+    hang_all(lab)?;
+    let mut hung = Listing::start()?;
+    if !despite_hang(lab, "multipath -ll, hung", ANSWER, |_| hung.ended())? {
+        lab.release(ANSWER.0, ANSWER.1)?;
+    }
+    lab.expect_both(Want::Active, 90);
+    Ok(())
+}
+
+/// A running `multipath -ll`, which checks the paths by itself and waits for the result.
+struct Listing(Child);
+
+impl Listing {
+    fn start() -> Result<Listing> {
+        let mut multipath = Command::new("multipath");
+        multipath
+            .arg("-ll")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Ok(Listing(multipath.spawn()?))
+    }
+
+    fn ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
+fn reconfigure(lab: &mut Lab) -> Result<()> {
+    hang_all(lab)?;
+    if !reconfigure_hung(lab, ANSWER)? {
+        lab.expect_both(Want::Failed, 30);
+        lab.release(ANSWER.0, ANSWER.1)?;
+    }
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
+}
+
+fn reconfigure_hung(lab: &mut Lab, remedy: Remedy) -> Result<bool> {
+    let before = lab.configurations();
+    // The reply does not wait for the work.
+    lab.ask("reconfigure", COMMAND_LIMIT)?;
+    despite_hang(lab, "reconfigure, hung", remedy, |lab| {
+        lab.configurations() > before
+    })
+}
+
+fn shutdown(lab: &mut Lab) -> Result<()> {
+    hang_all(lab)?;
+    shutdown_hung(lab, ANSWER)
+}
+
+fn shutdown_hung(lab: &mut Lab, remedy: Remedy) -> Result<()> {
+    lab.terminate_daemon()?;
+    if !despite_hang(lab, "multipathd ends, hung", remedy, |lab| {
+        lab.daemon_ended()
+    })? {
+        lab.release(remedy.0, remedy.1)?;
+    }
+    lab.start_daemon()?;
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
+}
+
+fn quiesce(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    expect_quiesced(lab);
+    lab.stays(B, Want::Active, 5);
+    lab.release(RESUME.0, RESUME.1)?;
+    lab.expect_both(Want::Active, 30);
+    lab.io_flows(60);
+    Ok(())
+}
+
+/// A checker that reads has to fail the path; one that asks for readiness only cannot know.
+fn expect_quiesced(lab: &mut Lab) {
+    match lab.checker() {
+        Checker::Directio | Checker::Readsector0 => lab.expect(A, Want::Failed, 30),
+        _ => lab.stays(A, Want::Active, 10),
+    }
+}
+
+fn quiesce_reconfigure(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    if !reconfigure_hung(lab, RESUME)? {
+        expect_quiesced(lab);
+        lab.release(RESUME.0, RESUME.1)?;
+    }
+    lab.expect_both(Want::Active, 90);
+    lab.io_flows(90);
+    Ok(())
+}
+
+fn quiesce_shutdown(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    shutdown_hung(lab, RESUME)
+}

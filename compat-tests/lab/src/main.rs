@@ -1,0 +1,177 @@
+//! A real multipathd over faulty SCSI disks in a User-Mode Linux guest.
+//!
+//! One program is both halves: on the host it prepares a Debian tree, boots a guest on it and
+//! judges what the guest reports; in the guest it plays the scenarios.
+
+mod args;
+mod cell;
+mod compare;
+mod event;
+mod exec;
+mod guest;
+mod job;
+mod report;
+mod runs;
+mod table;
+mod tree;
+mod vm;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use args::{Arguments, Cell};
+use cell::Outcome;
+use report::{Mark, judge};
+use tree::{Suite, Tree};
+
+/// Nothing failed, but something was not run.
+const NOT_RUN: u8 = 3;
+
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("guest") => guest::main().map(|()| ExitCode::SUCCESS),
+        _ => run(&Arguments::parse()),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.list {
+        list();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cache = std::env::var_os("LAB_CACHE").map_or("target/lab".into(), PathBuf::from);
+    std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+    let cache = cache.canonicalize()?;
+    tree::install_tools()?;
+    let trees = trees(&cache, arguments);
+    if !arguments.exec.is_empty() {
+        let tree = trees
+            .values()
+            .next()
+            .context("no tree to run the command in")?;
+        return exec::exec(&cache, tree, &arguments.plugins, &arguments.exec);
+    }
+    let runs = runs::create(&cache, arguments.keep)?;
+    let outcomes = play(arguments, &trees, &runs);
+    let worst = conclude(arguments, &outcomes);
+    println!("Logs, consoles and timelines: {}", runs.display());
+    Ok(match worst {
+        Mark::Passed | Mark::Waited => ExitCode::SUCCESS,
+        Mark::NotRun => ExitCode::from(NOT_RUN),
+        Mark::Failed => ExitCode::FAILURE,
+    })
+}
+
+fn list() {
+    for scenario in guest::SCENARIOS {
+        let short = if scenario.short { "short" } else { "" };
+        println!("{:12} {short:6} {}", scenario.name, scenario.about);
+    }
+}
+
+/// The trees that can be had; what cannot be had is said and is missing in the map.
+fn trees(cache: &Path, arguments: &Arguments) -> BTreeMap<Suite, Tree> {
+    let mut trees = BTreeMap::new();
+    for suite in arguments.suites() {
+        match tree::prepare(cache, suite, arguments.rebuild) {
+            Ok(tree) => {
+                let packages: Vec<String> = tree
+                    .packages
+                    .iter()
+                    .map(|(name, version)| format!("{name} {version}"))
+                    .collect();
+                eprintln!("{}: {}", suite.name(), packages.join(", "));
+                trees.insert(suite, tree);
+            }
+            Err(error) => eprintln!("NOT RUN: {}: {error:#}", suite.name()),
+        }
+    }
+    trees
+}
+
+/// Plays all cells, so many at a time as asked for; the outcomes are in the order of the cells.
+fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Vec<Outcome> {
+    let cells = arguments.cells();
+    let next = Mutex::new(cells.iter().enumerate());
+    let outcomes = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, cell)) = next.lock().ok().and_then(|mut next| next.next())
+                    else {
+                        return;
+                    };
+                    let scenarios = arguments.scenarios(cell.checker);
+                    let outcome = match trees.get(&cell.suite) {
+                        Some(tree) => {
+                            let directory = runs.join(format!("{:02}-{}", number + 1, cell.name()));
+                            let prefix = prefix(cell, cells.len());
+                            cell::run(cell, tree, scenarios, arguments.short, directory, &prefix)
+                        }
+                        None => Outcome::not_run(cell, scenarios, "no tree"),
+                    };
+                    if let Ok(mut outcomes) = outcomes.lock() {
+                        outcomes.insert(number, outcome);
+                    }
+                }
+            });
+        }
+    });
+    outcomes
+        .into_inner()
+        .unwrap_or_default()
+        .into_values()
+        .collect()
+}
+
+/// The cell's name, where lines of several cells appear.
+fn prefix(cell: &Cell, cells: usize) -> String {
+    if cells > 1 {
+        format!("{:24}", cell.name())
+    } else {
+        String::new()
+    }
+}
+
+/// Prints the tables, the counts, and the comparison if asked for.
+fn conclude(arguments: &Arguments, outcomes: &[Outcome]) -> Mark {
+    println!(
+        "\n{}{}{}\n",
+        table::marks(outcomes),
+        table::times(outcomes),
+        table::figures(outcomes)
+    );
+    let mut worst = Mark::Passed;
+    if arguments.compare {
+        let (text, mark) = compare::compare(outcomes);
+        println!("{text}");
+        worst = mark;
+    }
+    let mut counts: BTreeMap<Mark, usize> = BTreeMap::new();
+    for outcome in outcomes {
+        for scenario in &outcome.scenarios {
+            let mark = judge(&outcome.records, scenario);
+            *counts.entry(mark).or_default() += 1;
+            worst = worst.max(mark);
+        }
+    }
+    let count = |mark| counts.get(&mark).copied().unwrap_or_default();
+    println!(
+        "{} passed, {} passed but waited for a hung device, {} failed, {} not run",
+        count(Mark::Passed),
+        count(Mark::Waited),
+        count(Mark::Failed),
+        count(Mark::NotRun)
+    );
+    worst
+}
