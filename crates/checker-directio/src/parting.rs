@@ -23,7 +23,7 @@ static PARKED: Mutex<Parked> = Mutex::new(Parked {
 static GONE: Condvar = Condvar::new();
 
 /// How long a reset waits for quota that is about to come back, at most.
-const MOMENT: Duration = Duration::from_millis(3);
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// How long it takes from counting oneself gone to being in the kernel, most of the time.
 const STEP: Duration = Duration::from_micros(50);

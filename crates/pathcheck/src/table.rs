@@ -1,8 +1,8 @@
 //! The results as a table, in the order of the list.
 //!
-//! Usually all is known within a moment and the table comes in one piece. When it takes longer, a
-//! terminal gets each row as soon as it is known, and in the end the table anew if that was out of
-//! order; any other reader gets a row when it and all before it are known.
+//! Usually all is known within a moment and the table comes in one piece. When it takes longer, each
+//! row comes as soon as it is known, and a terminal gets the table anew in the end if that was out of
+//! order.
 
 use crate::choice::Choice;
 use crate::facts::Facts;
@@ -73,10 +73,8 @@ impl Table {
         let last_before = self.printed.iter().rposition(|printed| *printed);
         for (index, (row, path)) in rows {
             match &path.outcome {
-                // On a terminal the others need not wait.
-                None if self.terminal.is_some() => continue,
-                None => break,
-                Some(Outcome::Skipped(_)) => continue,
+                // The others need not wait.
+                None | Some(Outcome::Skipped(_)) => continue,
                 Some(_) => {}
             }
             let printed = self.printed.get_mut(index);

@@ -10,8 +10,8 @@ use compat_tests::Result;
 use compat_tests::lab::Lab;
 use std::collections::BTreeMap;
 
-/// How many loop devices the paths share.
-const LOOPS: usize = 4;
+/// How many loop devices the paths share: enough that 4096 reads find room in their queues.
+const LOOPS: usize = 32;
 
 /// A sample of few paths is the mean of several rounds with about so many checks.
 const CHECKS_PER_SAMPLE: usize = 256;
