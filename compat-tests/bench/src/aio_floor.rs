@@ -20,6 +20,8 @@ pub struct Floor {
     buffer: Vec<u8>,
     contexts: Vec<aio_context_t>,
     requests: Vec<iocb>,
+    /// To each of them.
+    pointers: Vec<*mut iocb>,
     /// How many requests one `io_submit` takes.
     batch: usize,
 }
@@ -34,6 +36,7 @@ impl Floor {
             buffer: vec![0; (files.len() + 1) * BLOCK],
             contexts: Vec::new(),
             requests: Vec::new(),
+            pointers: Vec::new(),
             batch,
             files,
         };
@@ -55,18 +58,16 @@ impl Floor {
                 ..iocb::default()
             });
         }
+        // They stay where they are: nothing is pushed any more.
+        floor.pointers = floor.requests.iter_mut().map(std::ptr::from_mut).collect();
         Ok(floor)
     }
 
     /// Submits every read.
     pub fn submit(&mut self) {
-        let groups = self.contexts.iter().zip(self.requests.chunks_mut(GROUP));
-        for (context, requests) in groups {
-            for batch in requests.chunks_mut(self.batch) {
-                let mut pointers = [std::ptr::null_mut::<iocb>(); GROUP];
-                for (pointer, request) in pointers.iter_mut().zip(&mut *batch) {
-                    *pointer = request;
-                }
+        let groups = self.contexts.iter().zip(self.pointers.chunks_mut(GROUP));
+        for (context, pointers) in groups {
+            for batch in pointers.chunks_mut(self.batch) {
                 // SAFETY: as many pointers to requests as we say, whose buffers are ours and live
                 // until `Drop` has destroyed the contexts.
                 let taken = unsafe {
@@ -74,7 +75,7 @@ impl Floor {
                         libc::SYS_io_submit,
                         *context,
                         batch.len(),
-                        pointers.as_mut_ptr(),
+                        batch.as_mut_ptr(),
                     )
                 };
                 assert_eq!(taken, batch.len() as libc::c_long, "io_submit");

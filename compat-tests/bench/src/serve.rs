@@ -177,7 +177,7 @@ impl Host {
                     "resident={} locked={} aio={} fds={} threads={} hanging={} commands={}",
                     memory.resident,
                     memory.locked,
-                    usage::aio_events(),
+                    usage::aio_contexts(),
                     usage::descriptors(),
                     threads::alive(),
                     stub::hanging(),

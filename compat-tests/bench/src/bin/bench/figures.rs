@@ -29,8 +29,8 @@ pub(crate) enum Quantity {
     HungResident,
     /// Locked bytes per path while its device does not answer.
     HungLocked,
-    /// AIO events that count against fs.aio-max-nr.
-    AioEvents,
+    /// Each counts 1024 against fs.aio-max-nr.
+    AioContexts,
     /// Descriptors besides the paths' own.
     Descriptors,
     /// Making a checker, in microseconds.
@@ -54,7 +54,7 @@ impl fmt::Display for Quantity {
             Quantity::IdleLocked => "bytes per idle path, locked",
             Quantity::HungResident => "bytes per path in flight, resident",
             Quantity::HungLocked => "bytes per path in flight, locked",
-            Quantity::AioEvents => "aio-nr",
+            Quantity::AioContexts => "AIO contexts",
             Quantity::Descriptors => "descriptors of the checkers' own",
             Quantity::Init => "init, µs",
             Quantity::Free => "free, µs",

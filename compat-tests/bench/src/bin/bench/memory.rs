@@ -66,7 +66,7 @@ fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
     }
     let mut once = |quantity, value| report.enter(case, quantity, side.who, &[value]);
     once(
-        Quantity::AioEvents,
+        Quantity::AioContexts,
         (idle.get("aio") - base.get("aio")) as f64,
     );
     once(
