@@ -76,21 +76,30 @@ struct CheckerD {
     context: *mut c_void,
 }
 
-/// Where the fields are.
-#[derive(Clone, Copy)]
-struct Offsets {
-    path_state: Option<usize>,
-    msgid: usize,
-    context: usize,
-    mpcontext: Option<usize>,
-    size: usize,
+/// Where the fields are, in bytes from the start of the structure.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    /// `path_state`, which era B does not have.
+    pub path_state: Option<usize>,
+    /// `msgid`.
+    pub msgid: usize,
+    /// `context`.
+    pub context: usize,
+    /// `mpcontext`, which era D does not have.
+    pub mpcontext: Option<usize>,
+    /// The size of the structure.
+    pub size: usize,
 }
 
-const CLS: usize = 0;
-const FD: usize = offset_of!(CheckerB, fd);
-const TIMEOUT: usize = offset_of!(CheckerB, timeout);
+/// Where `cls` is, in every layout.
+pub const CLS: usize = 0;
+/// Where `fd` is, in every layout.
+pub const FD: usize = offset_of!(CheckerB, fd);
+/// Where `timeout` is, in every layout.
+pub const TIMEOUT: usize = offset_of!(CheckerB, timeout);
 
-const fn offsets(era: Era) -> Offsets {
+/// Where the other fields are.
+pub const fn offsets(era: Era) -> Offsets {
     match era {
         Era::B => Offsets {
             path_state: None,

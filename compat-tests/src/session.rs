@@ -655,9 +655,9 @@ impl Session {
             fact("context", context.to_owned());
             fact("flags", flag_names(fd));
         }
-        if called.hanging && (kind == Call::Free || kind == Call::Reset) {
+        if kind == Call::Free || kind == Call::Reset {
             // A context may be ended by a thread of the plugin's own.
-            std::thread::sleep(Duration::from_millis(100));
+            threads::rest()?;
         }
         fact("contexts", rings::look()?.contexts.to_string());
         if self.gates {

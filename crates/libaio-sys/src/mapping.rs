@@ -19,7 +19,8 @@ pub(crate) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `length` bytes (whole pages), which must not be zero.
+    /// Maps `length` bytes (whole pages), which must not be zero, with their memory: one page fault
+    /// after the other would cost the submitter several times as much.
     pub(crate) fn new(length: usize) -> Result<Mapping, Errno> {
         // SAFETY: a new anonymous mapping at a place of the kernel's choice touches nothing that
         // exists.
@@ -28,7 +29,7 @@ impl Mapping {
                 std::ptr::null_mut(),
                 length,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
                 -1,
                 0,
             )

@@ -1,0 +1,13 @@
+//! A host as multipath-tools 0.8.6 to 0.10.x are.
+
+use compat_tests::layout::Era;
+use std::process::ExitCode;
+
+compat_tests::export_basics!();
+bench::export_machine!();
+bench::export_thread_helper!();
+
+fn main() -> ExitCode {
+    libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
+    bench::serve::main(Era::B)
+}

@@ -1,0 +1,159 @@
+//! Promised ratios, and whether they are kept.
+//!
+//! Only ratios between figures of one run count: absolute ones move with the machine.
+
+use crate::case::{Case, Device};
+use crate::figures::{Figure, Quantity, short};
+use crate::report::Report;
+use crate::side::Who;
+use compat_tests::layout::Era;
+use std::fmt;
+
+/// What our figure is compared with.
+#[derive(Clone, Copy)]
+enum Against {
+    /// That of somebody else, times this.
+    Other(Who, f64),
+    /// Our own in the same era in another case, times this.
+    NoneHung(f64),
+    /// A number.
+    Limit(f64),
+}
+
+struct Target {
+    checker: &'static str,
+    device: Device,
+    hung: u32,
+    paths: Option<usize>,
+    quantity: Quantity,
+    era: Era,
+    against: Against,
+}
+
+/// The outcome of one target.
+pub(crate) struct Outcome {
+    pub(crate) what: String,
+    pub(crate) promise: String,
+    pub(crate) measured: String,
+    /// `None` when one of the figures has not been measured.
+    pub(crate) kept: Option<bool>,
+}
+
+const LOOP: Device = Device::Loop;
+const INSTANT: Device = Device::Scsi { micros: 0 };
+const MANY: Option<usize> = Some(4096);
+
+/// `None` for the number of paths stands for the one case that there is.
+#[rustfmt::skip]
+fn all() -> Vec<Target> {
+    use Against::{Limit, NoneHung, Other};
+    use Quantity as Q;
+    let c = |era, factor| Other(Who::C(era), factor);
+    let floor = |factor| Other(Who::Floor, factor);
+    let target = |checker, device, hung, paths, quantity, era, against| Target {
+        checker, device, hung, paths, quantity, era, against,
+    };
+    let slow = Device::Scsi { micros: 200 };
+    vec![
+        target("directio", LOOP, 0, MANY, Q::Processor, Era::C, floor(1.15)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Era::D, floor(1.15)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.6)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0)),
+        target("directio", LOOP, 0, None, Q::Syscalls, Era::C, Limit(1.0)),
+        target("directio", LOOP, 0, None, Q::Syscalls, Era::D, Limit(1.0)),
+        target("directio", LOOP, 0, MANY, Q::Round, Era::C, floor(1.2)),
+        target("directio", LOOP, 0, MANY, Q::Round, Era::D, floor(1.2)),
+        target("directio", LOOP, 0, MANY, Q::Round, Era::B, c(Era::B, 1.0)),
+        target("directio", LOOP, 0, None, Q::HungLocked, Era::C, Limit(4400.0)),
+        target("directio", LOOP, 0, None, Q::IdleLocked, Era::C, Limit(300.0)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.2)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0 / 3.0)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Era::C, c(Era::C, 0.25)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Era::B, c(Era::B, 0.5)),
+        target("tur", slow, 0, MANY, Q::Round, Era::B, floor(1.15)),
+        target("tur", slow, 0, MANY, Q::Round, Era::B, c(Era::B, 1.15 * 819.0 / 1383.0)),
+        target("tur", slow, 0, MANY, Q::Round, Era::C, c(Era::C, 1.0)),
+        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Era::B, Limit(16.0)),
+        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Era::C, Limit(16.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::B, c(Era::B, 1.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::C, c(Era::C, 1.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::B, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::C, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::HungRound, Era::B, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::HungRound, Era::C, NoneHung(1.2)),
+        target("tur", INSTANT, 0, None, Q::HungLocked, Era::B, c(Era::B, 1.0)),
+        target("tur", INSTANT, 0, None, Q::HungLocked, Era::C, c(Era::C, 1.0)),
+    ]
+}
+
+/// The outcomes of all targets for the checkers of the report.
+pub(crate) fn outcomes(report: &Report) -> Vec<Outcome> {
+    all()
+        .iter()
+        .filter(|target| report.has_checker(target.checker))
+        .map(|target| outcome(target, report))
+        .collect()
+}
+
+fn outcome(target: &Target, report: &Report) -> Outcome {
+    let ours = Who::Ours(target.era);
+    let find = |hung, quantity, who| {
+        let fits = |case: &Case| {
+            case.checker == target.checker
+                && case.device == target.device
+                && case.hung == hung
+                && target.paths.is_none_or(|paths| paths == case.paths)
+        };
+        report.find(fits, quantity, who)
+    };
+    let own = find(target.hung, target.quantity, ours);
+    let (other, factor, name): (Option<f64>, f64, String) = match target.against {
+        Against::Limit(limit) => (Some(1.0), limit, String::new()),
+        Against::Other(who, factor) => (
+            find(target.hung, target.quantity, who).map(|figure| figure.median),
+            factor,
+            format!(" × {who}"),
+        ),
+        Against::NoneHung(factor) => (
+            find(0, Quantity::Round, ours).map(|figure: Figure| figure.median),
+            factor,
+            " × ours with none hung".to_owned(),
+        ),
+    };
+    let ratio = match (own, other) {
+        (Some(own), Some(other)) => Some(own.median / other),
+        _ => None,
+    };
+    let case = Case {
+        checker: target.checker.to_owned(),
+        device: target.device,
+        hung: target.hung,
+        paths: target.paths.unwrap_or_default(),
+    };
+    let paths = target
+        .paths
+        .map_or(String::new(), |paths| format!(", {paths}"));
+    Outcome {
+        what: format!(
+            "{}{paths}{}: {} ({:?})",
+            target.checker,
+            case.condition(),
+            target.quantity,
+            target.era
+        ),
+        promise: format!("≤ {}{name}", short(factor)),
+        measured: ratio.map_or("not measured".to_owned(), short),
+        // What is printed as equal counts as equal.
+        kept: ratio.map(|ratio| ratio <= factor * 1.005),
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kept {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "not run",
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! Host processes, seen from the program that tells them what to do.
+
+use compat_tests::layout::Era;
+use compat_tests::runner::Surroundings;
+use compat_tests::{Doing, Result, Trouble};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A running host; it ends when this is dropped.
+pub struct Host {
+    process: Child,
+    /// `None` once it has been told that nothing more will come.
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// What a host answered: numbers by name.
+#[derive(Clone, Debug, Default)]
+pub struct Answer(BTreeMap<String, u64>);
+
+impl Answer {
+    /// The number called `name`.
+    ///
+    /// # Panics
+    /// When there is none: the host and its driver come from one build.
+    pub fn get(&self, name: &str) -> u64 {
+        match self.0.get(name) {
+            Some(number) => *number,
+            None => panic!("the host answered {self:?}, without {name}"),
+        }
+    }
+}
+
+/// The executable of the host of an era, next to this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn executable(era: Era) -> Result<PathBuf> {
+    let name = match era {
+        Era::B => "bench-host-b",
+        Era::C | Era::CPrime => "bench-host-c",
+        Era::D => "bench-host-d",
+    };
+    let mut path = std::env::current_exe().doing("finding this executable")?;
+    path.pop();
+    // Tests live one directory deeper than programs.
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.push(name);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(Trouble::Broken(format!("{} is missing", path.display())))
+    }
+}
+
+/// The command that starts a host: `wrapper` goes in front of it. For a C plugin it runs with the
+/// libraries that come with the plugin, the C library included.
+///
+/// # Errors
+/// When the executable is not there.
+pub fn command(era: Era, c_plugin: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
+    let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
+    let surroundings = c_plugin.map(Surroundings::of);
+    let mut libraries = None;
+    if let Some(surroundings) = surroundings {
+        let list = std::env::join_paths(&surroundings.libraries)
+            .map_err(|error| Trouble::Broken(error.to_string()))?;
+        match surroundings.loader {
+            Some(loader) => words.extend([loader.into(), "--library-path".into(), list]),
+            None => libraries = Some(list),
+        }
+    }
+    words.push(executable(era)?.into());
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    if let Some(libraries) = libraries {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    Ok(command)
+}
+
+impl Host {
+    /// Starts a host.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn start(mut command: Command) -> Result<Host> {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .doing("starting a host")?;
+        let (input, output) = (process.stdin.take(), process.stdout.take());
+        match output {
+            Some(output) => Ok(Host {
+                process,
+                input,
+                output: BufReader::new(output),
+            }),
+            None => Err(Trouble::Broken("a host without an output".to_owned())),
+        }
+    }
+
+    /// Tells the host to do something, and waits until it is done.
+    ///
+    /// # Errors
+    /// When the host could not, or has died.
+    pub fn tell(&mut self, line: &str) -> Result<Answer> {
+        self.begin(line)?;
+        self.end(line)
+    }
+
+    /// Tells the host to do something.
+    ///
+    /// # Errors
+    /// When the host has died.
+    pub fn begin(&mut self, line: &str) -> Result<()> {
+        let Some(input) = &mut self.input else {
+            return Err(Trouble::Broken("the host has been dismissed".to_owned()));
+        };
+        writeln!(input, "{line}").doing("talking to a host")
+    }
+
+    /// Waits until the host has done what it was told.
+    ///
+    /// # Errors
+    /// As [`Host::tell`].
+    pub fn end(&mut self, line: &str) -> Result<Answer> {
+        let mut answer = String::new();
+        if self.output.read_line(&mut answer).doing("hearing a host")? == 0 {
+            let status = self.process.wait().doing("waiting for a host")?;
+            return Err(Trouble::Broken(format!(
+                "a host died in {line:?}: {status}"
+            )));
+        }
+        if let Some(why) = answer.strip_prefix("error ") {
+            return Err(Trouble::Broken(format!("{line:?}: {}", why.trim())));
+        }
+        let numbers = answer.split_whitespace().filter_map(|word| {
+            let (name, number) = word.split_once('=')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        });
+        Ok(Answer(numbers.collect()))
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Lets the host end, and waits for it.
+    ///
+    /// # Errors
+    /// When it did not end well.
+    pub fn dismiss(mut self) -> Result<()> {
+        self.input = None;
+        let status = self.process.wait().doing("waiting for a host")?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Trouble::Broken(format!("a host ended with {status}")))
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Ends when its input does; one that hangs in the kernel is not waited for.
+        self.input = None;
+        let _ = self.process.try_wait();
+    }
+}

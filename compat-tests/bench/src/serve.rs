@@ -1,0 +1,309 @@
+//! The life of a host process: it reads what to do from its standard input and answers each line
+//! with one of its own, `name=value` words or `error` and why.
+//!
+//! | command | does | answers |
+//! |---|---|---|
+//! | `load PLUGIN` | loads a plugin | |
+//! | `open COUNT FILE…` | opens so many paths, taking the files in turn; `stub` stands for a SCSI device | |
+//! | `latency MICROS` | SCSI devices answer after this | |
+//! | `hang PERCENT` | so many of the paths hang from now on, spread evenly; only stubs can | |
+//! | `init`, `free`, `reset` | for all paths | `ns` |
+//! | `round COUNT`, `tick COUNT` | rounds of checks, eagerly or at the daemon's pace | `wall`, `processor` (ns) |
+//! | `start`, `collect` | the halves of a round | `pending` |
+//! | `threads` | one round | `created`, `most` |
+//! | `usage` | | `resident`, `locked`, `aio`, `fds`, `threads` |
+//! | `lock` | locks the memory as multipathd does | |
+//! | `floor BATCH`, `inline` | instead of a plugin: bare `io_submit`, bare `ioctl` | |
+
+use crate::aio_floor::Floor;
+use crate::paths::{PENDING, Paths};
+use crate::rounds::{Pace, Round, count_threads, round};
+use crate::stub::{self, Device};
+use crate::{threads, usage};
+use compat_tests::layout::Era;
+use compat_tests::plugin::{self, Plugin};
+use compat_tests::{Doing, Result, Trouble};
+use std::fs::OpenOptions;
+use std::io::{BufRead, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// What is being measured.
+enum Subject {
+    Nothing,
+    Plugin(Box<Paths>),
+    Floor(Floor),
+    /// The `ioctl` of these devices, called in a row.
+    Inline(Vec<OwnedFd>),
+}
+
+struct Host {
+    era: Era,
+    plugin: Option<Plugin>,
+    subject: Subject,
+    /// Files opened and not yet used.
+    files: Vec<OwnedFd>,
+    /// Whose verdicts a round waits for.
+    awaited: Vec<bool>,
+    open: Vec<usize>,
+}
+
+/// The `main` of a host executable.
+pub fn main(era: Era) -> ExitCode {
+    usage::raise_descriptor_limit();
+    compat_tests::host::set_sync(false);
+    let mut host = Host {
+        era,
+        plugin: None,
+        subject: Subject::Nothing,
+        files: Vec::new(),
+        awaited: Vec::new(),
+        open: Vec::new(),
+    };
+    let mut line = String::new();
+    let mut input = std::io::stdin().lock();
+    loop {
+        line.clear();
+        match input.read_line(&mut line) {
+            Ok(0) | Err(_) => return ExitCode::SUCCESS,
+            Ok(_) => {}
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match host.obey(&words) {
+            Ok(answer) => answer,
+            Err(trouble) => format!("error {trouble}"),
+        };
+        let mut output = std::io::stdout().lock();
+        if writeln!(output, "{answer}")
+            .and_then(|()| output.flush())
+            .is_err()
+        {
+            return ExitCode::FAILURE;
+        }
+    }
+}
+
+impl Host {
+    fn obey(&mut self, words: &[&str]) -> Result<String> {
+        let done = Ok(String::new());
+        match *words {
+            ["load", path] => {
+                let path = Path::new(path);
+                let handle = plugin::open(path, libc::RTLD_NOW)?;
+                // SAFETY: the handle has just come from dlopen.
+                unsafe { threads::use_plugin(handle) };
+                self.plugin = Some(Plugin::load(path, self.era)?);
+                done
+            }
+            ["open", count, ref files @ ..] => {
+                let count: usize = number(count)?;
+                self.files.clear();
+                self.files.reserve(count);
+                for file in files.iter().cycle().take(count) {
+                    self.files.push(open(file)?);
+                }
+                self.awaited = vec![true; count];
+                self.open = Vec::with_capacity(count);
+                done
+            }
+            ["latency", micros] => {
+                stub::set_latency(Duration::from_micros(number(micros)?));
+                done
+            }
+            ["hang", percent] => self.hang(number(percent)?).map(|()| String::new()),
+            ["floor", batch] => {
+                let files = std::mem::take(&mut self.files);
+                for file in &files {
+                    set_direct(file.as_raw_fd())?;
+                }
+                self.subject = Subject::Floor(Floor::new(files, number(batch)?)?);
+                done
+            }
+            ["inline"] => {
+                self.subject = Subject::Inline(std::mem::take(&mut self.files));
+                done
+            }
+            ["init"] => {
+                if let Some(plugin) = self.plugin.take() {
+                    let mut paths = Paths::new(self.era, plugin);
+                    self.files.drain(..).for_each(|file| paths.add(file));
+                    self.subject = Subject::Plugin(Box::new(paths));
+                }
+                let paths = self.paths()?;
+                timed(|| paths.init_all())
+            }
+            ["free"] => {
+                let paths = self.paths()?;
+                timed(|| {
+                    paths.free_all();
+                    Ok(())
+                })
+            }
+            ["reset"] => {
+                let paths = self.paths()?;
+                timed(|| {
+                    paths.plugin().reset();
+                    Ok(())
+                })
+            }
+            ["round", count] => self.rounds(number(count)?, Pace::Eager),
+            ["tick", count] => self.rounds(number(count)?, Pace::Daemon),
+            ["start"] => {
+                let paths = self.paths()?;
+                let pending = (0..paths.count()).filter(|path| paths.check(*path) == PENDING);
+                Ok(format!("pending={}", pending.count()))
+            }
+            ["collect"] => {
+                let awaited = std::mem::take(&mut self.awaited);
+                let paths = self.paths()?;
+                let pending = (0..paths.count()).filter(|path| paths.collect(*path) == PENDING);
+                let pending = pending.count();
+                self.awaited = awaited;
+                Ok(format!("pending={pending}"))
+            }
+            ["threads"] => {
+                let awaited = std::mem::take(&mut self.awaited);
+                let counts = self.paths().map(|paths| count_threads(paths, &awaited));
+                self.awaited = awaited;
+                let (created, most) = counts?;
+                Ok(format!("created={created} most={most}"))
+            }
+            ["usage"] => {
+                let memory = usage::memory();
+                Ok(format!(
+                    "resident={} locked={} aio={} fds={} threads={} hanging={} commands={}",
+                    memory.resident,
+                    memory.locked,
+                    usage::aio_contexts(),
+                    usage::descriptors(),
+                    threads::alive(),
+                    stub::hanging(),
+                    stub::commands(),
+                ))
+            }
+            ["lock"] if usage::lock_memory() => done,
+            ["lock"] => Err(Trouble::NotHere("mlockall is not allowed".to_owned())),
+            _ => Err(Trouble::Broken(format!("unknown command {words:?}"))),
+        }
+    }
+
+    fn paths(&mut self) -> Result<&mut Paths> {
+        match &mut self.subject {
+            Subject::Plugin(paths) => Ok(paths),
+            _ => Err(Trouble::Broken("there is no plugin".to_owned())),
+        }
+    }
+
+    fn hang(&mut self, percent: usize) -> Result<()> {
+        let Subject::Plugin(paths) = &self.subject else {
+            return Err(Trouble::Broken("there is no plugin".to_owned()));
+        };
+        for (path, awaited) in self.awaited.iter_mut().enumerate() {
+            // Every tenth of ten, the first two of five …: spread, and exactly so many of hundred.
+            *awaited = (path * percent) % 100 + percent < 100;
+            let device = if *awaited {
+                Device::Answers
+            } else {
+                Device::Hangs
+            };
+            stub::set(paths.fd(path), device);
+        }
+        Ok(())
+    }
+
+    fn rounds(&mut self, count: u32, pace: Pace) -> Result<String> {
+        let mut sum = Round::default();
+        for _ in 0..count {
+            let round = self.round(pace)?;
+            sum.wall += round.wall;
+            sum.processor += round.processor;
+        }
+        Ok(format!(
+            "wall={} processor={}",
+            sum.wall.as_nanos(),
+            sum.processor.as_nanos()
+        ))
+    }
+
+    fn round(&mut self, pace: Pace) -> Result<Round> {
+        match &mut self.subject {
+            Subject::Nothing => Err(Trouble::Broken("there is nothing to measure".to_owned())),
+            Subject::Plugin(paths) => Ok(round(paths, &self.awaited, &mut self.open, pace)),
+            Subject::Floor(floor) => Ok(measured(|| {
+                floor.submit();
+                let mut left = floor.count() - floor.reap();
+                while left > 0 {
+                    match pace {
+                        Pace::Daemon => std::thread::sleep(Duration::from_millis(5)),
+                        Pace::Eager => std::thread::yield_now(),
+                    }
+                    left -= floor.reap();
+                }
+            })),
+            Subject::Inline(files) => Ok(measured(|| {
+                for file in &*files {
+                    test_unit_ready(file.as_raw_fd());
+                }
+            })),
+        }
+    }
+}
+
+/// The time that `work` takes.
+fn measured(work: impl FnOnce()) -> Round {
+    let processor = usage::processor_time();
+    let start = Instant::now();
+    work();
+    Round {
+        wall: start.elapsed(),
+        processor: usage::processor_time() - processor,
+    }
+}
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<String> {
+    let start = Instant::now();
+    work()?;
+    Ok(format!("ns={}", start.elapsed().as_nanos()))
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> Result<T> {
+    word.parse()
+        .map_err(|_| Trouble::Broken(format!("{word:?} is no number")))
+}
+
+/// Opens a path as multipathd does, for reading.
+fn open(file: &str) -> Result<OwnedFd> {
+    let stub = file == "stub";
+    let path = if stub { "/dev/zero" } else { file };
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open(path);
+    let fd = OwnedFd::from(opened.doing(path)?);
+    let behaviour = if stub { Device::Answers } else { Device::None };
+    stub::set(fd.as_raw_fd(), behaviour);
+    Ok(fd)
+}
+
+fn set_direct(fd: RawFd) -> Result<()> {
+    // SAFETY: both requests take integers.
+    let set = compat_tests::os(unsafe { libc::fcntl(fd, libc::F_GETFL) }).and_then(|flags| {
+        // SAFETY: as above.
+        compat_tests::os(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_DIRECT) })
+    });
+    set.map(|_| ()).doing("setting O_DIRECT")
+}
+
+/// One TEST UNIT READY, and nothing else.
+fn test_unit_ready(fd: RawFd) {
+    /// `struct sg_io_hdr` of <scsi/sg.h> on 64-bit systems.
+    #[repr(C, align(8))]
+    struct Header([u8; 88]);
+    let mut header = Header([0; 88]);
+    // SAFETY: the file is a stub, which writes to the results only.
+    let answer = unsafe { stub::ioctl(fd, 0x2285, header.0.as_mut_ptr().cast()) };
+    assert_eq!(answer, 0);
+}
