@@ -68,6 +68,12 @@ fn inspect(name: &str, transcript: &Transcript, into: &mut Comparison) {
             .mismatches
             .push(format!("{name}: the host ended during {during:?}: {how}")),
     }
+    if !into.mismatches.is_empty() && !transcript.remarks.is_empty() {
+        into.mismatches.push(format!(
+            "{name} wrote to standard error: {}",
+            transcript.remarks.trim_end()
+        ));
+    }
 }
 
 /// Judges our side where it runs without a counterpart, by the scenario's expectations alone: among
@@ -222,6 +228,7 @@ mod tests {
         Transcript {
             steps,
             end: End::Done,
+            remarks: String::new(),
         }
     }
 
@@ -326,6 +333,7 @@ mod tests {
                 during: "reset".to_owned(),
                 how: "signal 11".to_owned(),
             },
+            remarks: String::new(),
         };
         assert_eq!(alone("R", &died).mismatches.len(), 1);
     }
@@ -335,6 +343,7 @@ mod tests {
         let absent = Transcript {
             steps: Vec::new(),
             end: End::NotHere("no FUSE".to_owned()),
+            remarks: String::new(),
         };
         let result = compare(NAMES, &absent, &absent, false);
         assert_eq!(result.not_run.as_deref(), Some("no FUSE"));

@@ -20,6 +20,7 @@ pub mod rings;
 pub mod runner;
 pub mod scenarios;
 pub mod session;
+pub mod threads;
 pub mod wire;
 
 use std::fmt;
@@ -32,12 +33,16 @@ pub enum Trouble {
     NotHere(String),
     /// Something failed that should not have: it counts as a failure.
     Broken(String),
+    /// Another program has read the scenario's block device, and so nothing can be said of how many
+    /// reads the checker has in flight: the scenario is played again.
+    Disturbed,
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::NotHere(why) | Trouble::Broken(why) => f.write_str(why),
+            Trouble::Disturbed => f.write_str("another program reads the block device"),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::lab::Lab;
 use crate::play::{Host, era_word};
-use crate::session::Side;
+use crate::session::{NO_FURTHER, Side};
 use crate::wire::{Message, Step, receive, send};
 use crate::{Doing, Result, Trouble};
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,8 @@ pub struct Transcript {
     pub steps: Vec<Step>,
     /// How it ended.
     pub end: End,
+    /// What its process wrote to standard error.
+    pub remarks: String,
 }
 
 /// A C plugin with what it needs around it.
@@ -115,14 +117,31 @@ pub struct Play<'a> {
     pub seed: u64,
 }
 
+/// How often a scenario is played that other programs disturb.
+const ATTEMPTS: u32 = 5;
+
 /// Plays one side of a scenario.
 pub fn play(play: &Play<'_>) -> Transcript {
-    let mut steps = Vec::new();
-    let end = follow(play, &mut steps).unwrap_or_else(|trouble| match trouble {
-        Trouble::NotHere(why) => End::NotHere(why),
-        Trouble::Broken(why) => End::Broken(why),
-    });
-    Transcript { steps, end }
+    for _ in 0..ATTEMPTS {
+        let mut steps = Vec::new();
+        let mut remarks = String::new();
+        let end = match follow(play, &mut steps, &mut remarks) {
+            Ok(end) => end,
+            Err(Trouble::NotHere(why)) => End::NotHere(why),
+            Err(Trouble::Broken(why)) => End::Broken(why),
+            Err(Trouble::Disturbed) => continue,
+        };
+        return Transcript {
+            steps,
+            end,
+            remarks,
+        };
+    }
+    Transcript {
+        steps: Vec::new(),
+        end: End::NotHere(format!("{}, {ATTEMPTS} times in a row", Trouble::Disturbed)),
+        remarks: String::new(),
+    }
 }
 
 fn command(play: &Play<'_>) -> Result<Command> {
@@ -168,13 +187,14 @@ fn command(play: &Play<'_>) -> Result<Command> {
     Ok(command)
 }
 
-fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
+fn follow(play: &Play<'_>, steps: &mut Vec<Step>, remarks: &mut String) -> Result<End> {
     let (ours, theirs) = UnixStream::pair().doing("making a socket")?;
     ours.set_read_timeout(Some(PATIENCE))
         .doing("setting a time limit")?;
     let mut child = command(play)?
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .doing(&format!("starting {}", play.host.executable()))?;
     let mut lab = Lab::default();
@@ -186,10 +206,19 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
         during: calling.clone(),
         how,
     };
+    if matches!(spoken, Ok(Heard::Silence) | Err(_)) {
+        // It may have ended by itself meanwhile.
+        let _ = child.kill();
+    }
+    if let Some(mut stderr) = child.stderr.take() {
+        // Until the process has ended; what is not text is no remark.
+        let _ = stderr.read_to_string(remarks);
+    }
+    let status = child.wait().doing("waiting for the host")?;
     match spoken {
         Ok(Heard::End(end)) => {
-            let status = child.wait().doing("waiting for the host")?;
-            if status.success() || !matches!(end, End::Done) {
+            let undefined = play.side == Side::C && steps.iter().any(|it| it.label == NO_FURTHER);
+            if status.success() || undefined || !matches!(end, End::Done) {
                 Ok(end)
             } else {
                 Ok(End::Died {
@@ -198,24 +227,13 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
                 })
             }
         }
-        Ok(Heard::Gone) => {
-            let status = child.wait().doing("waiting for the host")?;
-            Ok(died(status.to_string()))
-        }
-        Ok(Heard::Silence) => {
-            // It may have ended by itself meanwhile.
-            let _ = child.kill();
-            child.wait().doing("waiting for the host")?;
-            Ok(died(format!(
-                "said nothing for {} s and was killed",
-                PATIENCE.as_secs()
-            )))
-        }
-        Err(trouble) => {
-            let _ = child.kill();
-            child.wait().doing("waiting for the host")?;
-            Err(trouble)
-        }
+        Ok(Heard::Disturbance) => Err(Trouble::Disturbed),
+        Ok(Heard::Gone) => Ok(died(status.to_string())),
+        Ok(Heard::Silence) => Ok(died(format!(
+            "said nothing for {} s and was killed",
+            PATIENCE.as_secs()
+        ))),
+        Err(trouble) => Err(trouble),
     }
 }
 
@@ -223,6 +241,8 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>) -> Result<End> {
 enum Heard {
     /// The host said how the scenario came out.
     End(End),
+    /// Another program has spoilt the scenario.
+    Disturbance,
     /// It is gone without a word.
     Gone,
     /// It says nothing any more.
@@ -255,6 +275,7 @@ fn converse(
             Message::Calling(label) => *calling = label,
             Message::Step(step) => steps.push(*step),
             Message::Done => return Ok(Heard::End(End::Done)),
+            Message::Disturbed => return Ok(Heard::Disturbance),
             Message::NotHere(why) => return Ok(Heard::End(End::NotHere(why))),
             Message::Broken(why) => return Ok(Heard::End(End::Broken(why))),
             Message::Ask(words) => {
@@ -264,7 +285,7 @@ fn converse(
                         words
                     }
                     Err(Trouble::NotHere(why)) => vec!["not-here".to_owned(), why],
-                    Err(Trouble::Broken(why)) => vec!["broken".to_owned(), why],
+                    Err(trouble) => vec!["broken".to_owned(), trouble.to_string()],
                 };
                 match send(&mut writer, &answer) {
                     Ok(()) => {}

@@ -6,6 +6,7 @@
 use crate::faults::{Faults, Syscall};
 use crate::layout::{Checker, Era};
 use crate::plugin::Plugin;
+use crate::threads;
 use crate::wire::{Call, Difference, Message, Step, receive, send};
 use crate::{Doing, Result, Trouble, host, rings};
 use std::collections::BTreeMap;
@@ -62,6 +63,14 @@ pub struct Id(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gate(pub u64);
 
+/// What happens during a call, some time after its beginning.
+enum Event {
+    /// The gate lets its reads go; how they end.
+    LetGo(Duration, Gate, String),
+    /// This thread gets a signal.
+    Interrupt(Duration),
+}
+
 /// What a session begins with.
 pub struct Setting {
     /// Whose plugin this is.
@@ -92,9 +101,15 @@ pub struct Session {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
     checkers: Vec<Checker>,
+    /// What is to happen during the next call.
+    armed: Vec<Event>,
     /// The step that is not sent yet, so that a scenario can say more about it.
     step: Option<Step>,
     faults: Option<Faults>,
+    /// Whether the numbers of system calls are facts.
+    counted: bool,
+    /// The gates behind block devices, with the number of reads there were before the scenario's.
+    devices: Vec<(Gate, u64)>,
     /// Whether the scenario has files that hang.
     gates: bool,
     sync: bool,
@@ -122,11 +137,12 @@ fn count_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// How long a call took, so coarsely that a busy machine does not change it.
+/// How long a call took, so coarsely that a busy machine does not change it: what scenarios let
+/// happen happens after whole seconds, and can only come late.
 fn bucket(took: Duration) -> String {
     match took.as_millis() {
         0..900 => "at once".to_owned(),
-        millis => format!("about {} s", (millis + 500) / 1000),
+        millis => format!("about {} s", (millis + 100) / 1000),
     }
 }
 
@@ -172,6 +188,9 @@ fn without_device(line: &str, fd: RawFd) -> String {
     }
 }
 
+/// The step after which what a C plugin does is undefined, the end of its process included.
+pub(crate) const NO_FURTHER: &str = "the C plugin is followed no further";
+
 impl Session {
     /// Loads the plugin and begins.
     ///
@@ -184,8 +203,11 @@ impl Session {
             reader,
             writer: socket,
             checkers: Vec::new(),
+            armed: Vec::new(),
             step: None,
             faults: None,
+            counted: false,
+            devices: Vec::new(),
             gates: false,
             sync: false,
             alone: false,
@@ -300,14 +322,57 @@ impl Session {
         Ok((Gate(number), path))
     }
 
-    /// A block device that can hang.
+    /// A block device that can hang. Other programs see it as well and may read it, which
+    /// [`Session::end`] notices by comparing the reads with this process's submissions.
     ///
     /// # Errors
     /// [`Trouble::NotHere`] without FUSE or loop devices.
     pub fn gate_device(&mut self, number: u64, block: u32) -> Result<(Gate, PathBuf)> {
         let path = self.ask_path(&["stall-loop", &number.to_string(), &block.to_string()])?;
         self.gates = true;
-        Ok((Gate(number), path))
+        self.install_faults()?;
+        let gate = Gate(number);
+        let before = self.reads(gate)?;
+        self.devices.push((gate, before));
+        Ok((gate, path))
+    }
+
+    /// How many reads of the gate's file there have been.
+    fn reads(&mut self, gate: Gate) -> Result<u64> {
+        self.ask_number(&["started", &gate.0.to_string()])
+    }
+
+    /// How many reads this process has submitted, and how many have come out of the scenario's
+    /// block devices.
+    fn submitted_and_arrived(&mut self) -> Result<(u64, u64)> {
+        let mut arrived = 0;
+        for (gate, before) in self.devices.clone() {
+            arrived += self.reads(gate)? - before;
+        }
+        let submitted = self
+            .faults
+            .as_ref()
+            .map_or(0, |faults| faults.count(Syscall::Submit));
+        Ok((submitted, arrived))
+    }
+
+    /// Whether somebody else has read one of the scenario's block devices.
+    fn disturbed(&mut self) -> Result<bool> {
+        let (submitted, arrived) = self.submitted_and_arrived()?;
+        Ok(!self.devices.is_empty() && arrived > submitted)
+    }
+
+    /// Waits until what was submitted has gone through the block layer, for a second at most: a
+    /// read that the kernel refused never arrives.
+    fn await_arrival(&mut self) -> Result<()> {
+        for _ in 0..200 {
+            let (submitted, arrived) = self.submitted_and_arrived()?;
+            if arrived >= submitted {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// From now on reads of the gate's file wait.
@@ -368,15 +433,9 @@ impl Session {
         self.ask_number(&["let-go", &gate.0.to_string(), how])
     }
 
-    /// Lets the gate's reads go after a while, whatever this thread does meanwhile.
-    ///
-    /// # Errors
-    /// When the lab is gone.
-    pub fn let_go_later(&mut self, after: Duration, gate: Gate, how: &str) -> Result<()> {
-        self.note_in_flight()?;
-        let millis = after.as_millis().to_string();
-        self.ask(&["let-go-later", &millis, &gate.0.to_string(), how])
-            .map(|_| ())
+    /// Lets the gate's reads go this long after the next call has begun.
+    pub fn let_go_later(&mut self, after: Duration, gate: Gate, how: &str) {
+        self.armed.push(Event::LetGo(after, gate, how.to_owned()));
     }
 
     /// How many reads the kernel has not answered.
@@ -384,11 +443,15 @@ impl Session {
     /// # Errors
     /// When the kernel's counters do not agree.
     pub fn waiting(&mut self) -> Result<u64> {
-        if self.gates {
-            self.ask_number(&["waiting"])
-        } else {
-            Ok(0)
+        if !self.gates {
+            return Ok(0);
         }
+        // Our plugin may have left it to a worker to submit a read.
+        threads::rest()?;
+        if !self.devices.is_empty() {
+            self.await_arrival()?;
+        }
+        self.ask_number(&["waiting"])
     }
 
     /// Records as a step of its own how many reads of the gate's file there have been.
@@ -396,7 +459,7 @@ impl Session {
     /// # Errors
     /// When the lab is gone.
     pub fn note_reads(&mut self, gate: Gate, expected: u64) -> Result<()> {
-        let reads = self.ask_number(&["started", &gate.0.to_string()])?;
+        let reads = self.reads(gate)?;
         self.note(
             &format!("reads of file {} so far", gate.0),
             "reads",
@@ -476,12 +539,16 @@ impl Session {
     /// # Errors
     /// [`Trouble::NotHere`] where the kernel does not allow it.
     pub fn faults(&mut self) -> Result<Faults> {
-        if self.faults.is_none() {
-            self.faults = Some(Faults::install()?);
-        }
-        self.faults
-            .clone()
-            .ok_or_else(|| Trouble::Broken("no faults".to_owned()))
+        self.counted = true;
+        self.install_faults()
+    }
+
+    fn install_faults(&mut self) -> Result<Faults> {
+        let faults = match self.faults.take() {
+            Some(faults) => faults,
+            None => Faults::install()?,
+        };
+        Ok(self.faults.insert(faults).clone())
     }
 
     /// Makes one call into the plugin, watched from all sides. The call gets the address of the
@@ -506,6 +573,7 @@ impl Session {
             None => std::ptr::null_mut(),
         };
         let descriptors = if quiet { 0 } else { count_descriptors() };
+        self.fire()?;
         let plugin = self
             .plugin
             .as_ref()
@@ -595,7 +663,8 @@ impl Session {
         if self.gates {
             fact("waiting", self.waiting()?.to_string());
         }
-        if let Some(faults) = &self.faults {
+        if let Some(faults) = self.faults.as_ref().filter(|_| self.counted) {
+            threads::rest()?;
             for (name, call) in [
                 ("io_setup calls", Syscall::Setup),
                 ("io_submit calls", Syscall::Submit),
@@ -762,6 +831,7 @@ impl Session {
             .plugin
             .take()
             .ok_or_else(|| Trouble::Broken("the plugin is not loaded".to_owned()))?;
+        self.fire()?;
         let begin = Instant::now();
         plugin.unload();
         let called = Called {
@@ -924,11 +994,26 @@ impl Session {
         })
     }
 
-    /// Sends this thread a signal after a while. Its handler does nothing.
-    ///
-    /// # Errors
-    /// When the handler cannot be installed.
-    pub fn interrupt_after(&mut self, after: Duration) -> Result<()> {
+    /// Sends this thread a signal this long after the next call has begun. Its handler does nothing.
+    pub fn interrupt_after(&mut self, after: Duration) {
+        self.armed.push(Event::Interrupt(after));
+    }
+
+    /// Starts the clocks of what is to happen during a call.
+    fn fire(&mut self) -> Result<()> {
+        for event in std::mem::take(&mut self.armed) {
+            match event {
+                Event::LetGo(after, gate, how) => {
+                    let millis = after.as_millis().to_string();
+                    self.ask(&["let-go-later", &millis, &gate.0.to_string(), &how])?;
+                }
+                Event::Interrupt(after) => Session::interrupt(after)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn interrupt(after: Duration) -> Result<()> {
         extern "C" fn nothing(_: c_int) {}
         // SAFETY: the handler does nothing, which is safe at any time; the mask is empty.
         unsafe {
@@ -1064,7 +1149,7 @@ impl Session {
     /// # Errors
     /// When the runner is gone.
     pub fn c_ends(&mut self, why: &str) -> Result<bool> {
-        self.note("the C plugin is followed no further", "because", why)?;
+        self.note(NO_FURTHER, "because", why)?;
         self.flush()?;
         self.alone = true;
         Ok(self.setting.side == Side::C)
@@ -1104,8 +1189,12 @@ impl Session {
     /// When the runner is gone.
     pub fn end(mut self, outcome: &Result<()>) -> Result<()> {
         self.flush()?;
+        if self.disturbed()? {
+            return self.say(&Message::Disturbed);
+        }
         self.say(&match outcome {
             Ok(()) => Message::Done,
+            Err(Trouble::Disturbed) => Message::Disturbed,
             Err(Trouble::NotHere(why)) => Message::NotHere(why.clone()),
             Err(Trouble::Broken(why)) => Message::Broken(why.clone()),
         })

@@ -75,6 +75,8 @@ pub enum Message {
     NotHere(String),
     /// The scenario failed in the harness.
     Broken(String),
+    /// Another program has read the scenario's block device.
+    Disturbed,
     /// The scenario is over.
     Done,
 }
@@ -157,6 +159,7 @@ impl Message {
             Message::NotHere(why) => two("not-here", why),
             Message::Broken(why) => two("broken", why),
             Message::Done => vec!["done".to_owned()],
+            Message::Disturbed => vec!["disturbed".to_owned()],
             Message::Ask(words) => {
                 let mut fields = vec!["ask".to_owned()];
                 fields.extend(words.iter().cloned());
@@ -200,6 +203,7 @@ impl Message {
             "not-here" => Message::NotHere(next()?),
             "broken" => Message::Broken(next()?),
             "done" => Message::Done,
+            "disturbed" => Message::Disturbed,
             "ask" => Message::Ask(fields.collect()),
             "step" => {
                 let label = next()?;

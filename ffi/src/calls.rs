@@ -35,7 +35,7 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
         let mut call = raw.call(host, false);
         let instance = T::init(&mut call);
         if let Some(message) = call.init_message {
-            raw.set_message(message);
+            raw.say(message);
         }
         let Ok(instance) = instance else { return 1 };
         *context = [Some(instance)];

@@ -1,10 +1,10 @@
 //! Which form of the checker ABI a host speaks.
 
-use checkers_core::{Delivery, MessageId, PathState, Verdict};
+use checkers_core::{Delivery, PathState, Verdict};
 
 /// The ABI of a range of multipath-tools releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Era {
+pub enum Era {
     /// 0.7.9 to 0.10.x: `check` gives the verdict.
     B,
     /// 0.11.0 to 0.13.x: `pending` and `need_wait`, a `path_state` in the struct.
@@ -24,14 +24,27 @@ impl Era {
         }
     }
 
+    /// Whether hosts of this era have a name for `state`.
+    pub(crate) fn knows(self, state: PathState) -> bool {
+        state != PathState::Disconnected || matches!(self, Era::CPrime | Era::D)
+    }
+
+    /// How many of the generic message ids hosts of this era resolve.
+    pub(crate) fn generic_messages(self) -> usize {
+        match self {
+            Era::B | Era::C => 8,
+            Era::CPrime => 9,
+            Era::D => 11,
+        }
+    }
+
     /// `verdict` in terms that the host knows. A host before 0.14.0 takes DISCONNECTED (10) for an
     /// index into tables that end at 9; it gets DOWN, as its own checkers say for such a unit.
     pub(crate) fn understood(self, verdict: Verdict) -> Verdict {
-        match (self, verdict.state) {
-            (Era::B | Era::C, PathState::Disconnected) => {
-                Verdict::new(PathState::Down, MessageId::DOWN)
-            }
-            _ => verdict,
+        if self.knows(verdict.state) {
+            verdict
+        } else {
+            Verdict::DOWN
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, OnceLock};
 
 /// `int checker_is_sync(const struct checker *)`
-type IsSync = unsafe extern "C" fn(*const c_void) -> c_int;
+pub(crate) type IsSync = unsafe extern "C" fn(*const c_void) -> c_int;
 
 /// What is known of the host.
 pub(crate) struct Host {
@@ -82,6 +82,21 @@ pub(crate) fn find() -> Option<&'static Host> {
         });
     }
     known
+}
+
+/// Says that we are the host ourselves, so nothing is left to find out. The first word counts.
+pub(crate) fn be(era: Era, is_sync: IsSync) {
+    if REAL.get().is_none() {
+        let _deciding = lock(&DECIDING);
+        REAL.get_or_init(|| {
+            log_bridge::connect(Dlog::find(&Symbols::new()));
+            Host {
+                era,
+                is_sync: Some(is_sync),
+            }
+        });
+    }
+    prepare_process();
 }
 
 /// Takes a host's word for its era, if nothing else tells: `B`, `C` or `D`. Not while instances of

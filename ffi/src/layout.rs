@@ -1,8 +1,8 @@
 //! `struct checker`, as each era lays it out.
 //!
 //! Plain C structures with natural alignment; the offsets below are those of 64-bit systems and are
-//! proved by the compiler. Only the fields that a plugin owns are ever written: `msgid`, `context`
-//! and what `mpcontext` points to.
+//! proved by the compiler. A plugin writes only what it owns: `msgid`, `context` and what `mpcontext`
+//! points to. The rest is written by the library form, which is the host.
 
 use crate::era::Era;
 use crate::host::Host;
@@ -75,6 +75,34 @@ const _: () = {
     assert!(offset_of!(CheckerD, context) == 32);
     assert!(size_of::<CheckerD>() == 40 && align_of::<CheckerD>() == 8);
 };
+
+/// Size and offsets of one era's `struct checker`, for whoever compares them with a C header.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// In bytes.
+    pub size: usize,
+    /// Every member with its offset, in order.
+    pub members: &'static [(&'static str, usize)],
+}
+
+macro_rules! layout {
+    ($checker:ty: $($member:ident),*) => {
+        Layout {
+            size: size_of::<$checker>(),
+            members: &[$((stringify!($member), std::mem::offset_of!($checker, $member))),*],
+        }
+    };
+}
+
+impl Layout {
+    /// 0.7.9 to 0.10.x.
+    pub const B: Layout = layout!(CheckerB: cls, fd, timeout, disable, msgid, context, mpcontext);
+    /// 0.11.0 to 0.14.x.
+    pub const C: Layout =
+        layout!(CheckerC: cls, fd, timeout, disable, path_state, msgid, context, mpcontext);
+    /// 0.15.0 and later.
+    pub const D: Layout = layout!(CheckerD: cls, fd, timeout, disable, path_state, msgid, context);
+}
 
 /// "No value" in the word that a map keeps for its checkers, 0.15.0 and later.
 const NO_MAP_VALUE: c_long = -1;
@@ -163,8 +191,13 @@ impl RawChecker {
 
     /// The state that the host has stored, where it stores one.
     pub(crate) fn path_state(self) -> PathState {
+        self.stored_state().unwrap_or(PathState::Unchecked)
+    }
+
+    /// What the host has stored in `path_state`; `None` in era B, which has no such member.
+    pub(crate) fn stored_state(self) -> Option<PathState> {
         let raw = match self.era {
-            Era::B => return PathState::Unchecked,
+            Era::B => return None,
             // SAFETY: `new`'s caller vouches for a live struct of this era.
             Era::C | Era::CPrime => unsafe {
                 (*self.checker.cast::<CheckerC>().as_ptr()).path_state
@@ -172,19 +205,84 @@ impl RawChecker {
             // SAFETY: likewise.
             Era::D => unsafe { (*self.checker.cast::<CheckerD>().as_ptr()).path_state },
         };
-        PathState::from_raw(raw).unwrap_or(PathState::Unchecked)
+        Some(PathState::from_raw(raw).unwrap_or(PathState::Unchecked))
+    }
+
+    /// Sets `path_state`, where there is one.
+    pub(crate) fn store_state(self, state: PathState) {
+        let state = state.as_raw();
+        match self.era {
+            Era::B => {}
+            // SAFETY: `new`'s caller vouches for a live struct of this era.
+            Era::C | Era::CPrime => unsafe {
+                (*self.checker.cast::<CheckerC>().as_ptr()).path_state = state;
+            },
+            // SAFETY: likewise.
+            Era::D => unsafe {
+                (*self.checker.cast::<CheckerD>().as_ptr()).path_state = state;
+            },
+        }
+    }
+
+    pub(crate) fn era(self) -> Era {
+        self.era
+    }
+
+    /// The struct itself, for functions that take it.
+    pub(crate) fn as_ptr(self) -> *mut c_void {
+        self.checker.as_ptr()
+    }
+
+    pub(crate) fn class(self) -> *mut c_void {
+        read!(self, cls)
+    }
+
+    pub(crate) fn set_class(self, class: *mut c_void) {
+        write!(self, cls, class);
+    }
+
+    pub(crate) fn descriptor(self) -> c_int {
+        read!(self, fd)
+    }
+
+    pub(crate) fn set_descriptor(self, fd: c_int) {
+        write!(self, fd, fd);
+    }
+
+    pub(crate) fn disabled(self) -> bool {
+        read!(self, disable) != 0
+    }
+
+    pub(crate) fn disable(self, disabled: bool) {
+        write!(self, disable, c_int::from(disabled));
+    }
+
+    pub(crate) fn message(self) -> MessageId {
+        MessageId::from_raw(read!(self, msgid))
+    }
+
+    /// Makes the struct one without a class and without a descriptor, whatever it was before.
+    pub(crate) fn clear(self) {
+        let size = match self.era {
+            Era::B => size_of::<CheckerB>(),
+            Era::C | Era::CPrime => size_of::<CheckerC>(),
+            Era::D => size_of::<CheckerD>(),
+        };
+        // SAFETY: `new`'s caller vouches for a struct of this era; zero is a value of every member.
+        unsafe { self.checker.cast::<u8>().write_bytes(0, size) };
+        self.set_descriptor(-1);
     }
 
     /// Tells the host the message, and gives the value to return.
     pub(crate) fn answer(self, verdict: Verdict) -> c_int {
         let verdict = self.era.understood(verdict);
         if let Some(message) = verdict.message {
-            self.set_message(message);
+            self.say(message);
         }
         verdict.state.as_raw()
     }
 
-    pub(crate) fn set_message(self, message: MessageId) {
+    pub(crate) fn say(self, message: MessageId) {
         write!(self, msgid, message.as_raw());
     }
 
@@ -206,6 +304,19 @@ impl RawChecker {
                 (*self.checker.cast::<CheckerC>().as_ptr()).mpcontext
             },
             Era::D => null_mut(),
+        }
+    }
+
+    /// Sets where the host keeps the pointer to a map's memory, up to 0.14.x.
+    pub(crate) fn set_map_pointer(self, place: *mut *mut c_void) {
+        match self.era {
+            // SAFETY: `new`'s caller vouches for a live struct of this era.
+            Era::B => unsafe { (*self.checker.cast::<CheckerB>().as_ptr()).mpcontext = place },
+            // SAFETY: likewise.
+            Era::C | Era::CPrime => unsafe {
+                (*self.checker.cast::<CheckerC>().as_ptr()).mpcontext = place;
+            },
+            Era::D => {}
         }
     }
 

@@ -1,4 +1,8 @@
-//! What C sees: the ABI of multipath-tools' path checker plugins.
+//! What C sees: the ABI of multipath-tools' path checkers, in two forms.
+//!
+//! As *plugins* the checkers are loaded by libmultipath; [`export_checker!`] makes what it looks up.
+//! In the form of a [library] they are linked into libmultipath, together with what its `checkers.c`
+//! does, and we are the host of other plugins.
 //!
 //! Nothing here decides a path's state. A call of the host comes in through one of the functions that
 //! [`export_checker!`] makes, passes the [border](border), is translated from the host's
@@ -14,6 +18,7 @@
 //! | `border` | panics and cancellation stop here |
 //! | `calls` | the exported functions, written once for all checkers |
 //! | `export` | the macro that exports them |
+//! | `library` | libmultipath's own side, for a build that has the checkers inside |
 //! | `log_bridge` | log lines go to the host's `dlog` |
 //! | `threads` | how a worker is started inside a daemon |
 
@@ -23,10 +28,13 @@ mod era;
 mod export;
 mod host;
 mod layout;
+pub mod library;
 mod log_bridge;
 mod symbols;
 mod threads;
 
+pub use era::Era;
 pub use export::MessagePointer;
 #[doc(hidden)]
 pub use export::message_table;
+pub use layout::Layout;

@@ -30,6 +30,9 @@ usage: compat-directio [option …]
   --list           print the scenarios
 Scenarios that this machine cannot run are listed and counted as skipped.";
 
+/// The one setting of the machine that a scenario changes.
+const AIO_MAX_NR: &str = "/proc/sys/fs/aio-max-nr";
+
 /// What is to be done with the plugins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -207,6 +210,7 @@ impl Bench<'_> {
                 let theirs = theirs.join().unwrap_or_else(|_| Transcript {
                     steps: Vec::new(),
                     end: runner::End::Broken("the runner panicked".to_owned()),
+                    remarks: String::new(),
                 });
                 (theirs, mine)
             })
@@ -249,7 +253,18 @@ impl Bench<'_> {
             }
         });
         for task in exclusive {
+            let limit = std::fs::read_to_string(AIO_MAX_NR).unwrap_or_default();
             finish(task, self.run(&task));
+            // The scenario restores it, unless its process was killed in between.
+            if std::fs::read_to_string(AIO_MAX_NR).unwrap_or_default() != limit {
+                eprintln!("{AIO_MAX_NR} was not restored by {}", task.name());
+                if let Err(error) = std::fs::write(AIO_MAX_NR, &limit) {
+                    eprintln!(
+                        "{AIO_MAX_NR} must be set to {} by hand: {error}",
+                        limit.trim()
+                    );
+                }
+            }
         }
         results
             .into_inner()
@@ -296,6 +311,7 @@ fn longest(done: &[(Task, Done)], side: usize, call: Call) -> Option<u64> {
 fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bool> {
     let mut passed = 0;
     let mut failed = 0;
+    let mut failures = Vec::new();
     let mut skipped = Vec::new();
     let mut steps = 0;
     let mut alone = 0;
@@ -310,7 +326,10 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
             *rows.entry(row.clone()).or_default() += count;
         }
         match (&comparison.not_run, comparison.mismatches.is_empty()) {
-            (_, false) => failed += 1,
+            (_, false) => {
+                failed += 1;
+                failures.push(task.name());
+            }
             (Some(why), true) => skipped.push(format!("{}: {why}", task.name())),
             (None, true) => passed += 1,
         }
@@ -340,6 +359,9 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
         for one in &skipped {
             println!("  {one}");
         }
+    }
+    if !failures.is_empty() {
+        println!("FAILED ({}): {}", failures.len(), failures.join(", "));
     }
     println!(
         "{passed} passed, {failed} failed, {} skipped",
@@ -396,6 +418,9 @@ fn watch(bench: &Bench<'_>, tasks: &[Task], side: Side) -> bool {
                 good = false;
                 println!("    WRONG: {why}");
             }
+        }
+        if !transcript.remarks.is_empty() {
+            println!("standard error: {}", transcript.remarks);
         }
         good &= matches!(transcript.end, runner::End::Done | runner::End::NotHere(_));
         println!("--- {:?}", transcript.end);

@@ -1,6 +1,6 @@
 //! Descriptors that are not what a checker hopes for, and the status flags it leaves on them.
 
-use super::{Scenario, held};
+use super::{Scenario, held_device};
 use crate::session::{Session, flag_names};
 use crate::{Doing, Result};
 use std::os::fd::{IntoRawFd, RawFd};
@@ -132,10 +132,28 @@ fn empty_pipe(h: &mut Session) -> Result<()> {
         std::thread::sleep(Duration::from_secs(2));
         fill(to)
     });
-    h.verdict(id)?;
-    h.expect(&[("returned", "up"), ("took", "about 2 s")]);
+    h.check(id)?;
+    h.differs("I14", "returned", "up", "pending");
+    h.differs("I14", "msgid", "4", "101");
+    h.differs("I14", "text", " reports path is up", " is waiting on aio");
+    h.differs("I14", "took", "about 2 s", "at once");
+    let log = |level: u32, line: &str| {
+        format!(
+            "4 directio: called for <device>\n{level} directio: starting new request\n\
+             {level} directio: {line}"
+        )
+    };
+    h.differs(
+        "I14",
+        "log",
+        &log(3, "io finished 4096/0"),
+        &log(4, "async io pending"),
+    );
     let _ = writer.join();
-    h.free(id)
+    h.free(id)?;
+    h.differs("I14", "msgid", "4", "101");
+    h.differs("I14", "text", " reports path is up", " is waiting on aio");
+    Ok(())
 }
 
 fn closed_before_check(h: &mut Session) -> Result<()> {
@@ -166,7 +184,7 @@ fn closed_before_free(h: &mut Session) -> Result<()> {
 }
 
 fn closed_in_flight(h: &mut Session) -> Result<()> {
-    let (gate, fd) = held(h, 1)?;
+    let (gate, fd) = held_device(h, 1)?;
     let id = h.started(fd, 3)?;
     h.check(id)?;
     h.expect(&[("returned", "pending"), ("waiting", "1")]);

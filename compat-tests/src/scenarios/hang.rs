@@ -290,7 +290,7 @@ fn sync_hang(h: &mut Session) -> Result<()> {
 fn sync_late(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 5)?;
     h.sync(true);
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.check(id)?;
     h.expect(&[("returned", "up"), ("took", "about 2 s")]);
     h.check(id)?;
@@ -301,7 +301,7 @@ fn sync_late(h: &mut Session) -> Result<()> {
 fn sync_late_error(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 5)?;
     h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate, "error:5")?;
+    h.let_go_later(Duration::from_secs(1), gate, "error:5");
     h.check(id)?;
     h.expect(&[("returned", "down"), ("took", "about 1 s")]);
     h.free(id)
@@ -333,7 +333,7 @@ fn flip(h: &mut Session) -> Result<()> {
     h.expect(&[("returned", "down"), ("took", "at once")]);
     h.note_reads(gate, 1)?;
     h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate, "data")?;
+    h.let_go_later(Duration::from_secs(1), gate, "data");
     h.check(id)?;
     h.expect(&[("returned", "up"), ("took", "about 1 s")]);
     h.sync(false);
@@ -381,8 +381,8 @@ fn neighbours_sync(h: &mut Session) -> Result<()> {
     let (gate_b, b) = held_instance(h, 2, 4)?;
     h.check(a)?;
     h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate_a, "data")?;
-    h.let_go_later(Duration::from_secs(3), gate_b, "data")?;
+    h.let_go_later(Duration::from_secs(1), gate_a, "data");
+    h.let_go_later(Duration::from_secs(3), gate_b, "data");
     // The neighbour's completion after one second must not end the wait.
     h.check(b)?;
     h.expect(&[("returned", "up"), ("took", "about 3 s")]);
@@ -442,7 +442,7 @@ const ABORTED: &str = "directio: abort check on timeout";
 fn interrupted(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 3)?;
     h.sync(true);
-    h.interrupt_after(Duration::from_secs(1))?;
+    h.interrupt_after(Duration::from_secs(1));
     h.check(id)?;
     h.expect(&[("returned", "down")]);
     h.differs("I4", "took", "about 1 s", "about 3 s");
@@ -467,8 +467,8 @@ fn interrupted(h: &mut Session) -> Result<()> {
 fn interrupted_late(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 5)?;
     h.sync(true);
-    h.interrupt_after(Duration::from_secs(1))?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.interrupt_after(Duration::from_secs(1));
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.check(id)?;
     h.differs("I4", "returned", "down", "up");
     h.differs("I4", "msgid", "5", "4");
@@ -535,7 +535,7 @@ fn device_sync(h: &mut Session) -> Result<()> {
         ("took", "about 2 s"),
         ("waiting", "1"),
     ]);
-    h.let_go_later(Duration::from_secs(1), gate, "data")?;
+    h.let_go_later(Duration::from_secs(1), gate, "data");
     h.check(id)?;
     h.expect(&[("returned", "up"), ("took", "about 1 s")]);
     h.free(id)

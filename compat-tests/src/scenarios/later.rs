@@ -367,7 +367,7 @@ fn sync(h: &mut Session) -> Result<()> {
         need_wait(h, id, "no")?;
     }
     h.note_reads(gate, 1)?;
-    h.let_go_later(Duration::from_secs(1), gate, "data")?;
+    h.let_go_later(Duration::from_secs(1), gate, "data");
     h.check(id)?;
     h.expect(&[("returned", "up"), ("msgid", "4"), ("took", "about 1 s")]);
     h.note_reads(gate, 1)?;
@@ -403,8 +403,8 @@ fn flip(h: &mut Session) -> Result<()> {
 fn interrupted(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 5)?;
     h.sync(true);
-    h.interrupt_after(Duration::from_secs(1))?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.interrupt_after(Duration::from_secs(1));
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.check(id)?;
     h.differs("I4", "returned", "down", "up");
     h.differs("I4", "msgid", "5", "4");
@@ -546,7 +546,7 @@ fn reset_over_orphan(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 30)?;
     start(h, id)?;
     h.free(id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.reset()?;
     h.expect(&[("contexts", "0")]);
     h.differs("I6", "took", "about 2 s", "at once");
@@ -561,7 +561,7 @@ fn reset_over_orphan(h: &mut Session) -> Result<()> {
 fn reset_in_flight(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 30)?;
     start(h, id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.reset()?;
     h.differs("I6", "took", "about 2 s", "at once");
     h.differs("I5", "contexts", "0", "1");
@@ -615,7 +615,7 @@ fn orphans_1024(h: &mut Session) -> Result<()> {
         }
         Ok(())
     })?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.free(*last)?;
     h.expect(&[("context", "null"), ("contexts", "0")]);
     h.differs("I6", "took", "about 2 s", "at once");

@@ -136,6 +136,22 @@ fn held_instance(h: &mut Session, number: u64, timeout: u32) -> Result<(Gate, Id
     Ok((gate, id))
 }
 
+/// A held block device that hangs and a descriptor of it. For those who count system calls: a file
+/// of FUSE does not take `RWF_NOWAIT`, so ours asks twice.
+fn held_device(h: &mut Session, number: u64) -> Result<(Gate, RawFd)> {
+    let (gate, path) = h.gate_device(number, 512)?;
+    let fd = h.open(&path, libc::O_RDONLY)?;
+    h.hold(gate)?;
+    Ok((gate, fd))
+}
+
+/// A held block device with one instance on it.
+fn held_device_instance(h: &mut Session, number: u64, timeout: u32) -> Result<(Gate, Id)> {
+    let (gate, fd) = held_device(h, number)?;
+    let id = h.started(fd, timeout)?;
+    Ok((gate, id))
+}
+
 /// Instances with a descriptor each on one file that hangs, all of them with a read in flight.
 fn crowd(h: &mut Session, gate: u64, count: usize, timeout: u32) -> Result<(Gate, Vec<Id>)> {
     let (gate, path) = h.gate(gate)?;

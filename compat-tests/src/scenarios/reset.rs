@@ -95,7 +95,7 @@ fn finished_orphan(h: &mut Session) -> Result<()> {
 
 /// Resets while a read hangs that belongs to nobody, and lets it end two seconds later.
 fn reset_over_orphan(h: &mut Session, gate: Gate) -> Result<()> {
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.reset()?;
     h.differs("I6", "took", "about 2 s", "at once");
     h.expect(&[("contexts", "0")]);
@@ -165,7 +165,7 @@ fn idle_instance(h: &mut Session) -> Result<()> {
 fn in_flight(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 30)?;
     h.check(id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.reset()?;
     h.differs("I6", "took", "about 2 s", "at once");
     h.differs("I5", "contexts", "0", "1");
@@ -203,7 +203,7 @@ fn unload_orphan(h: &mut Session) -> Result<()> {
     let (gate, id) = held_instance(h, 1, 3)?;
     h.check(id)?;
     h.free(id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data")?;
+    h.let_go_later(Duration::from_secs(2), gate, "data");
     h.reload()?;
     h.differs("I6", "took", "about 2 s", "at once");
     h.expect(&[("contexts", "0")]);

@@ -1,9 +1,11 @@
 //! One path.
 
-use crate::group::{NoGroup, Stage};
+use crate::errand;
+use crate::group::{Failure, NoGroup, Stage};
 use crate::groups::{Place, groups};
 use crate::parting;
 use crate::waiting::wait;
+use checkers_core::pool::POOL;
 use checkers_core::{
     Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
     Verdict,
@@ -26,11 +28,16 @@ const NO_GROUP: Errno = Errno(libc::EINVAL);
 /// How long a check waits where the host will not ask again before its next round.
 const GLANCE: Duration = Duration::from_micros(1);
 
+/// The same when a worker has only just been told to submit the read.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+
 /// A path checked by reading its first block.
 pub struct Directio {
     place: Place,
     /// O_DIRECT was not set before, so `free` takes it off again.
     restore_flags: bool,
+    /// The file does not take reads on condition that the kernel need not wait.
+    may_block: bool,
     /// A read was submitted and its answer has not been collected.
     running: bool,
     /// Nobody looked for the answer since.
@@ -39,6 +46,7 @@ pub struct Directio {
     deadline: Monotonic,
     /// How many checks have seen the read under way ([`Delivery::InCheck`]).
     checks: u32,
+    failure: Option<Failure>,
 }
 
 impl Checker for Directio {
@@ -56,10 +64,12 @@ impl Checker for Directio {
             Ok(restore_flags) => Ok(Directio {
                 place,
                 restore_flags,
+                may_block: false,
                 running: false,
                 unseen: false,
                 deadline: Monotonic::default(),
                 checks: 0,
+                failure: None,
             }),
             Err(error) => {
                 // A place that has never been used does not become an orphan's.
@@ -72,13 +82,13 @@ impl Checker for Directio {
     fn check(&mut self, call: &mut Call) -> Verdict {
         self.announce(call);
         verdict(match self.running {
-            true => match self.finished() {
+            true => match self.finished(call) {
                 Some(state) => state,
-                None => self.look(call),
+                None => self.look(GLANCE, call),
             },
             false => match self.submit(call) {
-                Ok(()) => self.look(call),
-                Err(()) => PathState::Unchecked,
+                Ok(patience) => self.look(patience, call),
+                Err(errno) => self.not_submitted(errno),
             },
         })
     }
@@ -102,22 +112,23 @@ impl Checker for Directio {
     }
 
     fn need_wait(&self) -> bool {
-        self.running && self.unseen && groups().stage(self.place) == Stage::InFlight
+        self.running && self.unseen && groups().stage(self.place).is_under_way()
     }
 
     fn free(self, call: &Call) {
+        let left_behind = groups().leave(self.place);
         if self.restore_flags {
             clear_direct(call.fd);
         }
-        let left_behind = groups().leave(self.place);
         if let Some(group) = left_behind {
             parting::part_with(group.into_context());
         }
     }
 
-    /// Gives back the contexts of all groups without a living path. What the kernel still works on
-    /// is not waited for.
+    /// Gives back the contexts of all groups without a living path, and the threads that have nothing
+    /// to do. What the kernel still works on is not waited for.
     fn reset() {
+        POOL.dismiss_idle();
         parting::retry();
         loop {
             let Some(group) = groups().take_deserted() else {
@@ -129,6 +140,11 @@ impl Checker for Directio {
 }
 
 impl Directio {
+    /// Why the last read that was started failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
     fn announce(&self, call: &Call) {
         if log::log_enabled!(log::Level::Trace) {
             if let Ok(stat) = kernel_fd::stat(call.fd) {
@@ -141,44 +157,76 @@ impl Directio {
     }
 
     /// The state of a read that somebody else's look has found finished.
-    fn finished(&mut self) -> Option<PathState> {
+    fn finished(&mut self, call: &Call) -> Option<PathState> {
         self.unseen = false;
         let stage = groups().of(self.place)?.collect(self.place.index())?;
-        self.running = false;
-        Some(state_of(stage))
+        self.state_after(stage, call)
     }
 
-    fn submit(&mut self, call: &Call) -> Result<(), ()> {
+    /// Starts a read, and says how long to wait for it where the host will not ask again.
+    fn submit(&mut self, call: &Call) -> Result<Duration, Errno> {
         log::trace!("directio: starting new request");
-        let index = self.place.index();
-        let begun = groups().of(self.place).map(|group| {
-            // A look into the ring costs nothing and returns buffers that the next reads can use.
-            group.reap();
-            group.begin(index)
-        });
-        let submitted = begun.unwrap_or(Err(NO_GROUP)).and_then(|submission| {
-            let submitted = submission.submit(call.fd);
-            let settled = groups()
-                .of(self.place)
-                .map(|group| group.settle(index, submitted));
-            settled.unwrap_or(Err(NO_GROUP))
-        });
-        if let Err(errno) = submitted {
-            log::debug!("directio: io_submit error {}", errno.0);
-            return Err(());
-        }
+        self.failure = None;
+        let patience = match call.mode {
+            Mode::Async if self.may_block => {
+                errand::send(self.place, call.fd)?;
+                SHORT_WAIT
+            }
+            Mode::Async => match self.submit_here(true, call)? {
+                None => GLANCE,
+                Some(refusal) => {
+                    self.resubmit(refusal, call)?;
+                    SHORT_WAIT
+                }
+            },
+            Mode::Sync => {
+                self.submit_here(false, call)?;
+                GLANCE
+            }
+        };
         self.running = true;
         self.unseen = true;
         self.checks = 0;
         self.deadline = (call.clock)().plus(call.timeout.as_duration());
-        Ok(())
+        Ok(patience)
     }
 
-    /// What `check` says of a read under way, after waiting as long as the host allows.
-    fn look(&mut self, call: &Call) -> PathState {
+    /// Submits a read on the host's thread; with `nowait` the kernel may refuse it.
+    fn submit_here(&mut self, nowait: bool, call: &Call) -> Result<Option<Errno>, Errno> {
+        let index = self.place.index();
+        let begun = groups()
+            .of(self.place)
+            .map(|group| group.begin(index, nowait));
+        let submission = begun.unwrap_or(Err(NO_GROUP))?;
+        let submitted = if nowait {
+            submission.submit_nowait(call.fd)
+        } else {
+            submission.submit(call.fd)
+        };
+        let mut groups = groups();
+        let group = groups.of(self.place).ok_or(NO_GROUP)?;
+        group.settle(index, submitted)?;
+        // A file refuses by the call's own error, a device by an event, which is there already. A
+        // look into the ring costs nothing, and gives buffers back that the next reads can use.
+        if let Stage::Refused(refusal) = group.stage(index) {
+            group.collect(index);
+            return Ok(Some(refusal));
+        }
+        Ok(group.recover_buffers(index))
+    }
+
+    /// Leaves to a worker what the kernel has refused to do without waiting.
+    fn resubmit(&mut self, refusal: Errno, call: &Call) -> Result<(), Errno> {
+        self.may_block |= refusal.0 == libc::EOPNOTSUPP;
+        errand::send(self.place, call.fd)
+    }
+
+    /// What `check` says of a read under way, after waiting as long as the host allows: for
+    /// `patience` where it takes the verdict from here.
+    fn look(&mut self, patience: Duration, call: &Call) -> PathState {
         let patience = match (call.mode, call.delivery) {
             (Mode::Async, Delivery::Pending) => return PathState::Pending,
-            (Mode::Async, Delivery::InCheck) => GLANCE,
+            (Mode::Async, Delivery::InCheck) => patience,
             (Mode::Sync, _) => call.timeout.as_duration(),
         };
         self.checks = self.checks.saturating_add(1);
@@ -195,23 +243,46 @@ impl Directio {
 
     fn wait(&mut self, limit: Duration, call: &Call) -> Option<PathState> {
         self.unseen = false;
-        let stage = wait(self.place, limit, call.clock)?;
+        let end = (call.clock)().plus(limit);
+        loop {
+            let stage = wait(self.place, end, call.clock)?;
+            // A read that had to be submitted again goes on.
+            if let Some(state) = self.state_after(stage, call) {
+                return Some(state);
+            }
+        }
+    }
+
+    /// The state that a read has ended with, unless it has to be submitted again.
+    fn state_after(&mut self, stage: Stage, call: &Call) -> Option<PathState> {
+        let state = match stage {
+            Stage::Read => PathState::Up,
+            Stage::Refused(refusal) => {
+                let errno = self.resubmit(refusal, call).err()?;
+                self.not_submitted(errno)
+            }
+            Stage::Failed(Failure::NotSubmitted(errno)) => self.not_submitted(errno),
+            Stage::Failed(failure) => {
+                self.failure = Some(failure);
+                PathState::Down
+            }
+            Stage::Idle | Stage::Submitting(_) | Stage::InFlight => PathState::Down,
+        };
         self.running = false;
-        Some(state_of(stage))
+        Some(state)
+    }
+
+    /// The state of a path of which the kernel takes no request.
+    fn not_submitted(&mut self, errno: Errno) -> PathState {
+        log::debug!("directio: io_submit error {}", errno.0);
+        self.failure = Some(Failure::NotSubmitted(errno));
+        PathState::Unchecked
     }
 }
 
 fn still_pending() -> PathState {
     log::trace!("directio: async io pending");
     PathState::Pending
-}
-
-fn state_of(stage: Stage) -> PathState {
-    if stage == Stage::Read {
-        PathState::Up
-    } else {
-        PathState::Down
-    }
 }
 
 /// A state with its message. States that this checker does not give itself (the host's own, handed

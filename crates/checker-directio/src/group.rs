@@ -1,5 +1,6 @@
 //! One AIO context and the requests that share it.
 
+use crate::errand::Errand;
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::{Errno, Strerror};
 use libaio_sys::{Completion, Context, Events, Submission, Submitted, Waiter};
@@ -13,12 +14,35 @@ pub(crate) const GROUP_SIZE: usize = 1024;
 pub(crate) enum Stage {
     /// Nothing asked, or the answer has been collected.
     Idle,
+    /// A worker submits it, or is about to; it may have to wait for the device.
+    Submitting(&'static Errand),
     /// The kernel has it.
     InFlight,
     /// The whole block was read.
     Read,
-    /// An error, or less than a block.
-    Failed,
+    /// It failed.
+    Failed(Failure),
+    /// The kernel did not read since it might have had to wait: `EAGAIN` this time, `EOPNOTSUPP`
+    /// always.
+    Refused(Errno),
+}
+
+impl Stage {
+    /// Whether the answer is still to come.
+    pub(crate) fn is_under_way(self) -> bool {
+        matches!(self, Stage::Submitting(_) | Stage::InFlight)
+    }
+}
+
+/// Why a read failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The kernel did not take the request (`io_submit`).
+    NotSubmitted(Errno),
+    /// The device's error.
+    Error(Errno),
+    /// Less than a block could be read.
+    Short,
 }
 
 /// One path's place in a group.
@@ -26,6 +50,8 @@ pub(crate) enum Stage {
 struct Request {
     stage: Stage,
     block_size: u32,
+    /// Submitted on condition that the kernel need not wait.
+    nowait: bool,
     /// The path is gone; the place stays taken until the kernel gives the request back.
     orphan: bool,
 }
@@ -36,6 +62,9 @@ pub(crate) struct Group {
     /// Room for [`GROUP_SIZE`] is reserved when the group is made.
     requests: Vec<Option<Request>>,
     vacant: Vec<u16>,
+    /// Completions that are out of the ring, so that their buffers are free again, but that no look
+    /// has asked for yet. Room for [`GROUP_SIZE`], the most that can be in flight.
+    early: Vec<Completion>,
     orphans: usize,
     /// A synchronous caller sleeps in the kernel for this group's events. Until it is back, taking
     /// events out of the ring could leave it asleep without one.
@@ -65,11 +94,16 @@ impl Group {
         vacant
             .try_reserve_exact(GROUP_SIZE)
             .map_err(|_| OutOfMemory)?;
+        let mut early = Vec::new();
+        early
+            .try_reserve_exact(GROUP_SIZE)
+            .map_err(|_| OutOfMemory)?;
         let context = Context::new(GROUP_SIZE as u16).map_err(NoGroup::Os)?;
         Ok(Group {
             context,
             requests,
             vacant,
+            early,
             orphans: 0,
             awaited: false,
         })
@@ -98,11 +132,17 @@ impl Group {
         self.orphans >= GROUP_SIZE
     }
 
+    /// Whether a submission is under way, which needs the context.
+    pub(crate) fn is_submitting(&self) -> bool {
+        self.context.submissions() > 0
+    }
+
     /// Takes a place, if there is room for one more.
     pub(crate) fn join(&mut self) -> Option<u16> {
         let request = Some(Request {
             stage: Stage::Idle,
             block_size: 0,
+            nowait: false,
             orphan: false,
         });
         if let Some(index) = self.vacant.pop() {
@@ -124,10 +164,12 @@ impl Group {
         }
     }
 
-    /// Gives a place up. A request in flight becomes an orphan.
+    /// Gives a place up. A request that the kernel has, or is about to be given, becomes an orphan;
+    /// one that no worker has taken yet never gets there.
     pub(crate) fn leave(&mut self, index: u16) {
+        self.call_off(index);
         match self.request(index) {
-            Some(request) if request.stage == Stage::InFlight => {
+            Some(request) if request.stage.is_under_way() => {
                 request.orphan = true;
                 self.orphans += 1;
             }
@@ -143,42 +185,121 @@ impl Group {
         }
     }
 
-    /// Prepares a read of the first block, to be submitted without the lock on the groups: the
-    /// kernel may block there, where a queue is full. In flight from here on, since its completion
+    /// Prepares a read of the first block, to be submitted without the lock on the groups: unless
+    /// it is to be `nowait`, the kernel may block there. In flight from here on, since its completion
     /// may be taken in before [`Group::settle`].
-    pub(crate) fn begin(&mut self, index: u16) -> Result<Submission, Errno> {
+    pub(crate) fn begin(&mut self, index: u16, nowait: bool) -> Result<Submission, Errno> {
         let Some(Some(request)) = self.requests.get_mut(usize::from(index)) else {
             return Err(Errno(libc::EINVAL));
         };
         let length = request.block_size as usize;
         let submission = self.context.begin_read(length, u64::from(index))?;
         request.stage = Stage::InFlight;
+        request.nowait = nowait;
         Ok(submission)
     }
 
-    /// Takes note of what came of a submission.
+    /// Takes note of what came of a submission. That a file wants to be waited for is no error.
     pub(crate) fn settle(&mut self, index: u16, submitted: Submitted) -> Result<(), Errno> {
         let settled = self.context.settle(submitted);
-        if let (Err(_), Some(request)) = (settled, self.request(index)) {
-            request.stage = Stage::Idle;
+        let (Err(errno), Some(request)) = (settled, self.request(index)) else {
+            return settled;
+        };
+        if request.nowait && errno.0 == libc::EOPNOTSUPP {
+            request.stage = Stage::Refused(errno);
+            return Ok(());
         }
+        request.stage = Stage::Idle;
         settled
+    }
+
+    /// [`Group::begin`] for a submission that `errand` is to make.
+    pub(crate) fn send(
+        &mut self,
+        index: u16,
+        errand: &'static Errand,
+    ) -> Result<Submission, Errno> {
+        let submission = self.begin(index, false)?;
+        if let Some(request) = self.request(index) {
+            request.stage = Stage::Submitting(errand);
+        }
+        Ok(submission)
+    }
+
+    /// Takes note of what came of an errand's submission. By then the answer may have been collected
+    /// and the place be somebody else's.
+    pub(crate) fn settle_sent(
+        &mut self,
+        index: u16,
+        errand: &'static Errand,
+        submitted: Submitted,
+    ) {
+        let settled = self.context.settle(submitted);
+        let Some(request) = self.request(index) else {
+            return;
+        };
+        if request.stage != Stage::Submitting(errand) {
+            return;
+        }
+        match settled {
+            Ok(()) => request.stage = Stage::InFlight,
+            Err(_) if request.orphan => {
+                self.orphans -= 1;
+                self.vacate(index);
+            }
+            Err(errno) => request.stage = Stage::Failed(Failure::NotSubmitted(errno)),
+        }
+    }
+
+    /// Takes a submission back from its errand, if no worker has taken it yet.
+    pub(crate) fn call_off(&mut self, index: u16) {
+        let Stage::Submitting(errand) = self.stage(index) else {
+            return;
+        };
+        if let Some(submission) = errand.call_off() {
+            let _ = self.context.settle(submission.withdraw());
+            if let Some(request) = self.request(index) {
+                request.stage = Stage::Idle;
+            }
+        }
     }
 
     /// Takes the answer of a finished request, which is idle again then.
     pub(crate) fn collect(&mut self, index: u16) -> Option<Stage> {
         let request = self.request(index)?;
         match request.stage {
-            stage @ (Stage::Read | Stage::Failed) => {
+            Stage::Idle | Stage::Submitting(_) | Stage::InFlight => None,
+            ended => {
                 request.stage = Stage::Idle;
-                Some(stage)
+                Some(ended)
             }
-            Stage::Idle | Stage::InFlight => None,
         }
+    }
+
+    /// Gets the buffers of completed reads back for the next ones, without a system call. The paths
+    /// see their answers at the next look, as those of C do: a submission is none. Only a refusal to
+    /// do the read at `index` without waiting, whose event is there already, is told at once.
+    pub(crate) fn recover_buffers(&mut self, index: u16) -> Option<Errno> {
+        if self.awaited {
+            return None;
+        }
+        let nowait = self.request(index)?.nowait;
+        let Group { context, early, .. } = self;
+        let mut refused = None;
+        // What cannot be asked now is asked at the next look, which reports it.
+        let _ = context.reap(|completion| match refusal(completion.res) {
+            Some(errno) if nowait && completion.token == u64::from(index) => refused = Some(errno),
+            _ => early.push(completion),
+        });
+        if refused.is_some() {
+            self.request(index)?.stage = Stage::Idle;
+        }
+        refused
     }
 
     /// Takes in everything that has completed. Costs no system call.
     pub(crate) fn reap(&mut self) {
+        self.take_in_early();
         if self.awaited {
             return;
         }
@@ -197,6 +318,7 @@ impl Group {
 
     /// Takes in what a sleeping caller has brought.
     pub(crate) fn accept(&mut self, events: Events) {
+        self.take_in_early();
         let Group {
             context,
             requests,
@@ -207,6 +329,19 @@ impl Group {
         context.accept(events, |completion| {
             finish(requests, vacant, orphans, completion)
         });
+    }
+
+    fn take_in_early(&mut self) {
+        let Group {
+            requests,
+            vacant,
+            orphans,
+            early,
+            ..
+        } = self;
+        for completion in early.drain(..) {
+            finish(requests, vacant, orphans, completion);
+        }
     }
 
     /// A handle to sleep with, unless somebody sleeps already.
@@ -252,18 +387,85 @@ fn finish(
     completion: Completion,
 ) {
     let Completion { token, res, res2 } = completion;
-    log::trace!("directio: io finished {}/{}", res as u64, res2 as u64);
     let Ok(index) = u16::try_from(token) else {
         return;
     };
     let Some(Some(request)) = requests.get_mut(usize::from(index)) else {
         return;
     };
+    let refused = refusal(res).filter(|_| request.nowait);
+    if refused.is_none() {
+        log::trace!("directio: io finished {}/{}", res as u64, res2 as u64);
+    }
     if request.orphan {
         *orphans -= 1;
         vacate(requests, vacant, index);
-    } else {
-        let complete = res == i64::from(request.block_size);
-        request.stage = if complete { Stage::Read } else { Stage::Failed };
+        return;
+    }
+    request.stage = match refused {
+        Some(errno) => Stage::Refused(errno),
+        None if res == i64::from(request.block_size) => Stage::Read,
+        None => Stage::Failed(failure(res)),
+    };
+}
+
+/// What a result says that is not a whole block: a negative errno, or how many bytes there were.
+fn failure(res: i64) -> Failure {
+    match i32::try_from(res) {
+        Ok(errno) if errno < 0 => Failure::Error(Errno(errno.saturating_neg())),
+        _ => Failure::Short,
+    }
+}
+
+/// The result of a read for which the kernel would have had to wait.
+fn refusal(res: i64) -> Option<Errno> {
+    [libc::EAGAIN, libc::EOPNOTSUPP]
+        .into_iter()
+        .find(|errno| res == -i64::from(*errno))
+        .map(Errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_an_answer_only_to_those_who_allowed_it() {
+        let mut group = Group::new().unwrap();
+        let index = group.join().unwrap();
+        group.set_block_size(index, 512);
+        let error = |errno| Stage::Failed(Failure::Error(Errno(errno)));
+        for (nowait, res, stage) in [
+            (
+                true,
+                -i64::from(libc::EAGAIN),
+                Stage::Refused(Errno(libc::EAGAIN)),
+            ),
+            (
+                true,
+                -i64::from(libc::EOPNOTSUPP),
+                Stage::Refused(Errno(libc::EOPNOTSUPP)),
+            ),
+            (false, -i64::from(libc::EAGAIN), error(libc::EAGAIN)),
+            (false, -i64::from(libc::EOPNOTSUPP), error(libc::EOPNOTSUPP)),
+            (true, -i64::from(libc::EIO), error(libc::EIO)),
+            (true, 511, Stage::Failed(Failure::Short)),
+            (true, 512, Stage::Read),
+        ] {
+            group.request(index).unwrap().stage = Stage::InFlight;
+            group.request(index).unwrap().nowait = nowait;
+            let completion = Completion {
+                token: u64::from(index),
+                res,
+                res2: 0,
+            };
+            finish(
+                &mut group.requests,
+                &mut group.vacant,
+                &mut group.orphans,
+                completion,
+            );
+            assert_eq!(group.collect(index), Some(stage), "{nowait} {res}");
+        }
     }
 }

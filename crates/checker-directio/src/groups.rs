@@ -1,8 +1,10 @@
 //! All groups of the process: which one a new path joins, and when one goes.
 
+use crate::errand::Errand;
 use crate::group::{Group, NoGroup, Stage};
 use checkers_core::memory::OutOfMemory;
 use checkers_core::sync::lock;
+use libaio_sys::Submitted;
 use std::sync::{Mutex, MutexGuard};
 
 /// A path's place: a group and an index in it.
@@ -62,21 +64,43 @@ impl Groups {
         let at = self.position(place).ok()?;
         let (_, group) = self.list.get_mut(at)?;
         group.leave(place.index);
-        group.is_all_orphans().then(|| self.list.remove(at).1)
+        self.take_forsaken(at)
     }
 
-    /// The group of a place. Groups with living paths are never taken away.
+    /// Takes note of what came of a submission that a worker made. The group may be left to nobody
+    /// but orphans by now, and is taken away then as in [`Groups::leave`].
+    pub(crate) fn settle_sent(
+        &mut self,
+        place: Place,
+        errand: &'static Errand,
+        submitted: Submitted,
+    ) -> Option<Group> {
+        let at = self.position(place).ok()?;
+        let (_, group) = self.list.get_mut(at)?;
+        group.settle_sent(place.index, errand, submitted);
+        self.take_forsaken(at)
+    }
+
+    fn take_forsaken(&mut self, at: usize) -> Option<Group> {
+        let (_, group) = self.list.get(at)?;
+        let forsaken = group.is_all_orphans() && !group.is_submitting();
+        forsaken.then(|| self.list.remove(at).1)
+    }
+
+    /// The group of a place. Groups with living paths, or with a submission under way, are never
+    /// taken away.
     pub(crate) fn of(&mut self, place: Place) -> Option<&mut Group> {
         let at = self.position(place).ok()?;
         self.list.get_mut(at).map(|(_, group)| group)
     }
 
-    /// Takes away a group without a living path.
+    /// Takes away a group without a living path. One with a submission under way stays for the next
+    /// paths.
     pub(crate) fn take_deserted(&mut self) -> Option<Group> {
         let at = self
             .list
             .iter()
-            .position(|(_, group)| group.is_deserted())?;
+            .position(|(_, group)| group.is_deserted() && !group.is_submitting())?;
         Some(self.list.remove(at).1)
     }
 

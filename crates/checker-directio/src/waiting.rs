@@ -6,30 +6,38 @@ use checkers_core::Monotonic;
 use kernel_fd::Strerror;
 use libaio_sys::{Events, Waiter};
 use std::sync::{Condvar, MutexGuard, PoisonError};
-use std::time::Duration;
 
-/// Signalled whenever a sleeper has come back from the kernel.
+/// Signalled whenever a sleeper has come back from the kernel, or a worker has submitted a request.
 static BACK: Condvar = Condvar::new();
 
-/// Waits until the request in `place` is no longer in flight, at most for `limit`, and takes its
-/// answer.
+/// Wakes those up who wait for a worker.
+pub(crate) fn submitted() {
+    BACK.notify_all();
+}
+
+/// Waits until the request in `place` has ended, at most until `end`, and takes its answer.
 ///
 /// The lock on the groups is not held meanwhile, and of several callers that wait on one group one
 /// sleeps in the kernel and takes in the others' events as well.
-pub(crate) fn wait(place: Place, limit: Duration, clock: fn() -> Monotonic) -> Option<Stage> {
-    let end = clock().plus(limit);
+pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Option<Stage> {
     let mut guard = groups();
     loop {
         let group = guard.of(place)?;
-        group.reap();
-        if group.stage(place.index()) != Stage::InFlight {
+        // An answer that is there already is taken as it is; the others' wait for their own looks.
+        if group.stage(place.index()).is_under_way() {
+            group.reap();
+        }
+        let stage = group.stage(place.index());
+        if !stage.is_under_way() {
             return group.collect(place.index());
         }
         let left = clock().until(end);
         if left.is_zero() {
             return None;
         }
-        match group.begin_wait() {
+        // A submission that fails brings no event, so it is the worker that is waited for.
+        let sleeps = stage == Stage::InFlight;
+        match sleeps.then(|| group.begin_wait()).flatten() {
             None => {
                 let woken = BACK.wait_timeout(guard, left);
                 guard = woken.unwrap_or_else(PoisonError::into_inner).0;

@@ -11,9 +11,10 @@
 //!   check answers TIMEOUT until it has come back.
 //! * A run that nobody waits for any more is cancelled: it sends no further command.
 
-use crate::memory::{OutOfMemory, try_box};
+use crate::memory::OutOfMemory;
 use crate::pool::{Job, POOL};
 use crate::probe::{Note, Outcome, Probe, Task};
+use crate::shelf::Shelf;
 use crate::sync::lock;
 use crate::{
     Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
@@ -37,41 +38,15 @@ const MAX_STALLED: u8 = 1;
 /// Slots are never given back to the allocator, so their number is that of the most paths checked at
 /// one time, plus the hung runs.
 pub struct Class<P: Probe> {
-    free: Mutex<FreeSlots<P>>,
-}
-
-struct FreeSlots<P: Probe> {
-    /// Has room for every slot ever made, so that giving one back never allocates.
-    list: Vec<&'static Slot<P>>,
-    made: usize,
+    slots: Shelf<Slot<P>>,
 }
 
 impl<P: Probe> Class<P> {
     /// A class without slots.
     pub const fn new() -> Class<P> {
         Class {
-            free: Mutex::new(FreeSlots {
-                list: Vec::new(),
-                made: 0,
-            }),
+            slots: Shelf::new(),
         }
-    }
-
-    fn take(&self) -> Result<&'static Slot<P>, OutOfMemory> {
-        let mut free = lock(&self.free);
-        if let Some(slot) = free.list.pop() {
-            return Ok(slot);
-        }
-        let room = free.made + 1 - free.list.len();
-        free.list.try_reserve(room).map_err(|_| OutOfMemory)?;
-        POOL.make_room()?;
-        let [slot] = Box::leak(try_box(Slot::new())?);
-        free.made += 1;
-        Ok(slot)
-    }
-
-    fn give_back(&self, slot: &'static Slot<P>) {
-        lock(&self.free).list.push(slot);
     }
 }
 
@@ -139,7 +114,7 @@ impl<P: Probe> Slot<P> {
     }
 
     fn claim() -> Result<&'static Slot<P>, OutOfMemory> {
-        let slot = P::class().take()?;
+        let slot = P::class().slots.take(Slot::new)?;
         let mut run = lock(&slot.run);
         slot.cancel.store(false, Ordering::SeqCst);
         run.owned = true;
@@ -159,7 +134,7 @@ impl<P: Probe> Slot<P> {
         let busy = run.busy;
         drop(run);
         if !busy {
-            P::class().give_back(self);
+            P::class().slots.put_back(self);
         }
         busy
     }
@@ -218,7 +193,7 @@ impl<P: Probe> Job for Slot<P> {
         // Without an owner the slot is ours to give back. With one, it may already be running again
         // by the time of the notification: a sleeper looks at `busy`, so that does no harm.
         if !owned {
-            P::class().give_back(self);
+            P::class().slots.put_back(self);
         } else if awaited {
             self.ended.notify_all();
         }

@@ -3,7 +3,7 @@
 //!
 //! Nothing here knows about SCSI, AIO or C. A checker crate implements [`Checker`] directly when it
 //! has its own asynchrony (directio), or implements [`Probe`] and gets the protocol of
-//! [`Asynchronous`] for free.
+//! [`Asynchronous`] for free. [`registry`] is the other side: the host that selects checkers by name.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,9 @@ pub mod memory;
 mod message;
 pub mod pool;
 mod probe;
+pub mod registry;
 mod seconds;
+mod shelf;
 mod state;
 pub mod sync;
 mod verdict;
@@ -22,8 +24,9 @@ mod verdict;
 pub use asynchronous::{Asynchronous, Class};
 pub use call::{Call, Delivery, MapMemory, Mode, Monotonic};
 pub use checker::{Checker, InitError};
-pub use message::{MessageId, MessageTable, resolve};
+pub use message::{MessageId, MessageTable, Text, locate, resolve};
 pub use probe::{NoNote, Note, Outcome, Probe, Task};
 pub use seconds::Seconds;
+pub use shelf::Shelf;
 pub use state::PathState;
 pub use verdict::Verdict;

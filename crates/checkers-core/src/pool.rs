@@ -42,7 +42,7 @@ const MAX_WIDTH: usize = 15;
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Something to be run once, by any worker.
-pub(crate) trait Job: Sync {
+pub trait Job: Sync {
     /// Does the work; must not panic.
     fn run(&'static self);
 }
@@ -74,9 +74,10 @@ fn spawn_with_std(body: fn()) -> io::Result<()> {
 }
 
 /// The one pool of the process.
-pub(crate) static POOL: Pool = Pool::new();
+pub static POOL: Pool = Pool::new();
 
-pub(crate) struct Pool {
+/// The workers and what waits for them.
+pub struct Pool {
     state: Mutex<State>,
     wake: Condvar,
     /// What watchers sleep on; nobody notifies it, it only keeps them apart from the idle ones.
@@ -161,7 +162,7 @@ impl State {
 
 /// No worker can be had.
 #[derive(Debug)]
-pub(crate) struct NoWorker;
+pub struct NoWorker;
 
 impl Pool {
     const fn new() -> Pool {
@@ -192,12 +193,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Queues `job`, for which [`Pool::make_room`] has been called, and sees to it that somebody
-    /// will run it.
+    /// Queues `job`, which comes from a [`Shelf`](crate::Shelf) and is not queued yet, and sees to it
+    /// that somebody will run it.
     ///
     /// # Errors
     /// When there is no worker at all and none can be started; the job is not queued then.
-    pub(crate) fn submit(&self, job: &'static dyn Job) -> Result<(), NoWorker> {
+    pub fn submit(&self, job: &'static dyn Job) -> Result<(), NoWorker> {
         let mut state = self.lock();
         state.forget_foreign_workers();
         state.queue.push_back(job);
@@ -218,7 +219,7 @@ impl Pool {
     }
 
     /// Sends every worker home that has nothing to do.
-    pub(crate) fn dismiss_idle(&self) {
+    pub fn dismiss_idle(&self) {
         let mut state = self.lock();
         state.dismissals += 1;
         drop(state);

@@ -522,6 +522,7 @@ fn setup_commands_come_first_and_do_not_hold_init_up() {
     PREPARED.hang(2);
     let mut path = Path::<Prepared>::new(2);
     path.check();
+    PREPARED.wait_for_waiting(1);
     pass(6);
     assert_eq!(
         path.check(),

@@ -14,6 +14,7 @@ mod flags;
 mod limit;
 mod stat;
 mod strerror;
+mod terminal;
 
 pub use block::{logical_block_size, soft_block_size};
 pub use clock::monotonic;
@@ -22,3 +23,4 @@ pub use flags::{set_status_flags, status_flags};
 pub use limit::raise_descriptor_limit;
 pub use stat::{FileKind, Stat, stat};
 pub use strerror::Strerror;
+pub use terminal::terminal_size;

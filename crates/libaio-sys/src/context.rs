@@ -207,6 +207,11 @@ impl Context {
         self.requests.in_flight()
     }
 
+    /// How many [`Submission`]s are out: begun and not settled.
+    pub fn submissions(&self) -> usize {
+        self.submissions
+    }
+
     /// How many buffers of 4096 bytes are mapped, in use or not.
     pub fn mapped_blocks(&self) -> usize {
         self.requests.mapped_blocks()

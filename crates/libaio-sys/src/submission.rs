@@ -5,6 +5,11 @@ use crate::fork::Generation;
 use crate::slots::Key;
 use crate::{Errno, calls};
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// The kernel is known to know `RWF_NOWAIT`. One that does not (before 4.13) looks at the field
+/// first and says `EINVAL` to whatever is not zero, so any other answer proves it.
+static NOWAIT_KNOWN: AtomicBool = AtomicBool::new(false);
 
 /// A read that has its buffer and has not been submitted; see
 /// [`Context::begin_read`](crate::Context::begin_read).
@@ -22,20 +27,59 @@ impl Submission {
     /// Submits the read, at offset 0 of `fd`, with exactly one `io_submit`. That blocks where the
     /// device's queue has no room for another request, or its file system does not do asynchronous
     /// I/O. Give what comes back to [`Context::settle`](crate::Context::settle).
-    pub fn submit(mut self, fd: RawFd) -> Submitted {
-        let result = if self.generation.is_here() {
-            self.request.aio_fildes = fd as u32;
-            // SAFETY: the buffer that the request names is its alone until its event has come or
-            // `settle` has found that the kernel did not take it. A context with a submission out
-            // is not destroyed, so `id` is still that context.
-            unsafe { calls::io_submit(self.id, &mut self.request) }
-        } else {
-            Err(Errno(libc::EINVAL))
-        };
+    pub fn submit(self, fd: RawFd) -> Submitted {
+        self.submit_as(fd, 0)
+    }
+
+    /// [`Submission::submit`] that never blocks. A read that would have had to wait completes with
+    /// `-EAGAIN`. Where waiting cannot be ruled out, that is `EOPNOTSUPP`: of a file, or a kernel
+    /// before 4.13, the result of the submission; of a device, the result of the completion.
+    pub fn submit_nowait(self, fd: RawFd) -> Submitted {
+        let mut submitted = self.submit_as(fd, libc::RWF_NOWAIT);
+        if !NOWAIT_KNOWN.load(Relaxed) {
+            match submitted.result {
+                Err(Errno(libc::EINVAL)) => submitted.result = Err(Errno(libc::EOPNOTSUPP)),
+                _ => NOWAIT_KNOWN.store(true, Relaxed),
+            }
+        }
+        submitted
+    }
+
+    /// Gives up on the read without telling the kernel of it: `ECANCELED`.
+    pub fn withdraw(self) -> Submitted {
+        self.ended(Err(Errno(libc::ECANCELED)))
+    }
+
+    fn submit_as(mut self, fd: RawFd, flags: i32) -> Submitted {
+        if !self.generation.is_here() {
+            return self.ended(Err(Errno(libc::EINVAL)));
+        }
+        self.request.aio_fildes = fd as u32;
+        self.request.set_rw_flags(flags);
+        // SAFETY: the buffer that the request names is its alone until its event has come or
+        // `settle` has found that the kernel did not take it. A context with a submission out
+        // is not destroyed, so `id` is still that context.
+        let result = unsafe { calls::io_submit(self.id, &mut self.request) };
+        self.ended(result)
+    }
+
+    fn ended(self, result: Result<(), Errno>) -> Submitted {
         Submitted {
             serial: self.serial,
             key: self.key,
             result,
+        }
+    }
+}
+
+impl iocb {
+    /// Sets `RWF_…` flags where the kernel looks for them: `aio_key` and `aio_rw_flags` change places
+    /// with the byte order.
+    fn set_rw_flags(&mut self, flags: i32) {
+        if cfg!(target_endian = "big") {
+            self.aio_key = flags as u32;
+        } else {
+            self.aio_rw_flags = flags;
         }
     }
 }

@@ -7,14 +7,16 @@ use crate::checkers::{Class, Instance};
 use crate::facts::Facts;
 use crate::outcome::{Finding, Outcome};
 use crate::protocol::{Job, News, Step};
+use crate::reason::Reason;
+use crate::sysfs_state;
 use checkers_core::{
     Call, Delivery, InitError, MapMemory, MessageTable, Mode, PathState, Seconds, Verdict, resolve,
 };
-use kernel_fd::{Errno, FileKind};
+use kernel_fd::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,27 +24,38 @@ use std::time::{Duration, Instant};
 /// How long the daemon waits before it looks for the answer of a check that it has just started.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 
+/// How long the daemon's round takes at least.
+const ROUND: Duration = Duration::from_secs(1);
+
 /// Between two looks for an answer an eighth of the time that has passed goes by, within these
 /// limits, so that a latency is measured to about that fraction.
 const SHORTEST: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// How much later than the time limit a checker may say that it has passed.
-const LATE: Duration = Duration::from_millis(200);
-
 /// Does the whole job and says what came of it.
 pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
-    let Some(class) = Class::named(&job.checker) else {
-        return Outcome::Failed(format!("there is no checker {}", job.checker));
-    };
     tell(News::Begins(Step::LookUp));
-    match fs::metadata(&job.device).map(|found| unfit(found.file_type())) {
-        Ok(None) => {}
-        Ok(Some(what)) => {
-            let why = format!("{what}: only block devices and image files can be checked");
-            return Outcome::Failed(why);
-        }
+    let facts = match fs::metadata(&job.device) {
+        Ok(found) => match facts(&found) {
+            Ok(facts) => facts,
+            Err(what) => {
+                let why = format!("{what}: only block devices and image files can be checked");
+                return Outcome::Failed(why);
+            }
+        },
         Err(error) => return Outcome::Failed(not_found(&job.device, &error)),
+    };
+    let choice = job.choice(Some(&facts));
+    let class = choice.and_then(|choice| Class::named(&choice.checker, job.mode_select));
+    let Some(class) = class else {
+        return Outcome::Failed("there is no such checker".to_owned());
+    };
+    let timeout = Seconds(job.timeout.unwrap_or(facts.timeout));
+    let empty = facts.size == 0;
+    let stopped = sysfs_state::verdict(&facts);
+    tell(News::Found(facts));
+    if let Some((state, message)) = stopped {
+        return Outcome::Checked(Finding::new(state, message));
     }
 
     tell(News::Begins(Step::Open));
@@ -50,21 +63,37 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
         Ok(file) => file,
         Err(error) => return not_opened(job, &error),
     };
-    let facts = match kernel_fd::stat(file.as_raw_fd()) {
-        Ok(stat) if stat.kind == FileKind::Block => {
-            Facts::block_device(Path::new("/sys"), stat.major(), stat.minor())
-        }
-        Ok(stat) => Facts::file(stat.size),
-        Err(errno) => return Outcome::Failed(errno.to_string()),
-    };
-    let timeout = job.timeout.unwrap_or(facts.timeout);
-    let empty = facts.size == 0;
-    tell(News::Found(facts));
 
     tell(News::Begins(Step::Check));
+    match check(class, file.as_raw_fd(), timeout) {
+        Ok(mut finding) => {
+            if empty && finding.state() == PathState::Down {
+                finding.message.push_str(": its size is 0");
+            }
+            Outcome::Checked(finding)
+        }
+        Err(error) => Outcome::Failed(not_prepared(error, Path::new("/proc/sys/fs"))),
+    }
+}
+
+/// What a file is; the error is the kind of file that cannot be checked.
+fn facts(found: &fs::Metadata) -> Result<Facts, &'static str> {
+    match unfit(found.file_type()) {
+        Some(what) => Err(what),
+        None if found.is_file() => Ok(Facts::file(found.len())),
+        None => {
+            let number = found.rdev();
+            let (major, minor) = (libc::major(number), libc::minor(number));
+            Ok(Facts::block_device(Path::new("/sys"), major, minor))
+        }
+    }
+}
+
+/// One check, from the checker's first call to its last.
+fn check(class: &Class, fd: RawFd, timeout: Seconds) -> Result<Finding, InitError> {
     let mut call = Call {
-        fd: file.as_raw_fd(),
-        timeout: Seconds(timeout),
+        fd,
+        timeout,
         mode: Mode::Async,
         delivery: Delivery::Pending,
         path_state: PathState::Unchecked,
@@ -72,26 +101,22 @@ pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
         init_message: None,
         clock: kernel_fd::monotonic,
     };
-    match (class.init)(&mut call) {
-        Ok(mut checker) => {
-            let mut finding = ask(checker.as_mut(), class.messages, &mut call);
-            checker.free(&call);
-            if empty && finding.state() == PathState::Down {
-                finding.message.push_str(": its size is 0");
-            }
-            Outcome::Checked(finding)
-        }
-        Err(error) => Outcome::Failed(not_prepared(error)),
-    }
+    let mut checker = (class.init)(&mut call)?;
+    let finding = ask(checker.as_mut(), class.messages, &mut call);
+    checker.free(&call);
+    Ok(finding)
 }
 
-/// Starts a check and looks for its answer until it is there.
+/// Starts a check and looks for its answer until it is there or the time is up.
 fn ask(checker: &mut dyn Instance, messages: MessageTable, call: &mut Call) -> Finding {
     let limit = call.timeout.as_duration();
     let start = Instant::now();
-    let mut verdict = checker.check(call);
+    let started = checker.check(call);
+    // An array in transition answers "pending" as well, with another message.
+    let under_way = |verdict| verdict == started && started.state == PathState::Pending;
+    let mut verdict = started;
     let mut passed = start.elapsed();
-    while verdict.state == PathState::Pending && passed <= limit.saturating_add(LATE) {
+    while under_way(verdict) && passed <= limit.max(FIRST_LOOK) {
         std::thread::sleep(match limit.checked_sub(passed) {
             Some(left) if limit > FIRST_LOOK => (passed / 8)
                 .clamp(SHORTEST, LONGEST)
@@ -103,10 +128,23 @@ fn ask(checker: &mut dyn Instance, messages: MessageTable, call: &mut Call) -> F
         verdict = checker.pending(call);
         passed = start.elapsed();
     }
+    // What the daemon would be told in its next round.
+    if under_way(verdict) {
+        call.clock = || kernel_fd::monotonic().plus(ROUND);
+        verdict = checker.pending(call);
+    }
+    if under_way(verdict) {
+        verdict = checker.check(call);
+    }
+    let reason = checker.explain();
     // A verdict that the limit brought about is no answer of the device's.
-    let answered = verdict.state != PathState::Pending
-        && (verdict.state == PathState::Up || passed <= limit.max(FIRST_LOOK));
-    finding(verdict, messages, call.timeout, answered.then_some(passed))
+    let answered = !under_way(verdict)
+        && verdict.state != PathState::Timeout
+        && (verdict.state == PathState::Up || reason.is_some() || passed <= limit.max(FIRST_LOOK));
+    Finding {
+        reason: reason.filter(|_| verdict.state != PathState::Up),
+        ..finding(verdict, messages, call.timeout, answered.then_some(passed))
+    }
 }
 
 fn finding(
@@ -125,10 +163,12 @@ fn finding(
         Some(_) => text.to_owned(),
         None => format!("{text}: no answer within {timeout}"),
     };
-    let mut finding = Finding::new(verdict.state, message);
-    finding.message_id = verdict.message.map(|id| id.as_raw());
-    finding.latency_us = answered.map(|passed| passed.as_micros().try_into().unwrap_or(u64::MAX));
-    finding
+    Finding {
+        message_id: verdict.message.map(|id| id.as_raw()),
+        latency_us: answered.map(|passed| passed.as_micros().try_into().unwrap_or(u64::MAX)),
+        hangs: answered.is_none(),
+        ..Finding::new(verdict.state, message)
+    }
 }
 
 /// What a file is that is nothing to check.
@@ -171,9 +211,12 @@ fn not_opened(job: &Job, error: &io::Error) -> Outcome {
         Some(libc::EACCES | libc::EPERM) => Outcome::Failed(forbidden(block).to_owned()),
         Some(libc::ENOMEDIUM) if job.listed => Outcome::Skipped("no medium".to_owned()),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) | None => Outcome::Failed(reason(error)),
-        Some(_) if block => {
-            let message = format!("cannot be opened: {}", reason(error));
-            Outcome::Checked(Finding::new(PathState::Down, message))
+        Some(errno) if block => {
+            let finding = Finding::new(PathState::Down, "cannot be opened".to_owned());
+            Outcome::Checked(Finding {
+                reason: Some(Reason::error("open", Errno(errno))),
+                ..finding
+            })
         }
         Some(_) => Outcome::Failed(reason(error)),
     }
@@ -189,12 +232,12 @@ fn forbidden(block: bool) -> &'static str {
     }
 }
 
-/// Why there is no checker for a device that is open.
-fn not_prepared(error: InitError) -> String {
+/// Why there is no checker for a device that is open; `sysctl` is where the kernel's settings are.
+fn not_prepared(error: InitError, sysctl: &Path) -> String {
     match error {
         InitError::Os(libc::EAGAIN) => {
             let value = |name| {
-                let value = fs::read_to_string(format!("/proc/sys/fs/{name}")).unwrap_or_default();
+                let value = fs::read_to_string(sysctl.join(name)).unwrap_or_default();
                 value.trim().to_owned()
             };
             format!(
@@ -222,3 +265,6 @@ fn reason(error: &io::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,33 @@
 //! The checkers to choose from.
 
-use checkers_core::{Call, Checker, InitError, MessageTable, Verdict};
+use crate::rdac::RdacReadOnly;
+use crate::reason::Reason;
+use checker_cciss_tur::CcissTur;
+use checker_directio::Directio;
+use checker_emc_clariion::EmcClariion;
+use checker_hp_sw::HpSw;
+use checker_rdac::Rdac;
+use checker_readsector0::Readsector0;
+use checker_tur::Tur;
+use checkers_core::{Asynchronous, Call, Checker, InitError, MessageTable, Probe, Verdict};
 
-/// The checker that is used unless another one is asked for.
-pub(crate) const DEFAULT: &str = checker_directio::Directio::NAME;
+const CLASSES: &[Class] = &[
+    Class::of::<Asynchronous<Tur>>(),
+    Class::of::<Directio>(),
+    Class::of::<Asynchronous<Readsector0>>(),
+    Class::of::<Asynchronous<RdacReadOnly>>(),
+    Class::of::<Asynchronous<EmcClariion>>(),
+    Class::of::<Asynchronous<HpSw>>(),
+    Class::of::<Asynchronous<CcissTur>>(),
+];
 
-const CLASSES: &[Class] = &[Class::of::<checker_directio::Directio>()];
+/// rdac as the daemon runs it, with MODE SELECT at first.
+const RDAC: &Class = &Class::of::<Asynchronous<Rdac>>();
+
+/// The names of all checkers.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    CLASSES.iter().map(|class| class.name)
+}
 
 /// A kind of checker, by name.
 #[derive(Debug)]
@@ -17,7 +39,7 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    const fn of<C: Checker>() -> Class {
+    pub(crate) const fn of<C: Explain>() -> Class {
         Class {
             name: C::NAME,
             messages: C::MESSAGES,
@@ -25,9 +47,30 @@ impl Class {
         }
     }
 
-    /// The class of this name.
-    pub(crate) fn named(name: &str) -> Option<&'static Class> {
+    /// The class of this name; `mode_select` allows rdac to change the array's settings.
+    pub(crate) fn named(name: &str, mode_select: bool) -> Option<&'static Class> {
+        if mode_select && name == RDAC.name {
+            return Some(RDAC);
+        }
         CLASSES.iter().find(|class| class.name == name)
+    }
+}
+
+/// A checker that says why.
+pub(crate) trait Explain: Checker {
+    /// What the device answered last, if it has.
+    fn explain(&self) -> Option<Reason>;
+}
+
+impl Explain for Directio {
+    fn explain(&self) -> Option<Reason> {
+        self.failure().map(Reason::from)
+    }
+}
+
+impl<P: Probe<Evidence: Into<Reason>>> Explain for Asynchronous<P> {
+    fn explain(&self) -> Option<Reason> {
+        self.evidence().map(Into::into)
     }
 }
 
@@ -35,10 +78,11 @@ impl Class {
 pub(crate) trait Instance: Send {
     fn check(&mut self, call: &mut Call) -> Verdict;
     fn pending(&mut self, call: &mut Call) -> Verdict;
+    fn explain(&self) -> Option<Reason>;
     fn free(self: Box<Self>, call: &Call);
 }
 
-impl<C: Checker> Instance for C {
+impl<C: Explain> Instance for C {
     fn check(&mut self, call: &mut Call) -> Verdict {
         Checker::check(self, call)
     }
@@ -47,7 +91,27 @@ impl<C: Checker> Instance for C {
         Checker::pending(self, call)
     }
 
+    fn explain(&self) -> Option<Reason> {
+        Explain::explain(self)
+    }
+
     fn free(self: Box<Self>, call: &Call) {
         Checker::free(*self, call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rdac_changes_the_array_only_when_that_is_allowed() {
+        const { assert!(Rdac::HAS_SETUP && !RdacReadOnly::HAS_SETUP) };
+        let init = |mode_select| Class::named("rdac", mode_select).unwrap().init;
+        assert!(std::ptr::fn_addr_eq(init(true), RDAC.init));
+        assert!(!std::ptr::fn_addr_eq(init(false), RDAC.init));
+        for name in names().filter(|name| *name != "rdac") {
+            assert_eq!(Class::named(name, true).unwrap().name, name);
+        }
     }
 }

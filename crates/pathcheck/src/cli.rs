@@ -1,21 +1,23 @@
 //! The command line.
 
-use crate::checkers::DEFAULT;
+use crate::checkers;
 use crate::listing;
 use crate::outcome::Outcome;
 use crate::protocol::Job;
 use crate::survey::Path;
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use std::ffi::OsString;
 use std::path::Path as FilePath;
 
 /// Check disk paths as multipathd does
 ///
 /// Every device is checked the way the daemon checks its paths: a checker starts a
-/// request without waiting for it, and the path is down when the answer says so or
-/// has not come in time. With no DEVICE, all disks that the kernel lists are
-/// checked; those without content, such as loop devices with nothing attached, are
-/// shown as skipped. A DEVICE that is named is always checked.
+/// request without waiting for it, and the answer, or that there is none in time,
+/// says what state the path is in. For a path that is not up a second line tells
+/// why: status and sense data of the reply, or the error. With no DEVICE, all disks
+/// that the kernel lists are checked; those without content, such as loop devices
+/// with nothing attached, are only counted. A DEVICE that is named is always checked.
 ///
 /// All devices are checked at the same time. A device that hangs delays neither the
 /// results of the others nor, beyond its time limit, the end of the program.
@@ -35,6 +37,28 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "SECONDS", verbatim_doc_comment)]
     timeout: Option<u32>,
 
+    /// The checker to use
+    ///
+    /// auto takes the one that suits each device: for SCSI multipathd's default, tur, or
+    /// what its built-in hardware table has for the array; a read (directio) for all
+    /// else. A checker that is named is used on every device, suitable or not.
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = AUTO,
+        value_parser = PossibleValuesParser::new([AUTO].into_iter().chain(checkers::names())),
+        verbatim_doc_comment
+    )]
+    checker: String,
+
+    /// Let the checker rdac change the array's settings, as under multipathd
+    ///
+    /// The daemon's rdac first turns on the TAS bit of the array's control mode page
+    /// (MODE SELECT, saved). Without this option pathcheck only ever asks and reads.
+    #[arg(long, verbatim_doc_comment)]
+    allow_mode_select: bool,
+
     /// Print one JSON document instead of the table
     #[arg(short, long)]
     pub(crate) json: bool,
@@ -44,12 +68,20 @@ pub(crate) struct Arguments {
     pub(crate) worker: bool,
 }
 
+const AUTO: &str = "auto";
+
 const AFTER_HELP: &str = "\
 States:
   up        the path works
-  down      it does not: a request failed, or had no answer within the time limit
-  timeout   looking the device up, opening it or starting the check has not
-            returned within the time limit
+  ghost     a passive path: it works after a failover
+  down      it does not: a request failed, a read had no answer within the time
+            limit, or sysfs says that the device does not run
+  pending   the array is changing over, or sysfs says that the device is blocked
+  timeout   no answer within the time limit, or the device could not even be
+            looked up or opened in that time
+  disconnected  the array no longer gives access to this unit
+  wild      the checker does not suit the device; multipathd would keep the state
+            it knew
   skipped   not named and without content: not checked
   error     could not be checked; the message says why
 
@@ -62,7 +94,13 @@ Exit status:
 Examples:
   pathcheck                        every disk
   pathcheck -t 5 /dev/sda /dev/sdb
+  pathcheck --checker readsector0 /dev/sda
   pathcheck --json | jq -r '.paths[] | select(.state != \"up\") | .device'
+
+The JSON document: {\"schema\": 1, \"paths\": [{device, kind, partition, size_bytes, vendor,
+product, sysfs_state, checker, checker_reason, timeout_s, state, message, message_id,
+latency_us, reason}]}; reason is null or {command, text, scsi_status, host_status,
+driver_status, sense: null or {key, asc, ascq, text}, errno}. See docs/pathcheck.md.
 
 Reading a block device takes the right to open it: usually root, or membership of
 the group disk. A device that does not answer keeps a process named pathcheck in
@@ -75,7 +113,8 @@ the kernel until it does; that process keeps the device open, and nothing else."
 pub(crate) fn paths(arguments: &Arguments) -> Result<Vec<Path>, String> {
     let job = |device, listed| Job {
         device,
-        checker: DEFAULT.to_owned(),
+        checker: Some(arguments.checker.clone()).filter(|name| name != AUTO),
+        mode_select: arguments.allow_mode_select,
         timeout: arguments.timeout,
         listed,
     };

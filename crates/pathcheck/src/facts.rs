@@ -18,6 +18,11 @@ pub(crate) struct Facts {
     pub(crate) size: u64,
     /// How long a check of it may take, in seconds.
     pub(crate) timeout: u32,
+    /// What a SCSI device says it is, without trailing blanks.
+    pub(crate) vendor: Option<String>,
+    pub(crate) product: Option<String>,
+    /// The `state` of the SCSI device or the NVMe controller.
+    pub(crate) sysfs_state: Option<String>,
 }
 
 impl Facts {
@@ -28,6 +33,9 @@ impl Facts {
             partition: false,
             size,
             timeout: DEFAULT_TIMEOUT,
+            vendor: None,
+            product: None,
+            sysfs_state: None,
         }
     }
 
@@ -53,7 +61,12 @@ impl Facts {
             }
             _ => None,
         };
+        let attribute = |name: &str| text(disk.join("device").join(name));
+        let scsi = kind == "scsi";
         Facts {
+            vendor: attribute("vendor").filter(|_| scsi),
+            product: attribute("model").filter(|_| scsi),
+            sysfs_state: attribute("state").filter(|_| scsi || kind == "nvme"),
             kind,
             partition,
             // In units of 512 bytes, whatever the block size.
@@ -83,7 +96,12 @@ fn kind(disk: &Path) -> String {
 }
 
 fn number(attribute: PathBuf) -> Option<u64> {
-    fs::read_to_string(attribute).ok()?.trim().parse().ok()
+    text(attribute)?.parse().ok()
+}
+
+fn text(attribute: PathBuf) -> Option<String> {
+    let text = fs::read_to_string(attribute).ok()?;
+    Some(text.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -146,6 +164,25 @@ mod tests {
         let facts = Facts::block_device(sys.path(), 8, 1);
         assert_eq!((facts.kind.as_str(), facts.partition), ("scsi", true));
         assert_eq!((facts.size, facts.timeout), (4096, 180));
+    }
+
+    #[test]
+    fn what_a_scsi_device_says_of_itself() {
+        let sys = tempfile::tempdir().unwrap();
+        let sda = disk(sys.path(), "sda", "8:0", Some("scsi"));
+        let vda = disk(sys.path(), "vda", "254:0", Some("virtio"));
+        for disk in [&sda, &vda] {
+            fs::write(disk.join("device/vendor"), "DGC     \n").unwrap();
+            fs::write(disk.join("device/model"), "RAID 5          \n").unwrap();
+            fs::write(disk.join("device/state"), "offline\n").unwrap();
+        }
+        let known = |number| {
+            let facts = Facts::block_device(sys.path(), number, 0);
+            (facts.vendor, facts.product, facts.sysfs_state)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(known(8), (some("DGC"), some("RAID 5"), some("offline")));
+        assert_eq!(known(254), (None, None, None));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The results as one JSON document.
 
+use crate::choice::Choice;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
+use crate::reason::Reason;
 use crate::survey::{Display, Path};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -44,13 +46,18 @@ struct Entry<'a> {
     kind: Option<&'a str>,
     partition: Option<bool>,
     size_bytes: Option<u64>,
-    checker: &'a str,
+    vendor: Option<&'a str>,
+    product: Option<&'a str>,
+    sysfs_state: Option<&'a str>,
+    checker: Option<String>,
+    checker_reason: Option<String>,
     timeout_s: u32,
     /// The path state's name, or "skipped" or "error".
     state: &'static str,
     message: &'a str,
     message_id: Option<i16>,
     latency_us: Option<u64>,
+    reason: Option<&'a Reason>,
 }
 
 impl Entry<'_> {
@@ -66,17 +73,26 @@ impl Entry<'_> {
             Some(Outcome::Checked(finding)) => Some(finding),
             _ => None,
         };
+        let choice = path.choice();
+        let (checker, checker_reason) = choice
+            .map(|Choice { checker, reason }| (checker, reason))
+            .unzip();
         Entry {
             device: path.job.device.to_string_lossy().into_owned(),
             kind: facts.map(|facts| facts.kind.as_str()),
             partition: facts.map(|facts| facts.partition),
             size_bytes: facts.map(|facts| facts.size),
-            checker: &path.job.checker,
+            vendor: facts.and_then(|facts| facts.vendor.as_deref()),
+            product: facts.and_then(|facts| facts.product.as_deref()),
+            sysfs_state: facts.and_then(|facts| facts.sysfs_state.as_deref()),
+            checker,
+            checker_reason,
             timeout_s: path.timeout(),
             state,
             message,
             message_id: finding.and_then(|finding| finding.message_id),
             latency_us: finding.and_then(|finding| finding.latency_us),
+            reason: finding.and_then(|finding| finding.reason.as_ref()),
         }
     }
 }

@@ -13,7 +13,10 @@
 //! | `survey` | the first process: asks the worker, keeps the time limits |
 //! | `protocol` | what the two say to each other |
 //! | `worker`, `check` | the second process: all devices; one device |
-//! | `checkers` | the checkers to choose from |
+//! | `checkers`, `rdac` | the checkers to choose from; one that is kept from changing anything |
+//! | `choice`, `hwtable` | which one suits a device |
+//! | `sysfs_state` | when a checker is not called at all |
+//! | `reason` | what the device answered |
 //! | `outcome` | what came of it, and the exit code |
 //! | `table`, `json`, `progress` | showing it |
 
@@ -21,14 +24,19 @@
 
 mod check;
 mod checkers;
+mod choice;
 mod cli;
 mod facts;
+mod hwtable;
 mod json;
 mod listing;
 mod outcome;
 mod progress;
 mod protocol;
+mod rdac;
+mod reason;
 mod survey;
+mod sysfs_state;
 mod table;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! What came of a check, and what the exit code says of all of them.
 
+use crate::reason::Reason;
 use crate::survey::Path;
 use checkers_core::PathState;
 use serde::{Deserialize, Serialize};
@@ -19,28 +20,34 @@ pub(crate) enum Outcome {
 /// A state and how it was come by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finding {
-    /// [`PathState`] as its number.
-    state: i32,
+    /// [`PathState`] as its number, as it travels between the processes.
+    pub(crate) raw_state: i32,
     /// What the checker says, or what else there is to say.
     pub(crate) message: String,
     /// The checker's message id; `None` when no checker gave the message.
     pub(crate) message_id: Option<i16>,
     /// From the start of the check to its answer; `None` when there was no answer.
     pub(crate) latency_us: Option<u64>,
+    /// What the device answered, if the path is not up.
+    pub(crate) reason: Option<Reason>,
+    /// The device has not answered: a request may still be with it.
+    pub(crate) hangs: bool,
 }
 
 impl Finding {
     pub(crate) fn new(state: PathState, message: String) -> Finding {
         Finding {
-            state: state.as_raw(),
+            raw_state: state.as_raw(),
             message,
             message_id: None,
             latency_us: None,
+            reason: None,
+            hangs: false,
         }
     }
 
     pub(crate) fn state(&self) -> PathState {
-        PathState::from_raw(self.state).unwrap_or(PathState::Wild)
+        PathState::from_raw(self.raw_state).unwrap_or(PathState::Wild)
     }
 }
 
@@ -105,7 +112,8 @@ mod tests {
                 .map(|outcome| {
                     let mut path = Path::new(Job {
                         device: "x".into(),
-                        checker: "directio".into(),
+                        checker: None,
+                        mode_select: false,
                         timeout: None,
                         listed: false,
                     });

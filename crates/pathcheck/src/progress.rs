@@ -41,7 +41,7 @@ impl Progress {
     /// Says what is waited for.
     pub(crate) fn show(&mut self, paths: &[Path]) {
         if self.terminal && self.takes_long() {
-            self.say(line(paths, self.start, Instant::now()));
+            self.say(line(paths, self.start, Instant::now()).unwrap_or_default());
         }
     }
 
@@ -54,9 +54,12 @@ impl Progress {
     }
 }
 
-fn line(paths: &[Path], start: Instant, now: Instant) -> String {
+fn line(paths: &[Path], start: Instant, now: Instant) -> Option<String> {
     let waiting = || paths.iter().filter(|path| path.outcome.is_none());
     let count = waiting().count();
+    if count == 0 {
+        return None;
+    }
     let names: Vec<_> = waiting().take(NAMED).map(Path::name).collect();
     let more = if count > NAMED { " …" } else { "" };
     let left = waiting()
@@ -65,12 +68,12 @@ fn line(paths: &[Path], start: Instant, now: Instant) -> String {
         .map_or(Duration::ZERO, |deadline| {
             deadline.saturating_duration_since(now)
         });
-    format!(
+    Some(format!(
         "waiting for {count} of {} ({}{more}), at most {} s",
         paths.len(),
         names.join(" "),
         left.as_secs() + 1
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -84,7 +87,8 @@ mod tests {
         let path = |device: &str| {
             Path::new(Job {
                 device: device.into(),
-                checker: "directio".into(),
+                checker: None,
+                mode_select: false,
                 timeout: Some(9),
                 listed: true,
             })
@@ -93,8 +97,9 @@ mod tests {
         let mut paths: Vec<_> = ["a", "b\x1b[2J", "c", "d", "e"].map(path).into();
         paths[0].outcome = Some(Outcome::Skipped(String::new()));
         assert_eq!(
-            line(&paths, start, start + Duration::from_secs(2)),
+            line(&paths, start, start + Duration::from_secs(2)).unwrap(),
             "waiting for 4 of 5 (b?[2J c d …), at most 8 s"
         );
+        assert_eq!(line(&paths[..1], start, start), None);
     }
 }

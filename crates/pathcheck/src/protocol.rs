@@ -1,6 +1,7 @@
 //! What the two processes say to each other: lines of JSON over the worker's standard input and
 //! output.
 
+use crate::choice::Choice;
 use crate::facts::Facts;
 use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,10 @@ use std::ffi::OsString;
 pub(crate) struct Job {
     /// The file's path, as the user or the kernel's list gave it.
     pub(crate) device: OsString,
-    /// The checker's name.
-    pub(crate) checker: String,
+    /// The checker's name, unless the one that suits the device is wanted.
+    pub(crate) checker: Option<String>,
+    /// Whether a checker may change the device's settings, as rdac's does.
+    pub(crate) mode_select: bool,
     /// The time limit in seconds, unless the device's own applies.
     pub(crate) timeout: Option<u32>,
     /// It comes from the kernel's list: nobody asked for this device in particular.
@@ -42,6 +45,16 @@ pub(crate) enum Step {
     LookUp,
     Open,
     Check,
+}
+
+impl Job {
+    /// The checker for this device, as far as it is known what the device is.
+    pub(crate) fn choice(&self, facts: Option<&Facts>) -> Option<Choice> {
+        match &self.checker {
+            Some(checker) => Some(Choice::asked_for(checker)),
+            None => facts.map(Choice::for_device),
+        }
+    }
 }
 
 impl Step {

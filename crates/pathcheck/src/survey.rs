@@ -1,5 +1,6 @@
 //! The process that the user started: asks the worker about all devices and keeps the time limits.
 
+use crate::choice::Choice;
 use crate::facts::{DEFAULT_TIMEOUT, Facts};
 use crate::outcome::{Finding, Outcome};
 use crate::progress::Progress;
@@ -50,6 +51,11 @@ impl Path {
             .collect()
     }
 
+    /// Its checker, as far as that is known.
+    pub(crate) fn choice(&self) -> Option<Choice> {
+        self.job.choice(self.facts.as_ref())
+    }
+
     /// The time limit of its check, in seconds.
     pub(crate) fn timeout(&self) -> u32 {
         let own = self
@@ -72,7 +78,10 @@ impl Path {
             Some((step, _)) => format!("{} has not returned within {limit}", step.name()),
             None => format!("there was no thread for it within {limit}"),
         };
-        Outcome::Checked(Finding::new(PathState::Timeout, message))
+        Outcome::Checked(Finding {
+            hangs: true,
+            ..Finding::new(PathState::Timeout, message)
+        })
     }
 
     fn learn(&mut self, news: News) {
@@ -138,7 +147,7 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
     let shown = display.finish(paths);
     // With a request in flight the kernel does not let it go.
     let hangs = paths.iter().any(|path| match &path.outcome {
-        Some(Outcome::Checked(finding)) => finding.latency_us.is_none(),
+        Some(Outcome::Checked(finding)) => finding.hangs,
         _ => false,
     });
     if let (Some(worker), false) = (worker, hangs) {

@@ -41,21 +41,24 @@ fn a_read_that_hangs_is_down_when_its_time_is_up() {
 #[ignore = "needs root and FUSE"]
 fn nothing_that_hangs_delays_the_others() {
     // Each in a mount of its own: a look-up that hangs locks the directory.
-    for (step, asynchronous, says) in [
+    for (step, asynchronous, state, says) in [
         (
             "lookup",
             true,
+            "timeout",
             "looking the file up has not returned within 2 s",
         ),
         (
             "open",
             true,
+            "timeout",
             "opening the device has not returned within 2 s",
         ),
         (
             "read",
             false,
-            "starting the check has not returned within 2 s",
+            "down",
+            "reports path is down: no answer within 2 s",
         ),
     ] {
         let stalled = Stalled::mount(asynchronous);
@@ -70,40 +73,98 @@ fn nothing_that_hangs_delays_the_others() {
         within(2, took);
         assert_eq!(output.status.code(), Some(1), "{step}: {output:?}");
         let document = json(&output);
-        assert_eq!(states(&document), ["timeout", "up", "timeout"], "{step}");
+        assert_eq!(states(&document), [state, "up", state], "{step}");
         assert_eq!(document["paths"][0]["message"], says);
     }
 }
 
 #[test]
 #[ignore = "needs root and FUSE"]
-fn rows_come_while_others_hang() {
+fn a_read_that_fails_says_why() {
     let stalled = Stalled::mount(true);
-    let files = ["read", "sound"].map(|name| stalled.file(name));
+    stalled.release();
+    let output = run(["--json".as_ref(), stalled.file("read").as_os_str()]);
+    assert_eq!(output.status.code(), Some(1));
+    let path = &json(&output)["paths"][0];
+    assert_eq!(
+        (&path["state"], &path["message"]),
+        (&"down".into(), &"reports path is down".into())
+    );
+    assert_eq!(path["reason"]["text"], "read: Input/output error");
+    assert_eq!(path["reason"]["errno"], 5, "EIO");
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn rows_come_as_soon_as_they_are_known() {
+    let stalled = Stalled::mount(true);
+    let files = ["sound", "read", "sound"].map(|name| stalled.file(name));
     let start = Instant::now();
     let mut child = command(["-t4"])
         .args(&files)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let _header = lines.next().unwrap().unwrap();
-    let row = lines.next().unwrap().unwrap();
-    assert!(row.starts_with(files[1].to_str().unwrap()), "{row}");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| line.unwrap());
+    let _header = lines.next().unwrap();
+    let mut row = |file: &Path| {
+        let row = lines.next().unwrap();
+        assert!(row.starts_with(file.to_str().unwrap()), "{row}");
+    };
+    row(&files[0]);
+    row(&files[2]);
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "after {:?}",
         start.elapsed()
     );
-    let row = lines.next().unwrap().unwrap();
-    assert!(row.starts_with(files[0].to_str().unwrap()), "{row}");
+    row(&files[1]);
     // Nobody holds the pipe any more, though a process is left with the device.
     assert_eq!(
-        lines.map(Result::unwrap).collect::<Vec<_>>(),
-        ["", "2 paths: 1 up, 1 down"]
+        lines.collect::<Vec<_>>(),
+        [
+            "",
+            "3 paths: 2 up, 1 down",
+            "checker directio: takes no SCSI commands, so it is asked to read"
+        ]
     );
     assert_eq!(child.wait().unwrap().code(), Some(1));
     within(4, start.elapsed());
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
+fn on_a_terminal_rows_do_not_wait_and_are_in_order_in_the_end() {
+    let stalled = Stalled::mount(true);
+    let files = ["read", "sound"].map(|name| stalled.file(name));
+    let program = env!("CARGO_BIN_EXE_pathcheck");
+    let [read, sound] = files.each_ref().map(|file| file.display());
+    let size = "stty rows 24 cols 200";
+    let output = Command::new("script")
+        .args(["-qec", &format!("{size}; {program} -t3 {read} {sound}")])
+        .arg("/dev/null")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = stdout(&output);
+    // Up by the header and two rows, and everything below erased.
+    let (early, table) = shown.split_once("\x1b[3A\x1b[J").expect(&shown);
+    let rows = |text: &str| -> Vec<String> {
+        // After what stood there of the line that says what is waited for.
+        let lines = text
+            .lines()
+            .map(|line| line.rsplit("\x1b[K").next().unwrap());
+        let rows = lines.filter(|line| line.contains(" directio "));
+        rows.map(|row| row.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    let names = [&files[0], &files[1]].map(|file| file.to_str().unwrap().to_owned());
+    assert_eq!(rows(table), names, "{shown:?}");
+    let mut reversed = names;
+    reversed.reverse();
+    assert_eq!(rows(early), reversed, "{shown:?}");
 }
 
 #[test]
@@ -133,10 +194,14 @@ fn a_worker_goes_when_its_device_answers_and_when_it_is_not_wanted() {
         .unwrap();
     eventually(|| workers(child.id()).len() == 1 && stalled.count() == 1);
     let worker = workers(child.id())[0];
-    // An open that a signal can end: the worker goes with the process that wanted it.
+    // It goes with the process that wanted it, but for the thread that the kernel keeps.
     child.kill().unwrap();
     child.wait().unwrap();
-    eventually(|| !is_alive(worker));
+    eventually(|| !is_alive(worker, worker));
+    stalled.release();
+    eventually(|| threads(worker).is_empty());
+    drop(stalled);
+    let stalled = Stalled::mount(true);
 
     let mut child = command(["-t1".as_ref(), stalled.file("read").as_os_str()])
         .stdout(Stdio::null())
@@ -146,11 +211,11 @@ fn a_worker_goes_when_its_device_answers_and_when_it_is_not_wanted() {
     let worker = workers(child.id())[0];
     child.wait().unwrap();
     assert!(
-        is_alive(worker),
+        !threads(worker).is_empty(),
         "the kernel keeps it until the read has ended"
     );
     drop(stalled);
-    eventually(|| !is_alive(worker));
+    eventually(|| threads(worker).is_empty());
 }
 
 #[test]
@@ -187,10 +252,30 @@ fn workers(of: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether there is such a process and it is no zombie.
-fn is_alive(process: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
+/// The threads of a process that have not ended. The first may end before the others.
+fn threads(process: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .map(|thread| {
+            thread
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .filter(|thread| is_alive(process, *thread))
+        .collect()
+}
+
+/// Whether a process has such a thread and it is no zombie.
+fn is_alive(process: u32, thread: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/stat"));
+    stat.unwrap_or_default()
+        .rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
@@ -207,7 +292,7 @@ fn eventually(condition: impl Fn() -> bool) {
 fn a_queue_that_is_full_keeps_nobody_else() {
     let (stalled, sound) = (Stalled::mount(true), Stalled::mount(true));
     let disk = Loop::attach(&stalled.file("read"), &[]);
-    // More readers than the device takes requests: io_submit itself blocks for the next.
+    // More readers than the device takes requests: io_submit itself would block for the next.
     let mut readers: Vec<_> = (0..256)
         .map(|block| {
             Command::new("dd")
@@ -231,9 +316,9 @@ fn a_queue_that_is_full_keeps_nobody_else() {
     }
     within(2, took);
     let document = json(&output);
-    assert_eq!(states(&document), ["timeout", "up"]);
+    assert_eq!(states(&document), ["down", "up"]);
     let message = &document["paths"][0]["message"];
-    assert_eq!(message, "starting the check has not returned within 2 s");
+    assert_eq!(message, "reports path is down: no answer within 2 s");
 }
 
 /// Whether a process waits in the kernel and no signal can end it.

@@ -17,7 +17,14 @@ fn an_image_is_up() {
     assert!(lines[1].starts_with(image.to_str().unwrap()));
     assert!(lines[1].contains("file") && lines[1].contains("directio"));
     assert!(lines[1].contains(" up ") && lines[1].ends_with("reports path is up"));
-    assert_eq!(&lines[2..], ["", "1 path: 1 up"]);
+    assert_eq!(
+        &lines[2..],
+        [
+            "",
+            "1 path: 1 up",
+            "checker directio: takes no SCSI commands, so it is asked to read"
+        ]
+    );
     assert!(
         !table.contains('\x1b'),
         "no colour where there is no terminal"
@@ -45,12 +52,20 @@ fn the_document_has_what_it_promises() {
         ("kind", "file".into()),
         ("partition", false.into()),
         ("size_bytes", (1 << 20).into()),
+        ("vendor", Value::Null),
+        ("product", Value::Null),
+        ("sysfs_state", Value::Null),
         ("checker", "directio".into()),
+        (
+            "checker_reason",
+            "takes no SCSI commands, so it is asked to read".into(),
+        ),
         ("timeout_s", 7.into()),
         ("state", "up".into()),
         ("message", "reports path is up".into()),
         ("message_id", 4.into()),
-    ] as [(&str, Value); 8]
+        ("reason", Value::Null),
+    ] as [(&str, Value); 13]
     {
         assert_eq!(path[field], value, "{field}");
     }
@@ -61,6 +76,72 @@ fn the_document_has_what_it_promises() {
         (&path["state"], &path["message_id"]),
         (&"down".into(), &5.into())
     );
+    assert_eq!(path["reason"]["text"], "read: less than a block came back");
+}
+
+#[test]
+fn a_checker_that_is_named_is_used_whatever_the_device() {
+    let directory = directory();
+    let image = image(directory.path(), "disk.img", 1 << 20);
+    for (checker, state, command) in [
+        ("tur", "wild", "TEST UNIT READY"),
+        ("readsector0", "down", "READ(10)"),
+        ("rdac", "wild", "INQUIRY"),
+        ("emc_clariion", "wild", "INQUIRY"),
+        ("hp_sw", "wild", "INQUIRY"),
+        ("cciss_tur", "down", "CCISS_GETLUNINFO"),
+    ] {
+        let arguments = ["--json", "--checker", checker, "--allow-mode-select"].map(OsStr::new);
+        let output = run(arguments.into_iter().chain([image.as_os_str()]));
+        assert_eq!(output.status.code(), Some(1), "{checker}: {output:?}");
+        let path = &json(&output)["paths"][0];
+        assert_eq!(path["checker"], checker);
+        assert_eq!(path["checker_reason"], "asked for");
+        assert_eq!(path["state"], state, "{checker}");
+        assert!(path["latency_us"].is_u64(), "{checker}");
+        let reason = &path["reason"];
+        assert_eq!(reason["command"], command);
+        assert_eq!(reason["errno"], 25, "ENOTTY");
+        assert_eq!(
+            (&reason["scsi_status"], &reason["sense"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+    let output = run(["-c".as_ref(), "tur".as_ref(), image.as_os_str()]);
+    let table = stdout(&output);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(
+        lines[1].contains(" wild ") && lines[1].ends_with("doesn't support this device"),
+        "{table}"
+    );
+    assert_eq!(
+        &lines[2..],
+        [
+            "    TEST UNIT READY: Inappropriate ioctl for device",
+            "",
+            "1 path: 1 wild"
+        ]
+    );
+}
+
+#[test]
+fn a_checker_that_there_is_not_is_answered_with_those_there_are() {
+    let output = run(["--checker", "tuh", "/"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for name in [
+        "tuh",
+        "auto",
+        "tur",
+        "directio",
+        "readsector0",
+        "rdac",
+        "emc_clariion",
+        "hp_sw",
+        "cciss_tur",
+    ] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
 }
 
 #[test]
@@ -130,17 +211,30 @@ fn more_devices_than_threads() {
 }
 
 #[test]
-fn without_arguments_every_disk_has_a_row() {
+fn without_arguments_every_disk_is_in_the_document_and_every_checked_one_in_the_table() {
+    let (table, document) = (run::<&str>([]), run(["--json"]));
+    for output in [&table, &document] {
+        assert!(
+            matches!(output.status.code(), Some(0 | 1 | 3)),
+            "{output:?}"
+        );
+    }
+    // Where there are no disks there is no document.
     let disks = std::fs::read_dir("/sys/block").map_or(0, Iterator::count);
-    let output = run::<&str>([]);
-    assert!(
-        matches!(output.status.code(), Some(0 | 1 | 3)),
-        "{output:?}"
-    );
     if disks == 0 {
-        assert_eq!(output.status.code(), Some(3));
-    } else {
-        assert!(stdout(&output).lines().count() >= 3);
+        return assert!(table.stdout.is_empty() && document.stdout.is_empty());
+    }
+    let (table, document) = (stdout(&table), json(&document));
+    for path in document["paths"].as_array().unwrap() {
+        let row = format!("{} ", path["device"].as_str().unwrap());
+        let has_row = table.lines().any(|line| line.starts_with(&row));
+        let skipped = path["state"] == "skipped";
+        assert_eq!(has_row, !skipped, "{row}");
+        if skipped {
+            let why = format!("({})", path["message"].as_str().unwrap());
+            let counted = |line: &str| line.starts_with("skipped: ") && line.contains(&why);
+            assert!(table.lines().any(counted), "{why}");
+        }
     }
 }
 

@@ -1,0 +1,22 @@
+/* Prints struct checker as a C compiler sees it in multipath-tools' checkers.h. */
+#include <stddef.h>
+#include <stdio.h>
+#include CHECKERS_H
+
+#define MEMBER(name) printf(#name " %zu\n", offsetof(struct checker, name))
+
+int main(void)
+{
+	printf("size %zu\n", sizeof(struct checker));
+	MEMBER(cls);
+	MEMBER(fd);
+	MEMBER(timeout);
+	MEMBER(disable);
+#ifdef CHECKERS_LAYOUT_C
+	MEMBER(path_state);
+#endif
+	MEMBER(msgid);
+	MEMBER(context);
+	MEMBER(mpcontext);
+	return 0;
+}

@@ -1,0 +1,133 @@
+//! One checker class: who refers to it, whether its checks may wait, and when its module goes.
+
+use super::{Loader, Module, Name};
+use crate::sync::lock;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A checker that paths can select.
+pub struct Class<M> {
+    name: Name,
+    sync: AtomicBool,
+    life: Mutex<Life<M>>,
+}
+
+struct Life<M> {
+    content: Content<M>,
+    /// How many paths and threads use the class, and one for the registry while it is listed.
+    references: usize,
+    listed: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Content<M> {
+    /// Not loaded, or unloaded again.
+    Absent,
+    /// The class `none`.
+    Empty,
+    Module(M),
+}
+
+impl<M: Module> Class<M> {
+    pub(super) fn new(name: Name) -> Class<M> {
+        Class {
+            name,
+            sync: AtomicBool::new(true),
+            life: Mutex::new(Life {
+                content: Content::Absent,
+                references: 0,
+                listed: false,
+            }),
+        }
+    }
+
+    /// The name that selects the class.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether the host lets the checks of this class wait for their devices. The flag belongs to the
+    /// class: a host sets it before each check.
+    pub fn is_sync(&self) -> bool {
+        self.sync.load(Ordering::Relaxed)
+    }
+
+    /// Sets what [`Class::is_sync`] answers.
+    pub fn set_sync(&self, sync: bool) {
+        self.sync.store(sync, Ordering::Relaxed);
+    }
+
+    /// The functions; `None` for the class `none`.
+    pub fn module(&self) -> Option<M> {
+        match lock(&self.life).content {
+            Content::Module(module) => Some(module),
+            Content::Absent | Content::Empty => None,
+        }
+    }
+
+    /// One more reference, for somebody who has the class from a path that holds one. `false` when
+    /// that path has given it back and the class is gone.
+    pub fn hold(&self) -> bool {
+        self.refer(1)
+    }
+
+    /// Gives a reference back. With the last one the module is reset and unloaded.
+    pub fn release(&self) {
+        let mut life = lock(&self.life);
+        let Some(left) = life.references.checked_sub(1) else {
+            drop(life);
+            log::warn!("{} checker refcount -1", self.name);
+            return;
+        };
+        life.references = left;
+        if left > 0 {
+            drop(life);
+            log::trace!("{} checker refcount {left}", self.name);
+            return;
+        }
+        let content = std::mem::replace(&mut life.content, Content::Absent);
+        drop(life);
+        log::debug!("unloading {} checker", self.name);
+        if let Content::Module(module) = content {
+            module.reset();
+            module.unload(&self.name);
+        }
+    }
+
+    /// Adds references, if the class is loaded.
+    pub(super) fn refer(&self, references: usize) -> bool {
+        let mut life = lock(&self.life);
+        let loaded = !matches!(life.content, Content::Absent);
+        if loaded {
+            life.references += references;
+        }
+        loaded
+    }
+
+    /// Loads the class and lists it, with this many references besides the registry's. Says whether
+    /// that went well.
+    pub(super) fn load(&self, loader: &impl Loader<Module = M>, references: usize) -> bool {
+        let content = if self.name.is_none() {
+            Content::Empty
+        } else {
+            match loader.load(&self.name) {
+                Some(module) => Content::Module(module),
+                None => return false,
+            }
+        };
+        self.set_sync(true);
+        *lock(&self.life) = Life {
+            content,
+            references: 1 + references,
+            listed: true,
+        };
+        true
+    }
+
+    /// Gives the registry's reference back.
+    pub(super) fn unlist(&self) {
+        if std::mem::take(&mut lock(&self.life).listed) {
+            self.release();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Jobs that are used again and again.
+
+use crate::memory::{OutOfMemory, try_box};
+use crate::pool::{Job, POOL};
+use crate::sync::lock;
+use std::sync::Mutex;
+
+/// The jobs of one kind that are free for reuse.
+///
+/// Jobs are never given back to the allocator, since a worker may hold on to one for ever. So their
+/// number is that of the most in use at one time, those that hang included.
+pub struct Shelf<J: 'static> {
+    free: Mutex<Free<J>>,
+}
+
+struct Free<J: 'static> {
+    /// Has room for every job ever made, so that putting one back never allocates.
+    list: Vec<&'static J>,
+    made: usize,
+}
+
+impl<J: Job> Shelf<J> {
+    /// A shelf without jobs.
+    pub const fn new() -> Shelf<J> {
+        Shelf {
+            free: Mutex::new(Free {
+                list: Vec::new(),
+                made: 0,
+            }),
+        }
+    }
+
+    /// A job for the caller alone, in the state in which it was put back, else a `new` one. The pool
+    /// has room for it.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], when there is none on the shelf.
+    pub fn take(&self, new: fn() -> J) -> Result<&'static J, OutOfMemory> {
+        let mut free = lock(&self.free);
+        if let Some(job) = free.list.pop() {
+            return Ok(job);
+        }
+        let room = free.made + 1 - free.list.len();
+        free.list.try_reserve(room).map_err(|_| OutOfMemory)?;
+        POOL.make_room()?;
+        let [job] = Box::leak(try_box(new())?);
+        free.made += 1;
+        Ok(job)
+    }
+
+    /// Gives a job up that [`Shelf::take`] has given. It must not be in the pool.
+    pub fn put_back(&self, job: &'static J) {
+        lock(&self.free).list.push(job);
+    }
+}
+
+impl<J: Job> Default for Shelf<J> {
+    fn default() -> Self {
+        Shelf::new()
+    }
+}
