@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::guest::SCENARIOS;
 use crate::job::Checker;
@@ -138,6 +139,20 @@ impl Cell {
 }
 
 impl Arguments {
+    /// The command line; ends the program if it makes no sense.
+    pub(crate) fn read() -> Arguments {
+        let arguments = Arguments::parse();
+        for checker in arguments.checkers() {
+            if arguments.scenarios(checker).is_empty() {
+                let message = format!("no such scenario says anything about {}", checker.name());
+                Arguments::command()
+                    .error(ErrorKind::ValueValidation, message)
+                    .exit();
+            }
+        }
+        arguments
+    }
+
     pub(crate) fn suites(&self) -> Vec<Suite> {
         match (self.suite.as_slice(), self.matrix, self.short) {
             ([], true, _) => Suite::value_variants().to_vec(),
@@ -189,8 +204,9 @@ impl Arguments {
     pub(crate) fn scenarios(&self, checker: Checker) -> Vec<String> {
         SCENARIOS
             .iter()
+            .filter(|scenario| scenario.suits(checker))
             .filter(|scenario| match self.scenario.as_slice() {
-                [] => scenario.suits(checker) && (!self.short || scenario.short),
+                [] => !self.short || scenario.short,
                 named => named.iter().any(|name| name == scenario.name),
             })
             .map(|scenario| scenario.name.to_owned())
@@ -201,7 +217,6 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

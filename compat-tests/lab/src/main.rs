@@ -22,8 +22,6 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-
 use args::{Arguments, Cell};
 use cell::Outcome;
 use report::{Mark, judge};
@@ -35,7 +33,7 @@ const NOT_RUN: u8 = 3;
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         Some("guest") => guest::main().map(|()| ExitCode::SUCCESS),
-        _ => run(&Arguments::parse()),
+        _ => run(&Arguments::read()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {error:#}");

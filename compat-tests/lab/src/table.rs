@@ -76,7 +76,9 @@ pub(crate) fn times(outcomes: &[Outcome]) -> String {
             });
             table.add_row([row.0.clone(), row.1.clone()].into_iter().chain(values));
         }
-        text.push_str(&format!("{table}\n\n"));
+        if !table.is_empty() {
+            text.push_str(&format!("{table}\n\n"));
+        }
     }
     text
 }

@@ -10,7 +10,7 @@ use super::daemon::{self, Daemon};
 use super::disk::Disk;
 use super::load::Load;
 use super::reporter::Reporter;
-use super::scenarios::{Scenario, Target};
+use super::scenarios::{self, Scenario, Target};
 use super::want::Want;
 use super::watch::Watch;
 use super::{lio, map, plugins, scsi_debug, settle, wait_until};
@@ -82,10 +82,13 @@ impl<'a> Lab<'a> {
         // A device that udev still looks at is in use: no map could be set up over it.
         settle()?;
         self.start_daemon()?;
-        self.expect_both(Want::Active, START_LIMIT.as_secs());
+        let first = scenarios::first_word(self.checker());
+        self.expect_both(first, START_LIMIT.as_secs());
         // Until udev has seen the new map, the daemon puts off what it is told to do with it.
         settle()?;
-        self.load = Some(Load::start(&map::node()?)?);
+        if first == Want::Active {
+            self.load = Some(Load::start(&map::node()?)?);
+        }
         let acted = (self.scenario.act)(self);
         // Whatever happened, the next scenario needs a disk that answers.
         let repaired = self.repair();
@@ -265,7 +268,7 @@ impl<'a> Lab<'a> {
             let what = format!("{path} {} (not within {seconds} s)", want.word());
             self.step(what, false, StepKind::Other);
         }
-        if want != Want::Active {
+        if matches!(want, Want::Failed | Want::Gone) {
             self.down
                 .extend(paths.iter().filter(|path| !missing.contains(path)));
         }

@@ -62,14 +62,44 @@ impl Scenario {
     }
 
     /// True if the scenario says anything about this checker.
-    pub(crate) fn suits(&self, _checker: Checker) -> bool {
-        true
+    pub(crate) fn suits(&self, checker: Checker) -> bool {
+        let fits = first_word(checker) == Want::Active;
+        match self.target {
+            _ if self.name == FOREIGN => !fits,
+            Target::ScsiDebug => fits,
+            // What the other checkers ask for, the target may not know.
+            Target::Lio => {
+                matches!(
+                    checker,
+                    Checker::Tur | Checker::Directio | Checker::Readsector0
+                )
+            }
+        }
     }
 }
+
+/// What a checker says of a healthy disk that has no vendor's commands.
+pub(super) fn first_word(checker: Checker) -> Want {
+    match checker {
+        Checker::Tur | Checker::Directio | Checker::Readsector0 | Checker::HpSw => Want::Active,
+        // Their vital product data page is an illegal request: WILD, so the daemon knows nothing.
+        Checker::Rdac | Checker::EmcClariion => Want::Untold,
+        // Its ioctl is unknown.
+        Checker::CcissTur => Want::Failed,
+    }
+}
+
+/// The scenario of the checkers that do not fit the disk.
+const FOREIGN: &str = "foreign";
 
 /// All scenarios, in the order in which they are played.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("healthy", "both paths answer; nothing happens", healthy),
+    Scenario::new(
+        FOREIGN,
+        "a checker meets a disk it is not made for",
+        foreign,
+    ),
     Scenario::new("offline", "one path goes offline and comes back", offline).short(),
     Scenario::new(
         "delete",
@@ -157,6 +187,13 @@ fn healthy(lab: &mut Lab) -> Result<()> {
     lab.stays(A, Want::Active, 5);
     lab.stays(B, Want::Active, 1);
     lab.io_flows(10);
+    Ok(())
+}
+
+fn foreign(lab: &mut Lab) -> Result<()> {
+    let first = first_word(lab.checker());
+    lab.stays(A, first, 5);
+    lab.stays(B, first, 1);
     Ok(())
 }
 

@@ -12,6 +12,8 @@ pub(super) enum Want {
     Active,
     Failed,
     Gone,
+    /// Known to the kernel as good, but the checker cannot tell.
+    Untold,
 }
 
 impl Want {
@@ -22,6 +24,7 @@ impl Want {
             Want::Active => view.dm == "active" && UP.contains(&view.checker.as_str()),
             Want::Failed => view.dm == "failed" && DOWN.contains(&view.checker.as_str()),
             Want::Gone => view.dev.is_empty(),
+            Want::Untold => view.dm == "active" && view.checker == "undef",
         }
     }
 
@@ -30,7 +33,7 @@ impl Want {
         match self {
             Want::Active => view.dm == "active",
             Want::Failed => view.dm == "failed",
-            Want::Gone => view.dev.is_empty(),
+            Want::Gone | Want::Untold => self.is(view),
         }
     }
 
@@ -40,6 +43,7 @@ impl Want {
             Want::Active => "active",
             Want::Failed => "failed",
             Want::Gone => "gone",
+            Want::Untold => "untold",
         }
     }
 }
