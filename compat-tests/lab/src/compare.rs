@@ -43,40 +43,66 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> Comparison {
     Comparison { text, differs }
 }
 
-/// Every sequence of states of ours has to be one that C has shown too.
+/// Every sequence of states of ours has to be one that C has shown too, and every word a checker of
+/// ours was quoted with one of C's.
 fn states(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<String> {
     let mut findings = Vec::new();
     for scenario in scenarios(outcomes, ours) {
         for path in Path::BOTH {
-            for (what, of) in [("checker", checker as fn(&View) -> &str), ("dm", dm)] {
+            for aspect in [Aspect::Dm, Aspect::Usable, Aspect::Word] {
                 let seen = |cell: &Cell| {
                     let runs = outcomes.iter().filter(|outcome| outcome.cell == *cell);
-                    let sequences: Vec<Vec<String>> = runs
-                        .map(|run| sequence(&of_scenario(&run.records, &scenario), path, of))
+                    let sequences: Vec<Vec<&str>> = runs
+                        .map(|run| sequence(&of_scenario(&run.records, &scenario), path, aspect))
                         .collect();
                     distinct(sequences.iter())
                 };
-                let (theirs, mine) = (seen(c), seen(ours));
-                // Where C's own runs differ, the states count, not their order and number.
-                let same = |sequence: &Vec<String>| match theirs.as_slice() {
-                    [one] => one == sequence,
-                    several => sequence
-                        .iter()
-                        .all(|s| several.iter().any(|t| t.contains(s))),
-                };
-                for sequence in mine.iter().filter(|sequence| !same(sequence)) {
-                    let c = theirs
-                        .iter()
-                        .map(|s| s.join(" "))
-                        .collect::<Vec<_>>()
-                        .join(" or ");
-                    let ours = sequence.join(" ");
-                    findings.push(format!("{scenario}: {path} {what}: C {c}; ours {ours}"));
+                let theirs = seen(c);
+                for sequence in seen(ours) {
+                    if !aspect.agrees(&theirs, &sequence) {
+                        let c: Vec<String> = theirs.iter().map(|s| s.join(" ")).collect();
+                        let (c, ours) = (c.join(" or "), sequence.join(" "));
+                        findings.push(format!("{scenario}: {path} {aspect:?}: C {c}; ours {ours}"));
+                    }
                 }
             }
         }
     }
     findings
+}
+
+/// What of a path is compared.
+#[derive(Clone, Copy, Debug)]
+enum Aspect {
+    /// What device-mapper does with it.
+    Dm,
+    /// Whether the checker says up or down. How often it changes its word for "down" while a
+    /// device hangs depends on when its commands time out.
+    Usable,
+    /// The checker's very words, in any order.
+    Word,
+}
+
+impl Aspect {
+    fn of(self, view: &View) -> &str {
+        match (self, view.checker.as_str()) {
+            _ if view.dev.is_empty() => "gone",
+            (Aspect::Dm, _) => &view.dm,
+            (Aspect::Usable, "ready" | "ghost") => "up",
+            (Aspect::Usable, "faulty" | "i/o timeout" | "disconnected") => "down",
+            (Aspect::Usable | Aspect::Word, word) => word,
+        }
+    }
+
+    fn agrees(self, theirs: &[Vec<&str>], ours: &[&str]) -> bool {
+        match (self, theirs) {
+            (Aspect::Dm | Aspect::Usable, [one]) => one == ours,
+            // Where C's own runs differ, the states count, not their order and number.
+            _ => ours
+                .iter()
+                .all(|state| theirs.iter().any(|seen| seen.contains(state))),
+        }
+    }
 }
 
 /// The median of ours may not be above C's slowest run by more than a tick.
@@ -103,40 +129,21 @@ fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {
     )
 }
 
-fn checker(view: &View) -> &str {
-    if view.dev.is_empty() {
-        "gone"
-    } else {
-        &view.checker
-    }
-}
-
-fn dm(view: &View) -> &str {
-    if view.dev.is_empty() {
-        "gone"
-    } else {
-        &view.dm
-    }
-}
-
 /// The states of a path from the first fault on, each once per change. A check under way is no
 /// state: whether a sample meets it is chance.
-fn sequence(records: &[&Record], path: Path, of: fn(&View) -> &str) -> Vec<String> {
-    let mut states: Vec<String> = Vec::new();
+fn sequence<'a>(records: &[&'a Record], path: Path, aspect: Aspect) -> Vec<&'a str> {
+    let mut states = Vec::new();
     let mut faulty = false;
     for record in records {
         match &record.event {
             Event::Fault { .. } => faulty = true,
-            Event::Path { path: p, view } if *p == path => {
-                let state = of(view);
-                if state == "i/o pending" {
-                    continue;
-                }
+            Event::Path { path: p, view } if *p == path && view.checker != "i/o pending" => {
                 if !faulty {
                     states.clear();
                 }
-                if states.last().is_none_or(|last| last != state) {
-                    states.push(state.to_owned());
+                let state = aspect.of(view);
+                if states.last() != Some(&state) {
+                    states.push(state);
                 }
             }
             _ => {}
@@ -150,25 +157,23 @@ mod tests {
     use super::*;
 
     fn records(states: &[&str]) -> Vec<Record> {
-        let mut events = vec![];
-        for &state in states {
-            events.push(match state {
-                "FAULT" => Event::Fault {
-                    what: String::new(),
+        let event = |&state: &&str| match state {
+            "FAULT" => Event::Fault {
+                what: String::new(),
+            },
+            _ => Event::Path {
+                path: Path::A,
+                view: View {
+                    dev: "sda".to_owned(),
+                    dm: "active".to_owned(),
+                    checker: state.to_owned(),
+                    device: String::new(),
                 },
-                _ => Event::Path {
-                    path: Path::A,
-                    view: View {
-                        dev: "sda".into(),
-                        dm: "active".into(),
-                        checker: state.into(),
-                        device: String::new(),
-                    },
-                },
-            });
-        }
-        events
-            .into_iter()
+            },
+        };
+        states
+            .iter()
+            .map(event)
             .map(|event| Record { at: 0, event })
             .collect()
     }
@@ -181,15 +186,27 @@ mod tests {
             "FAULT",
             "i/o pending",
             "faulty",
-            "faulty",
+            "i/o timeout",
             "ready",
         ]);
         let records: Vec<&Record> = records.iter().collect();
+        let seen = |aspect| sequence(&records, Path::A, aspect);
+        assert_eq!(seen(Aspect::Usable), ["up", "down", "up"]);
         assert_eq!(
-            sequence(&records, Path::A, checker),
-            ["ready", "faulty", "ready"]
+            seen(Aspect::Word),
+            ["ready", "faulty", "i/o timeout", "ready"]
         );
-        assert_eq!(sequence(&records, Path::A, dm), ["active"]);
-        assert!(sequence(&records, Path::B, dm).is_empty());
+        assert_eq!(seen(Aspect::Dm), ["active"]);
+        assert!(sequence(&records, Path::B, Aspect::Dm).is_empty());
+    }
+
+    #[test]
+    fn another_order_or_a_new_word_is_a_difference() {
+        let c = vec![vec!["up", "down", "up"]];
+        assert!(Aspect::Usable.agrees(&c, &["up", "down", "up"]));
+        assert!(!Aspect::Usable.agrees(&c, &["up", "down", "up", "down", "up"]));
+        let c = vec![vec!["ready", "faulty"], vec!["ready"]];
+        assert!(Aspect::Word.agrees(&c, &["faulty", "ready"]));
+        assert!(!Aspect::Word.agrees(&c, &["ready", "shaky"]));
     }
 }

@@ -112,7 +112,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         hang,
     )
     .short(),
-    Scenario::new("stop", "the unit is stopped and started again", stop).short(),
+    Scenario::new("stop", "the unit is stopped and started again", stop),
     Scenario::new(
         "attention",
         "device resets leave unit attentions",
@@ -222,7 +222,7 @@ fn hang(lab: &mut Lab) -> Result<()> {
         scsi_debug::reply(Reply::Never, 1)
     })?;
     lab.expect_both(Want::Failed, 90);
-    lab.stays(A, Want::Failed, 10);
+    lab.stays(A, Want::Failed, if lab.short() { 3 } else { 10 });
     lab.release(ANSWER.0, ANSWER.1)?;
     lab.expect_both(Want::Active, 90);
     lab.io_flows(90);
@@ -333,7 +333,7 @@ fn flap(lab: &mut Lab) -> Result<()> {
 /// How long a hung device is watched hanging. Much longer, and the kernel's error recovery takes
 /// the device offline.
 fn patience(lab: &Lab) -> Duration {
-    Duration::from_secs(if lab.short() { 15 } else { 45 })
+    Duration::from_secs(if lab.short() { 10 } else { 45 })
 }
 
 /// How long a command of the administrator may take once nothing hangs any more.
