@@ -7,6 +7,9 @@ pub(super) const DXFER_NONE: c_int = -1;
 pub(super) const DXFER_TO_DEV: c_int = -2;
 pub(super) const DXFER_FROM_DEV: c_int = -3;
 
+/// What a C compiler leaves out to align a pointer; named, so that no stray byte goes to the kernel.
+type Padding = [u8; size_of::<*mut c_void>() - size_of::<c_int>()];
+
 #[repr(C)]
 pub(super) struct Header {
     pub(super) interface_id: c_int,
@@ -21,6 +24,7 @@ pub(super) struct Header {
     pub(super) timeout: c_uint,
     pub(super) flags: c_uint,
     pub(super) pack_id: c_int,
+    pub(super) padding: Padding,
     pub(super) usr_ptr: *mut c_void,
     pub(super) status: c_uchar,
     pub(super) masked_status: c_uchar,
@@ -31,6 +35,7 @@ pub(super) struct Header {
     pub(super) resid: c_int,
     pub(super) duration: c_uint,
     pub(super) info: c_uint,
+    pub(super) tail: Padding,
 }
 
 impl Header {
@@ -48,6 +53,7 @@ impl Header {
         timeout: 0,
         flags: 0,
         pack_id: 0,
+        padding: [0; size_of::<Padding>()],
         usr_ptr: null_mut(),
         status: 0,
         masked_status: 0,
@@ -58,6 +64,7 @@ impl Header {
         resid: 0,
         duration: 0,
         info: 0,
+        tail: [0; size_of::<Padding>()],
     };
 }
 
