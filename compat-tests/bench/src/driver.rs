@@ -6,8 +6,10 @@ use compat_tests::{Doing, Result, Trouble};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// A running host; it ends when this is dropped.
 pub struct Host {
@@ -125,6 +127,22 @@ impl Host {
             return Err(Trouble::Broken("the host has been dismissed".to_owned()));
         };
         writeln!(input, "{line}").doing("talking to a host")
+    }
+
+    /// Whether the host's answer is there, or comes within this time.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn wait(&mut self, limit: Duration) -> Result<bool> {
+        let mut output = libc::pollfd {
+            fd: self.output.get_ref().as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: one pollfd of ours.
+        let ready = unsafe { libc::poll(&raw mut output, 1, millis) };
+        Ok(compat_tests::os(ready).doing("waiting for a host")? > 0)
     }
 
     /// Waits until the host has done what it was told.

@@ -2,7 +2,7 @@
 //!
 //! A *host* (`bench-host-b`, `-c`, `-d`) is a small executable that exports what `libmultipath` of
 //! one era exports, loads one plugin, opens paths and does what it is told on its standard input, a
-//! line at a time ([`serve`]). It brings SCSI devices of its own: the `ioctl` that it exports answers
+//! line at a time ([`serve`], [`single`]). It brings SCSI devices of its own: the `ioctl` that it exports answers
 //! `SG_IO` at once, after a while, or not until told ([`stub`]). The programs that tell hosts what to
 //! do are `bench`, which prints the table, and `endure`, which lets devices come, go and hang.
 
@@ -12,6 +12,8 @@ pub mod exports;
 pub mod paths;
 pub mod rounds;
 pub mod serve;
+pub mod single;
+pub mod stopwatch;
 pub mod stub;
 pub mod threads;
 pub mod usage;

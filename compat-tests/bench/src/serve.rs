@@ -1,5 +1,6 @@
 //! The life of a host process: it reads what to do from its standard input and answers each line
-//! with one of its own, `name=value` words or `error` and why.
+//! with one of its own, `name=value` words or `error` and why. More commands are in
+//! [`single`](crate::single).
 //!
 //! | command | does | answers |
 //! |---|---|---|
@@ -12,14 +13,16 @@
 //! | `start`, `collect` | the halves of a round | `pending` |
 //! | `threads` | one round | `created`, `most` |
 //! | `usage` | | `resident`, `locked`, `aio`, `fds`, `threads` |
+//! | `urgent` | gives the process real-time priority | |
 //! | `lock` | locks the memory as multipathd does | |
 //! | `floor BATCH`, `inline` | instead of a plugin: bare `io_submit`, bare `ioctl` | |
 
 use crate::aio_floor::Floor;
 use crate::paths::{PENDING, Paths};
 use crate::rounds::{Pace, Round, count_threads, round};
+use crate::stopwatch::Stopwatch;
 use crate::stub::{self, Device};
-use crate::{threads, usage};
+use crate::{single, threads, usage};
 use compat_tests::layout::Era;
 use compat_tests::plugin::{self, Plugin};
 use compat_tests::{Doing, Result, Trouble};
@@ -49,13 +52,22 @@ struct Host {
     /// Whose verdicts a round waits for.
     awaited: Vec<bool>,
     open: Vec<usize>,
+    watch: Stopwatch,
 }
 
 /// The `main` of a host executable.
 pub fn main(era: Era) -> ExitCode {
     usage::raise_descriptor_limit();
     compat_tests::host::set_sync(false);
+    let watch = match Stopwatch::new() {
+        Ok(watch) => watch,
+        Err(trouble) => {
+            println!("error {trouble}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut host = Host {
+        watch,
         era,
         plugin: None,
         subject: Subject::Nothing,
@@ -126,12 +138,18 @@ impl Host {
                 self.subject = Subject::Inline(std::mem::take(&mut self.files));
                 done
             }
+            ["paths"] => {
+                self.make_paths();
+                done
+            }
+            ["call" | "device", ..] => {
+                let Subject::Plugin(paths) = &mut self.subject else {
+                    return Err(Trouble::Broken("there is no plugin".to_owned()));
+                };
+                single::obey(paths, &self.watch, words)
+            }
             ["init"] => {
-                if let Some(plugin) = self.plugin.take() {
-                    let mut paths = Paths::new(self.era, plugin);
-                    self.files.drain(..).for_each(|file| paths.add(file));
-                    self.subject = Subject::Plugin(Box::new(paths));
-                }
+                self.make_paths();
                 let paths = self.paths()?;
                 timed(|| paths.init_all())
             }
@@ -184,9 +202,20 @@ impl Host {
                     stub::commands(),
                 ))
             }
+            ["urgent"] if usage::become_urgent() => done,
+            ["urgent"] => Err(Trouble::NotHere("no real-time priority".to_owned())),
             ["lock"] if usage::lock_memory() => done,
             ["lock"] => Err(Trouble::NotHere("mlockall is not allowed".to_owned())),
             _ => Err(Trouble::Broken(format!("unknown command {words:?}"))),
+        }
+    }
+
+    /// Makes paths of the open files, unless that has been done.
+    fn make_paths(&mut self) {
+        if let Some(plugin) = self.plugin.take() {
+            let mut paths = Paths::new(self.era, plugin);
+            self.files.drain(..).for_each(|file| paths.add(file));
+            self.subject = Subject::Plugin(Box::new(paths));
         }
     }
 

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 /// How many paths: enough that what they share hardly counts.
 const PATHS: usize = 1024;
 
-/// A file that answers, and one that can be held.
-const FILE: u64 = 1;
+/// How many block devices they are of, where they are of any: a loop device takes 128 reads at a
+/// time, and more than that shall hang on none of them.
+const DEVICES: u64 = 16;
 
 /// Measures every plugin of a checker.
 pub(crate) fn measure(options: &Options, checker: &str, report: &mut Report) -> Result<()> {
@@ -29,8 +30,13 @@ pub(crate) fn measure(options: &Options, checker: &str, report: &mut Report) -> 
 fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
     let mut lab = Lab::default();
     let files = match case.device {
-        // A thousand reads hang at a time, more than a loop device takes.
-        Device::Loop => ask(&mut lab, &format!("stall-file {FILE}"))?.join(" "),
+        Device::Loop => {
+            let mut files = Vec::new();
+            for device in 0..DEVICES {
+                files.extend(ask(&mut lab, &format!("stall-loop {device} 512"))?);
+            }
+            files.join(" ")
+        }
         Device::Scsi { .. } => "stub".to_owned(),
     };
     let mut host = side.open(case, &files, &[])?;
@@ -88,7 +94,9 @@ fn hold(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<()> {
     let start = Instant::now();
     match case.device {
         Device::Loop => {
-            ask(lab, &format!("hold {FILE}"))?;
+            for device in 0..DEVICES {
+                ask(lab, &format!("hold {device}"))?;
+            }
             host.tell("start")?;
         }
         Device::Scsi { .. } => {
@@ -108,7 +116,11 @@ fn hold(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<()> {
 /// Lets the devices answer, and collects the verdicts.
 fn let_go(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<()> {
     match case.device {
-        Device::Loop => drop(ask(lab, &format!("let-go {FILE} data"))?),
+        Device::Loop => {
+            for device in 0..DEVICES {
+                ask(lab, &format!("let-go {device} data"))?;
+            }
+        }
         Device::Scsi { .. } => drop(host.tell("hang 0")?),
     }
     let start = Instant::now();

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 /// How many paths, and how many rounds the shorter and the longer run have. What both do besides
 /// falls out of the difference.
-const PATHS: usize = 256;
+const PATHS: usize = 1024;
 const FEW_ROUNDS: u64 = 2;
 const MANY_ROUNDS: u64 = 6;
 
