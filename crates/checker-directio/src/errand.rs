@@ -12,7 +12,7 @@ use checkers_core::sync::lock;
 use kernel_fd::Errno;
 use libaio_sys::Submission;
 use std::os::fd::RawFd;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 static SHELF: Shelf<Errand> = Shelf::new();
 
@@ -71,7 +71,7 @@ impl Errand {
 }
 
 impl Job for Errand {
-    fn run(&'static self) {
+    fn run(&'static self) -> Option<&'static Condvar> {
         // From here to the kernel there is nothing in between: once the path is gone, the
         // descriptor's number may be a stranger's.
         let order = lock(&self.0).take();
@@ -85,6 +85,7 @@ impl Job for Errand {
         if let Some(group) = deserted {
             group.into_context().drain_and_destroy();
         }
+        None
     }
 }
 

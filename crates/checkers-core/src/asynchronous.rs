@@ -163,7 +163,7 @@ impl<P: Probe> Slot<P> {
 }
 
 impl<P: Probe> Job for Slot<P> {
-    fn run(&'static self) {
+    fn run(&'static self) -> Option<&'static Condvar> {
         let mut run = lock(&self.run);
         run.begun = true;
         while !self.cancel.load(Ordering::SeqCst) {
@@ -194,9 +194,8 @@ impl<P: Probe> Job for Slot<P> {
         // by the time of the notification: a sleeper looks at `busy`, so that does no harm.
         if !owned {
             P::class().slots.put_back(self);
-        } else if awaited {
-            self.ended.notify_all();
         }
+        (owned && awaited).then_some(&self.ended)
     }
 }
 

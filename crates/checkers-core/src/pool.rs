@@ -43,8 +43,9 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Something to be run once, by any worker.
 pub trait Job: Sync {
-    /// Does the work; must not panic.
-    fn run(&'static self);
+    /// Does the work; must not panic. Gives back what the one sleeps on who waits for the end, if there
+    /// is anybody: he is woken when the worker is ready for the job that he may submit next.
+    fn run(&'static self) -> Option<&'static Condvar>;
 }
 
 /// How a thread is started: it runs the function given and ends.
@@ -260,17 +261,18 @@ impl Pool {
         state.set(me, Place::Waiting);
         // Whoever just finished a job goes on with the next; the others first see if they help.
         let mut in_the_flow = false;
+        let mut sleeper = None;
         loop {
             if state.queue.is_empty() {
                 state.width = 1;
                 state.alert -= 1;
-                let Some(woken) = self.sleep(state, me) else {
+                let Some(woken) = self.sleep(state, me, sleeper.take()) else {
                     return;
                 };
                 state = woken;
                 in_the_flow = false;
             } else if in_the_flow || state.flowing() < state.width {
-                state = self.take_one(state, me);
+                (state, sleeper) = self.take_one(state, me, sleeper);
                 in_the_flow = true;
             } else {
                 let finished = state.finished;
@@ -283,14 +285,16 @@ impl Pool {
         }
     }
 
-    /// Runs the first job of the queue. The caller was alert and is again afterwards.
+    /// Wakes who slept for the job before, and runs the first one of the queue. The caller was alert
+    /// and is again afterwards.
     fn take_one<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         me: usize,
-    ) -> MutexGuard<'a, State> {
+        sleeper: Option<&'static Condvar>,
+    ) -> (MutexGuard<'a, State>, Option<&'static Condvar>) {
         let Some(job) = state.queue.pop_front() else {
-            return state;
+            return (state, sleeper);
         };
         state.alert -= 1;
         if state.alert == 0 && !state.queue.is_empty() {
@@ -299,24 +303,34 @@ impl Pool {
         }
         state.set(me, Place::Busy(Instant::now()));
         drop(state);
-        job.run();
+        if let Some(sleeper) = sleeper {
+            sleeper.notify_all();
+        }
+        let sleeper = job.run();
         let mut state = self.lock();
         state.set(me, Place::Waiting);
         state.alert += 1;
         state.finished += 1;
-        state
+        (state, sleeper)
     }
 
-    /// Sleeps until called; `None` when it is time to leave, with the place given up.
+    /// Wakes who slept for the job before, and sleeps until called; `None` when it is time to leave,
+    /// with the place given up.
     fn sleep<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         me: usize,
+        sleeper: Option<&'static Condvar>,
     ) -> Option<MutexGuard<'a, State>> {
-        let mut state = state;
         let dismissals = state.dismissals;
         let asleep = Instant::now();
         state.idle += 1;
+        if let Some(sleeper) = sleeper {
+            // He finds us idle when he comes back with his next job.
+            drop(state);
+            sleeper.notify_all();
+            state = self.lock();
+        }
         while state.called == 0 {
             let left = IDLE.saturating_sub(asleep.elapsed());
             if left.is_zero() || state.dismissals != dismissals {
