@@ -1,6 +1,6 @@
-//! How deep the plugins' stacks go: multipathd's checker thread has 64 KiB, and so have the workers
-//! that run the probes. In synchronous mode a probe runs on the caller's stack, so a host's thread
-//! shows both.
+//! How deep the plugins' stacks go: multipathd's checker thread has 64 KiB, and the workers that run
+//! the probes have half of that. In synchronous mode a probe runs on the caller's stack, so a host's
+//! thread shows both.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -16,6 +16,9 @@ const PAINT: u8 = 0xc5;
 /// What is left for the C library's own use of a thread of 64 KiB (its thread block, the guard page,
 /// the host's frames), and for a kernel's signal frame.
 const LIMIT: usize = 40 * 1024;
+
+/// The same for a worker of 32 KiB, with room for the message of a panic.
+const WORKER_LIMIT: usize = 16 * 1024;
 
 extern "C" fn live(checker: *mut c_void) -> *mut c_void {
     if !checker.is_null() {
@@ -72,7 +75,13 @@ fn no_call_needs_more_than_a_checker_thread_has() {
                 }
                 println!("{name}: {deepest} bytes");
                 assert!(deepest > 500, "nothing was measured");
-                assert!(deepest < LIMIT, "{name}: {deepest} bytes");
+                // directio's workers make system calls that need no stack to speak of.
+                let limit = if SCSI.contains(&name) {
+                    WORKER_LIMIT
+                } else {
+                    LIMIT
+                };
+                assert!(deepest < limit, "{name}: {deepest} bytes");
             }
         },
     );

@@ -23,8 +23,9 @@ use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this.
-pub const STACK_SIZE: usize = 64 * 1024;
+/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. It is
+/// as much as C's tur gives its threads; probes need less than a third of it.
+pub const STACK_SIZE: usize = 32 * 1024;
 
 /// How often a watcher looks.
 const TICK: Duration = Duration::from_micros(100);
