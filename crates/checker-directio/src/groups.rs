@@ -24,12 +24,15 @@ impl Place {
 static GROUPS: Mutex<Groups> = Mutex::new(Groups {
     list: Vec::new(),
     next_id: 0,
+    waiting: 0,
 });
 
 pub(crate) struct Groups {
     /// In the order of the ids, so the newest comes last.
     list: Vec<(u64, Group)>,
     next_id: u64,
+    /// Callers that wait for another one to come back from the kernel, or for a worker.
+    pub(crate) waiting: usize,
 }
 
 /// The groups, for as long as the guard lives. Nothing that can wait may be done with it.

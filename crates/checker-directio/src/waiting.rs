@@ -7,12 +7,20 @@ use kernel_fd::Strerror;
 use libaio_sys::{Events, Waiter};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 
-/// Signalled whenever a sleeper has come back from the kernel, or a worker has submitted a request.
+/// Signalled when a sleeper has come back from the kernel, or a worker has submitted a request, and
+/// somebody waits for that.
 static BACK: Condvar = Condvar::new();
 
 /// Wakes those up who wait for a worker.
 pub(crate) fn submitted() {
-    BACK.notify_all();
+    wake_waiting(&groups());
+}
+
+/// To notify nobody would be a system call, too.
+fn wake_waiting(groups: &Groups) {
+    if groups.waiting > 0 {
+        BACK.notify_all();
+    }
 }
 
 /// Waits until the request in `place` has ended, at most until `end`, and takes its answer.
@@ -39,8 +47,10 @@ pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Op
         let sleeps = stage == Stage::InFlight;
         match sleeps.then(|| group.begin_wait()).flatten() {
             None => {
+                guard.waiting += 1;
                 let woken = BACK.wait_timeout(guard, left);
                 guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+                guard.waiting -= 1;
             }
             Some(waiter) => {
                 drop(guard);
@@ -72,6 +82,6 @@ fn take_in(
             false
         }
     };
-    BACK.notify_all();
+    wake_waiting(&guard);
     go_on.then_some(guard)
 }
