@@ -167,6 +167,10 @@ impl Directio {
     fn submit(&mut self, call: &Call) -> Result<Duration, Errno> {
         log::trace!("directio: starting new request");
         self.failure = None;
+        let now = (call.clock)();
+        if let Some(group) = groups().of(self.place) {
+            group.shrink(now);
+        }
         let patience = match call.mode {
             Mode::Async if self.may_block => {
                 errand::send(self.place, call.fd)?;
@@ -187,7 +191,7 @@ impl Directio {
         self.running = true;
         self.unseen = true;
         self.checks = 0;
-        self.deadline = (call.clock)().plus(call.timeout.as_duration());
+        self.deadline = now.plus(call.timeout.as_duration());
         Ok(patience)
     }
 

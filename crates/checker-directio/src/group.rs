@@ -1,9 +1,11 @@
 //! One AIO context and the requests that share it.
 
 use crate::errand::Errand;
+use checkers_core::Monotonic;
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::{Errno, Strerror};
 use libaio_sys::{Completion, Context, Events, Submission, Submitted, Waiter};
+use std::time::Duration;
 
 /// How many paths share an AIO context; also its number of events, which counts against
 /// `fs.aio-max-nr`.
@@ -69,7 +71,13 @@ pub(crate) struct Group {
     /// A synchronous caller sleeps in the kernel for this group's events. Until it is back, taking
     /// events out of the ring could leave it asleep without one.
     awaited: bool,
+    /// When buffers that are not needed went back the last time.
+    shrunk: Monotonic,
 }
+
+/// How long a buffer stays mapped that is not needed. The daemon starts checks in bursts, one a second;
+/// they find the buffers of the burst before.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why there is no group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +114,7 @@ impl Group {
             early,
             orphans: 0,
             awaited: false,
+            shrunk: Monotonic::default(),
         })
     }
 
@@ -176,12 +185,23 @@ impl Group {
             Some(_) => self.vacate(index),
             None => {}
         }
+        if self.is_deserted() {
+            self.context.trim();
+        }
     }
 
     pub(crate) fn stage(&self, index: u16) -> Stage {
         match self.requests.get(usize::from(index)) {
             Some(Some(request)) => request.stage,
             _ => Stage::Idle,
+        }
+    }
+
+    /// Unmaps buffers that no read has needed for a while.
+    pub(crate) fn shrink(&mut self, now: Monotonic) {
+        if self.shrunk.until(now) >= SHRINK_INTERVAL {
+            self.context.shrink();
+            self.shrunk = now;
         }
     }
 

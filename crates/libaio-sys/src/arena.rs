@@ -4,9 +4,10 @@
 //! is in memory, and a late transfer of one request must not be taken for the other's.
 //!
 //! The block of a slot is at a fixed place. Blocks are mapped in chunks that grow with use (1, 1,
-//! 2, 4 … 64 blocks), so that one path costs one page and a thousand cost a thousand. The lowest free
-//! slot is always the next to be taken, so the lowest chunks stay mapped once they are, and higher
-//! ones are unmapped when they stand empty.
+//! 2, 4 … 64 blocks), so that one path costs one page and a thousand cost a thousand. To map a
+//! block and to unmap it costs about half as much as a read, so blocks stay mapped until the owner asks
+//! for those to be unmapped that have not been needed for a while. The lowest free slot is always the
+//! next to be taken, so those are in the highest chunks.
 
 use crate::mapping::Mapping;
 use kernel_fd::Errno;
@@ -18,11 +19,6 @@ pub(crate) const BLOCK: usize = 4096;
 /// The number of blocks in the largest chunk. The chunks before the first one of this size hold as
 /// many together.
 const LARGEST: usize = 64;
-
-/// How many of the lowest blocks stay mapped, and how many besides must be free when a chunk is
-/// unmapped: enough that checks which come and go do not map and unmap each time, and few beside the
-/// thousand paths of a full context.
-const KEPT: usize = 32;
 
 #[derive(Debug, Default)]
 struct Chunk {
@@ -36,6 +32,8 @@ pub(crate) struct Arena {
     chunks: Vec<Chunk>,
     mapped: usize,
     used: usize,
+    /// The most that were in use at one time since the last [`Arena::shrink`].
+    needed: usize,
 }
 
 impl Arena {
@@ -51,6 +49,7 @@ impl Arena {
             chunks,
             mapped: 0,
             used: 0,
+            needed: 0,
         })
     }
 
@@ -73,37 +72,38 @@ impl Arena {
         let block = block.ok_or(Errno(libc::EINVAL))?;
         chunk.used += 1;
         self.used += 1;
+        self.needed = self.needed.max(self.used);
         Ok(block)
     }
 
     /// Gives the block of `slot` back. No request may point to it any more.
     pub(crate) fn release(&mut self, slot: usize) {
-        let Some(chunk) = self.chunks.get_mut(place(slot).chunk) else {
-            return;
-        };
-        chunk.used = chunk.used.saturating_sub(1);
-        self.used = self.used.saturating_sub(1);
-        if chunk.used == 0 {
-            self.shrink();
+        if let Some(chunk) = self.chunks.get_mut(place(slot).chunk) {
+            chunk.used = chunk.used.saturating_sub(1);
+            self.used = self.used.saturating_sub(1);
         }
     }
 
-    /// Unmaps empty chunks, the highest first, as long as enough blocks stay free.
-    fn shrink(&mut self) {
-        let lowest = place(KEPT).chunk;
-        for (index, chunk) in self.chunks.iter_mut().enumerate().skip(lowest).rev() {
-            let free = self.mapped - self.used;
-            if chunk.used == 0 && chunk.mapping.is_some() && free >= blocks(index) + KEPT {
-                chunk.mapping = None;
-                self.mapped -= blocks(index);
-            }
-        }
+    /// Unmaps what has not been needed since the last time.
+    pub(crate) fn shrink(&mut self) {
+        self.keep(self.needed);
+        self.needed = self.used;
     }
 
     /// Unmaps every chunk in which nothing is in use.
     pub(crate) fn trim(&mut self) {
-        for (index, chunk) in self.chunks.iter_mut().enumerate() {
-            if chunk.used == 0 && chunk.mapping.take().is_some() {
+        self.keep(0);
+    }
+
+    /// Unmaps empty chunks, the highest first, as long as `count` blocks stay mapped.
+    fn keep(&mut self, count: usize) {
+        let empty = |chunk: &Chunk| chunk.used == 0 && chunk.mapping.is_some();
+        for (index, chunk) in self.chunks.iter_mut().enumerate().rev() {
+            if empty(chunk) {
+                if self.mapped < count + blocks(index) {
+                    return;
+                }
+                chunk.mapping = None;
                 self.mapped -= blocks(index);
             }
         }
@@ -188,28 +188,38 @@ mod tests {
     }
 
     #[test]
-    fn free_memory_goes_back_but_not_the_last_of_it() {
+    fn what_was_needed_since_the_last_time_stays_mapped() {
         let mut arena = Arena::new(1024).unwrap();
-        for slot in 0..1024 {
-            arena.acquire(slot).unwrap();
-        }
-        for slot in (512..1024).rev() {
-            arena.release(slot);
-        }
-        // In chunks of 64, so that 32 free blocks are not enough to give up a further one.
-        assert_eq!(arena.mapped(), 512 + LARGEST);
-        for slot in 0..512 {
-            arena.release(slot);
-        }
-        assert_eq!(arena.mapped(), KEPT);
+        let burst = |arena: &mut Arena, size| {
+            for slot in 0..size {
+                arena.acquire(slot).unwrap();
+            }
+            for slot in 0..size {
+                arena.release(slot);
+            }
+        };
+        burst(&mut arena, 1024);
+        arena.shrink();
+        assert_eq!(arena.mapped(), 1024);
+        burst(&mut arena, 70);
+        assert_eq!(arena.mapped(), 1024);
+        arena.shrink();
+        assert_eq!(arena.mapped(), 2 * LARGEST, "the lowest, in whole chunks");
+        burst(&mut arena, 3);
+        arena.shrink();
+        assert_eq!(arena.mapped(), 4);
+        arena.shrink();
+        assert_eq!(arena.mapped(), 0);
+    }
+
+    #[test]
+    fn a_chunk_in_use_stays() {
+        let mut arena = Arena::new(1024).unwrap();
         arena.acquire(0).unwrap();
-        assert_eq!(arena.mapped(), KEPT, "the lowest blocks are the ones kept");
+        arena.acquire(1023).unwrap();
         arena.release(0);
         arena.trim();
-        assert_eq!(arena.mapped(), 0);
-        arena.acquire(1023).unwrap();
-        arena.trim();
-        assert_eq!(arena.mapped(), LARGEST, "a chunk in use stays");
+        assert_eq!(arena.mapped(), LARGEST);
     }
 
     #[test]
@@ -221,7 +231,9 @@ mod tests {
         for slot in (0..1024).filter(|slot| *slot != 1000) {
             arena.release(slot);
         }
-        assert_eq!(arena.mapped(), KEPT + LARGEST);
+        arena.shrink();
+        arena.shrink();
+        assert_eq!(arena.mapped(), LARGEST);
     }
 
     #[test]

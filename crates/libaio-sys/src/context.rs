@@ -217,7 +217,13 @@ impl Context {
         self.requests.mapped_blocks()
     }
 
-    /// Unmaps all buffers that can be; without it some are kept for the next requests.
+    /// Unmaps the buffers that no request has needed since the last time. They all stay mapped until
+    /// this or [`Context::trim`] is called: to map them for each request would cost half a read.
+    pub fn shrink(&mut self) {
+        self.requests.shrink();
+    }
+
+    /// Unmaps all buffers that no request uses.
     pub fn trim(&mut self) {
         self.requests.trim();
     }

@@ -85,6 +85,11 @@ impl Requests {
         self.arena.mapped()
     }
 
+    /// Unmaps what no request has used since the last time.
+    pub(crate) fn shrink(&mut self) {
+        self.arena.shrink();
+    }
+
     /// Unmaps what no request uses.
     pub(crate) fn trim(&mut self) {
         self.arena.trim();
