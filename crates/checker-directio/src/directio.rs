@@ -5,6 +5,7 @@ use crate::group::{Failure, NoGroup, Stage};
 use crate::groups::{Place, groups};
 use crate::parting;
 use crate::waiting::wait;
+use checkers_core::memory::try_push;
 use checkers_core::pool::POOL;
 use checkers_core::{
     Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
@@ -125,17 +126,23 @@ impl Checker for Directio {
         }
     }
 
-    /// Gives back the contexts of all groups without a living path, and the threads that have nothing
-    /// to do. What the kernel still works on is not waited for.
+    /// Gives back the contexts of all groups without a living path, with their quota, and the threads
+    /// that have nothing to do. What the kernel still works on is not waited for.
     fn reset() {
         POOL.dismiss_idle();
         parting::retry();
+        let mut parted = Vec::new();
         loop {
             let Some(group) = groups().take_deserted() else {
-                return;
+                break;
             };
-            parting::part_with(group.into_context());
+            let context = group.into_context();
+            let trace = context.trace();
+            parting::part_with(context);
+            // Without memory for it, its quota is simply not waited for.
+            let _ = try_push(&mut parted, trace);
         }
+        parting::await_quota(parted);
     }
 }
 

@@ -1,16 +1,25 @@
-//! Destroying AIO contexts without waiting for their devices.
+//! Destroying AIO contexts without waiting for them.
 //!
-//! `io_destroy` sleeps in the kernel until every request of the context has completed, which on a
-//! dead device is never. A context that still has requests in flight is therefore left to a thread of
-//! its own, which does that sleeping; its `fs.aio-max-nr` quota and its buffers come back when the
-//! device answers.
+//! `io_destroy` gives the context's `fs.aio-max-nr` quota back first of all. Then it sleeps in the
+//! kernel: until every request of the context has completed, which on a dead device is never, and for
+//! a grace period in any case, some 30 ms. So each context is left to a thread of its own, which does
+//! that sleeping; buffers come back when it is over.
 
 use checkers_core::memory::try_push;
 use checkers_core::pool;
 use checkers_core::sync::lock;
 use kernel_fd::Errno;
-use libaio_sys::Context;
+use libaio_sys::{Context, Trace};
 use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long quota is waited for that is about to come back: until threads have started, on a machine
+/// with better things to do.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// How often is looked. The first look comes at once.
+const STEP: Duration = Duration::from_micros(50);
 
 static PARKED: Mutex<Parked> = Mutex::new(Parked {
     contexts: Vec::new(),
@@ -23,18 +32,27 @@ struct Parked {
     undertakers: usize,
 }
 
-/// Destroys `context`: at once when the kernel is done with it, else as soon as it is.
-pub(crate) fn part_with(mut context: Context) {
-    // An error here leaves requests in flight, which the next step sees.
-    let _ = context.reap(|_| {});
-    let Err(context) = context.destroy() else {
-        return;
-    };
+/// Has `context` destroyed, soon.
+pub(crate) fn part_with(context: Context) {
     let mut parked = lock(&PARKED);
     if try_push(&mut parked.contexts, context).is_err() {
-        log::warn!("directio: out of memory, an io context with requests in flight stays behind");
+        // It has been dropped: destroyed on the spot unless requests are in flight.
+        log::warn!("directio: out of memory, an io context may stay behind");
     }
     parked.send_undertakers();
+}
+
+/// Waits a moment until the quota of contexts that were parted with is back, for a host that is about
+/// to make new ones.
+pub(crate) fn await_quota(mut parted: Vec<Trace>) {
+    let start = Instant::now();
+    loop {
+        parted.retain(|context| !context.is_gone());
+        if parted.is_empty() || start.elapsed() >= MOMENT {
+            return;
+        }
+        sleep(STEP);
+    }
 }
 
 /// Tries again to find threads for contexts that got none.

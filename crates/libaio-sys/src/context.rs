@@ -12,6 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// How many completions are asked for at a time when the ring cannot be read.
 const BATCH: usize = 128;
 
+const AT_ONCE: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// A request that has ended.
@@ -23,6 +28,23 @@ pub struct Completion {
     pub res: i64,
     /// The second result; 0 for reads.
     pub res2: i64,
+}
+
+/// What tells whether a context still counts against `fs.aio-max-nr`, for who does not have the context
+/// itself any more.
+#[derive(Debug)]
+pub struct Trace {
+    id: aio_context_t,
+    generation: Generation,
+}
+
+impl Trace {
+    /// Whether the context's destruction has begun. The kernel gives its quota back first of all, before
+    /// it waits for what is in flight. (A context that was made since may have the same number: then the
+    /// answer is no.)
+    pub fn is_gone(&self) -> bool {
+        !self.generation.is_here() || calls::io_getevents(self.id, 0, &mut [], AT_ONCE).is_err()
+    }
 }
 
 /// A kernel AIO context and the memory its requests read into.
@@ -156,10 +178,6 @@ impl Context {
 
     /// [`Context::reap`] by system call.
     fn ask(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
-        const AT_ONCE: libc::timespec = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
         let mut events = [io_event::default(); BATCH];
         let mut count = 0;
         loop {
@@ -249,6 +267,14 @@ impl Context {
     pub fn drain_and_destroy(mut self) {
         if self.is_whole() && self.generation.is_here() {
             self.destroy_in_kernel();
+        }
+    }
+
+    /// For finding out later whether the context is gone.
+    pub fn trace(&self) -> Trace {
+        Trace {
+            id: self.id,
+            generation: self.generation,
         }
     }
 

@@ -32,7 +32,7 @@ mod slots;
 mod submission;
 mod waiter;
 
-pub use context::{Completion, Context};
+pub use context::{Completion, Context, Trace};
 pub use kernel_fd::Errno;
 pub use submission::{Submission, Submitted};
 pub use waiter::{Events, Waiter};

@@ -157,6 +157,15 @@ fn holds_as_many_as_it_was_made_for_and_memory_follows() {
 }
 
 #[test]
+fn a_trace_tells_when_the_context_is_gone() {
+    let context = Context::new(1).unwrap();
+    let trace = context.trace();
+    assert!(!trace.is_gone());
+    drop(context);
+    assert!(trace.is_gone());
+}
+
+#[test]
 fn many_rounds_wrap_the_ring() {
     let file = file(512);
     let mut context = Context::new(3).unwrap();
