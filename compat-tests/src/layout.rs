@@ -218,6 +218,11 @@ impl Checker {
         self.write(FD, fd);
     }
 
+    /// `timeout`, in seconds.
+    pub fn timeout(&self) -> c_uint {
+        self.read(TIMEOUT)
+    }
+
     /// Sets `timeout`, in seconds.
     pub fn set_timeout(&mut self, seconds: c_uint) {
         self.write(TIMEOUT, seconds);

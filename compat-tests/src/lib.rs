@@ -8,6 +8,7 @@
 //! scenario ([`session`], [`scenarios`]). The two speak over a socket ([`wire`]), so that a plugin
 //! that crashes or hangs takes no device with it.
 
+pub mod async_plugin;
 pub mod compare;
 pub mod faults;
 pub mod host;

@@ -89,7 +89,7 @@ pub fn open(path: &Path, flags: c_int) -> Result<*mut c_void> {
 }
 
 /// The address of a symbol, NULL when it is not there.
-fn symbol(handle: *mut c_void, name: &CStr) -> *mut c_void {
+pub(crate) fn symbol(handle: *mut c_void, name: &CStr) -> *mut c_void {
     // SAFETY: `handle` came from dlopen and `name` is a string.
     unsafe { libc::dlsym(handle, name.as_ptr()) }
 }
@@ -98,7 +98,7 @@ fn symbol(handle: *mut c_void, name: &CStr) -> *mut c_void {
 ///
 /// # Safety
 /// `F` must be the type of a function pointer that fits the function called `name`.
-unsafe fn function<F>(handle: *mut c_void, name: &CStr) -> Option<F> {
+pub(crate) unsafe fn function<F>(handle: *mut c_void, name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     let address = symbol(handle, name);
     // SAFETY: a pointer that dlsym gave for a function, converted to the type that the caller
@@ -238,15 +238,7 @@ impl Plugin {
 
     /// The text that `checker_message` of this era's hosts finds for a message id.
     pub fn message(&self, id: c_short) -> &str {
-        let Ok(id) = usize::try_from(id) else {
-            return "";
-        };
-        if id < self.era.generic_messages() {
-            return GENERIC.get(id).copied().unwrap_or("");
-        }
-        id.checked_sub(FIRST_OWN)
-            .and_then(|own| self.messages.get(own))
-            .map_or("", String::as_str)
+        message(self.era, &self.messages, id)
     }
 
     /// The plugin's own messages.
@@ -264,8 +256,22 @@ impl Plugin {
     }
 }
 
+/// The text that `checker_message` of an era's hosts finds for a message id; `own` is the plugin's
+/// table.
+pub fn message(era: Era, own: &[String], id: c_short) -> &str {
+    let Ok(id) = usize::try_from(id) else {
+        return "";
+    };
+    if id < era.generic_messages() {
+        return GENERIC.get(id).copied().unwrap_or("");
+    }
+    id.checked_sub(FIRST_OWN)
+        .and_then(|index| own.get(index))
+        .map_or("", String::as_str)
+}
+
 /// Copies a `libcheck_msgtable`: pointers to strings up to the first NULL, at most 100.
-fn read_table(table: *mut c_void) -> Vec<String> {
+pub(crate) fn read_table(table: *mut c_void) -> Vec<String> {
     let mut texts = Vec::new();
     if table.is_null() {
         return texts;

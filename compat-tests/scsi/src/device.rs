@@ -236,7 +236,12 @@ impl Device {
         std::mem::take(&mut self.script().sent)
     }
 
-    /// How many commands of checks there were since the record was last taken.
+    /// How many commands there were since the record was last taken.
+    pub(crate) fn count_all(&self) -> usize {
+        self.script().sent.len()
+    }
+
+    /// How many of them were of checks.
     pub(crate) fn count(&self) -> usize {
         let script = self.script();
         script
@@ -287,13 +292,13 @@ pub(crate) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -
         return unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) } as c_int;
     };
     // SAFETY: the caller's argument fits the request.
-    let outcome = unsafe {
+    let outcome = uncancelled(|| unsafe {
         match request {
             SG_IO => sg_io(&device, argument.cast()),
             CCISS_GETLUNINFO | CCISS_PASSTHRU => cciss(&device, request, argument.cast()),
             _ => Err(libc::ENOTTY),
         }
-    };
+    });
     match outcome {
         Ok(()) => 0,
         Err(errno) => {
@@ -302,6 +307,23 @@ pub(crate) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -
             -1
         }
     }
+}
+
+/// Keeps the thread from being cancelled meanwhile: the system's `ioctl` is no cancellation point, but
+/// what stands in for the device's work here may be.
+fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
+    const DISABLE: c_int = 1;
+    let mut before = 0;
+    // SAFETY: the pointer is to an int of ours.
+    unsafe { pthread_setcancelstate(DISABLE, &raw mut before) };
+    let result = work();
+    // SAFETY: NULL says that nobody wants to know.
+    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    result
+}
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
 
 /// # Safety

@@ -19,8 +19,14 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 thread_local! {
     /// What was logged on this thread. The threads of the C tur checker log too, but only that they
     /// start and end.
-    static LINES: RefCell<Vec<(c_int, String)>> = const { RefCell::new(Vec::new()) };
+    static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
+
+/// What plugins logged on runner threads, with the descriptors of their paths.
+static HANDED_OVER: Mutex<Vec<(c_int, Line)>> = Mutex::new(Vec::new());
+
+/// A line of the log, with its level.
+type Line = (c_int, String);
 
 /// Whether hosts wait for verdicts from now on.
 pub(crate) fn set_sync(sync: bool) {
@@ -43,8 +49,39 @@ pub(crate) fn threads_started() -> usize {
 }
 
 /// The lines that were logged on this thread since the last call, with their levels.
-pub(crate) fn take_lines() -> Vec<(c_int, String)> {
+pub(crate) fn take_lines() -> Vec<Line> {
     LINES.take()
+}
+
+/// Whether a line of a host that comes back tells something: that checks start, run and end does not,
+/// as how often somebody looks depends on the machine.
+pub(crate) fn is_telling(level: c_int, line: &str) -> bool {
+    level < 4 && !line.ends_with("not finished\n")
+}
+
+/// Does something whose lines do not count: the host's own.
+pub(crate) fn silently<R>(what: impl FnOnce() -> R) -> R {
+    let before = take_lines();
+    let result = what();
+    LINES.set(before);
+    result
+}
+
+/// Leaves this thread's lines to whoever collects the verdict of the path with this descriptor.
+pub(crate) fn hand_over_lines(fd: c_int) {
+    let lines = take_lines();
+    if !lines.is_empty() {
+        let mut all = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(lines.into_iter().map(|line| (fd, line)));
+    }
+}
+
+/// Takes over what was left for the path with this descriptor, as if this thread had logged it.
+pub(crate) fn take_over_lines(fd: c_int) {
+    let mut all = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mine, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|(whose, _)| *whose == fd);
+    *all = others;
+    LINES.with_borrow_mut(|lines| lines.extend(mine.into_iter().map(|(_, line)| line)));
 }
 
 /// `dlog`. The exported function has word-sized parameters in the place of variadic ones, which the

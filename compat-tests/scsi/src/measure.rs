@@ -5,8 +5,9 @@
 use crate::device::{Answer, Device, Pace, Reply};
 use crate::host;
 use crate::instance::Instance;
+use crate::loaded::Loaded;
 use crate::pair::Pair;
-use compat_tests::plugin::Plugin;
+use compat_tests::layout::Era;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,7 +51,7 @@ fn most_threads(work: impl FnOnce()) -> usize {
     most.into_inner().saturating_sub(2)
 }
 
-fn paths<'a>(plugin: &'a Plugin, first: c_int, healthy: usize, hung: usize) -> Vec<Path<'a>> {
+fn paths<'a>(plugin: &'a Loaded, first: c_int, healthy: usize, hung: usize) -> Vec<Path<'a>> {
     let every = (healthy + hung).checked_div(hung).unwrap_or(usize::MAX);
     (0..healthy + hung)
         .map(|index| {
@@ -60,7 +61,7 @@ fn paths<'a>(plugin: &'a Plugin, first: c_int, healthy: usize, hung: usize) -> V
             if hung {
                 device.answer(&[Answer::from(Reply::GOOD).at(Pace::Hung)]);
             }
-            let mut instance = Instance::new(plugin, fd, 30);
+            let mut instance = Instance::new(plugin, Era::B, fd, 30);
             instance.init();
             Path {
                 instance,
@@ -78,7 +79,7 @@ struct Line {
     values: Vec<String>,
 }
 
-fn measure(plugin: &Plugin, first: c_int) -> Vec<(&'static str, String)> {
+fn measure(plugin: &Loaded, first: c_int) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
 
     let started = host::threads_started();
@@ -170,8 +171,14 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// Prints the figures of both.
-pub(crate) fn run(pair: &Pair) {
-    host::set_thread(pair.c.thread());
+///
+/// # Errors
+/// When the pair is not of era B.
+pub(crate) fn run(pair: &Pair) -> Result<(), String> {
+    let (Era::B, Loaded::Entries(c)) = (pair.era, &pair.c) else {
+        return Err("only era B is measured".to_owned());
+    };
+    host::set_thread(c.thread());
     host::set_sync(false);
     let mut lines: Vec<Line> = Vec::new();
     for (plugin, first) in [(&pair.c, 3_000_000), (&pair.ours, 4_000_000)] {
@@ -194,4 +201,5 @@ pub(crate) fn run(pair: &Pair) {
         }
         println!();
     }
+    Ok(())
 }

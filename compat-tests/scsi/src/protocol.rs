@@ -1,16 +1,19 @@
 //! The asynchronous protocol: devices that answer at once, late, much too late or never, and checkers
 //! that are freed meanwhile.
 //!
-//! The C plugin has the protocol in tur only. Time is compared in coarse buckets: every life begins a
-//! tenth of a second after a full second of the monotonic clock, and the time limit counts in full
-//! seconds.
+//! Before 0.15.0 C has the protocol in tur only; since then the host keeps it for all checkers but
+//! directio. Time is compared in coarse buckets: every life begins a tenth of a second after a full
+//! second of the monotonic clock, and the time limit counts in full seconds, but for the host of
+//! 0.15.0.
 
 use crate::Checker;
 use crate::device::{Answer, Device, Pace, Reply};
 use crate::host;
 use crate::instance::Instance;
+use crate::loaded::Loaded;
 use crate::pair::{Pair, Tally};
-use compat_tests::plugin::Plugin;
+use compat_tests::layout::Era;
+use std::collections::BTreeSet;
 use std::ffi::{c_int, c_short};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -19,9 +22,15 @@ use std::time::{Duration, Instant};
 const PENDING: c_int = 6;
 const TIMEOUT: c_int = 7;
 
-/// The longest that a call may take: the millisecond for which `check` waits with hosts of this era,
-/// and what a busy machine may add to it.
+/// The longest that a call may take: the millisecond for which `check` waits with hosts of era B, and
+/// what a busy machine may add to it.
 const LONGEST_CALL: Duration = Duration::from_millis(500);
+
+/// How long a daemon of era C or D waits when `libcheck_need_wait` says yes.
+const HOST_WAIT: Duration = Duration::from_millis(5);
+
+/// How often somebody comes back for the verdict of an instant device.
+const LOOKS: usize = 3;
 
 /// Whose plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +46,7 @@ enum Expected {
     Running,
     /// It did not end in time.
     TimedOut,
-    /// What the device says, after one more look if need be.
+    /// What the device says, after some more looks if need be.
     Verdict,
 }
 use Expected::{Running, TimedOut, Verdict};
@@ -45,11 +54,14 @@ use Expected::{Running, TimedOut, Verdict};
 /// One life on a stage of its own.
 struct Stage<'a> {
     checker: Checker,
+    era: Era,
     side: Side,
     instance: Instance<'a>,
     device: Arc<Device>,
     start: Instant,
     wrong: Vec<String>,
+    /// The rows of the ledger that showed.
+    rows: BTreeSet<&'static str>,
 }
 
 /// The verdict on a device that has nothing to say but "good".
@@ -70,9 +82,13 @@ fn commands(checker: Checker) -> usize {
 }
 
 /// The message ids of a running and of a late check.
-fn ids(checker: Checker) -> (c_short, c_short) {
-    match checker {
-        Checker::Rdac | Checker::EmcClariion => (109, 110),
+fn ids(checker: Checker, era: Era, side: Side) -> (c_short, c_short) {
+    match (side, era, checker) {
+        // T8: the message of a running check came with 0.9.5.
+        (Side::C, Era::B, _) => (0, 101),
+        // A3: the host's own.
+        (Side::C, Era::D, _) => (10, 9),
+        (_, _, Checker::Rdac | Checker::EmcClariion) => (109, 110),
         _ => (100, 101),
     }
 }
@@ -107,10 +123,20 @@ impl Stage<'_> {
         self.device.answer(answers);
     }
 
+    /// What a daemon does with a path each second.
     fn call(&mut self) -> (c_int, c_short) {
         self.instance.set_message(0);
         let begin = Instant::now();
-        let state = self.instance.check();
+        let mut state = self.instance.check();
+        let wait = self.instance.need_wait();
+        self.took(begin.elapsed());
+        if wait {
+            sleep(HOST_WAIT);
+        }
+        let begin = Instant::now();
+        if let Some(pending) = self.instance.pending() {
+            state = pending;
+        }
         self.took(begin.elapsed());
         (state, self.instance.message())
     }
@@ -122,16 +148,14 @@ impl Stage<'_> {
     }
 
     fn check(&mut self, expected: Expected) {
-        let (running, timed_out) = ids(self.checker);
-        let running = match self.side {
-            // T8: the message of a running check came with 0.9.5.
-            Side::C => (PENDING, 0),
-            Side::Ours => (PENDING, running),
-        };
+        let (running, timed_out) = ids(self.checker, self.era, self.side);
+        let running = (PENDING, running);
         let mut found = self.call();
-        if expected == Verdict && found == running {
-            sleep(Duration::from_millis(100));
-            found = self.call();
+        for _ in 0..LOOKS {
+            if expected == Verdict && found == running {
+                sleep(Duration::from_millis(100));
+                found = self.call();
+            }
         }
         let wanted = match expected {
             Running => running,
@@ -144,6 +168,31 @@ impl Stage<'_> {
                 "after {when} ms: {wanted:?} expected, {found:?} found"
             ));
         }
+    }
+
+    /// Whether this is C in a host of 0.15.0, of which a row of the ledger tells something that the
+    /// scene has to expect.
+    fn is_0_15(&mut self, row: &'static str) -> bool {
+        let is = (self.side, self.era) == (Side::C, Era::D);
+        if is {
+            self.rows.insert(row);
+        }
+        is
+    }
+
+    /// Whether the host would wait for the check that runs, once it has looked.
+    fn need_wait_again(&mut self) {
+        let expected = self.is_0_15("A9");
+        if self.instance.need_wait() != expected {
+            let wrong = format!("need_wait was not {expected} after the first look");
+            self.wrong.push(wrong);
+        }
+    }
+
+    /// How many commands there have been, once those have been sent that are under way to the device.
+    fn count_soon(&mut self, expected: usize) {
+        sleep(Duration::from_millis(200));
+        self.count(expected);
     }
 
     /// How many commands there have been.
@@ -175,6 +224,7 @@ fn instant(stage: &mut Stage<'_>) {
 fn slow(stage: &mut Stage<'_>) {
     stage.answer(&[Answer::from(Reply::GOOD).at(Pace::After(Duration::from_millis(400)))]);
     stage.check(Running);
+    stage.need_wait_again();
     stage.at(150);
     stage.check(Running);
     stage.at(700);
@@ -195,9 +245,15 @@ fn hangs_once(stage: &mut Stage<'_>) {
     stage.check(Running);
     stage.at(600);
     stage.check(Running);
-    stage.at(1500);
-    stage.check(Running);
-    stage.at(2300);
+    if stage.is_0_15("A4") {
+        stage.at(900);
+        stage.check(Running);
+        stage.at(1500);
+    } else {
+        stage.at(1500);
+        stage.check(Running);
+        stage.at(2300);
+    }
     stage.check(TimedOut);
     stage.count(1);
     // One run may start beside the hung one.
@@ -209,20 +265,33 @@ fn hangs_once(stage: &mut Stage<'_>) {
 }
 
 fn hangs_twice(stage: &mut Stage<'_>) {
-    stage.answer(&[hung(), hung()]);
+    stage.answer(&[hung(), hung(), hung(), hung()]);
     stage.check(Running);
     stage.at(2300);
     stage.check(TimedOut);
     stage.check(Running);
-    stage.at(3500);
-    stage.check(Running);
-    stage.at(4300);
-    stage.check(TimedOut);
-    // And no third.
-    for _ in 0..5 {
+    if stage.is_0_15("A7") {
+        // The second is waited for, but only until the next check.
+        stage.at(3500);
         stage.check(TimedOut);
+        stage.check(TimedOut);
+        stage.check(Running);
+        stage.count_soon(3);
+        stage.at(5000);
+        stage.check(TimedOut);
+        stage.check(Running);
+        stage.count_soon(4);
+    } else {
+        stage.at(3500);
+        stage.check(Running);
+        stage.at(4300);
+        stage.check(TimedOut);
+        // And no third.
+        for _ in 0..5 {
+            stage.check(TimedOut);
+        }
+        stage.count(2);
     }
-    stage.count(2);
     stage.device.release();
     sleep(Duration::from_millis(200));
     stage.check(Verdict);
@@ -246,13 +315,35 @@ fn no_time_at_all(stage: &mut Stage<'_>) {
     stage.at(500);
     stage.check(Running);
     stage.at(1200);
-    stage.check(TimedOut);
+    if stage.is_0_15("A5") {
+        stage.check(Running);
+        stage.at(3500);
+        stage.check(Running);
+    } else {
+        stage.check(TimedOut);
+    }
     stage.count(1);
     stage.device.release();
 }
 
+/// The first time limit whose microseconds do not fit into 32 bits; 32.7 milliseconds are left.
+const TOO_LONG: u32 = 4295;
+
+fn more_than_an_hour(stage: &mut Stage<'_>) {
+    stage.answer(&[Answer::from(Reply::GOOD).at(Pace::After(Duration::from_millis(400)))]);
+    stage.check(Running);
+    stage.at(200);
+    if stage.is_0_15("A6") {
+        stage.check(TimedOut);
+    } else {
+        stage.check(Running);
+    }
+    stage.at(700);
+    stage.check(Verdict);
+}
+
 /// A life that ends while a command hangs. Says how many commands there were in the end.
-fn freed_while_hung(mut stage: Stage<'_>) -> (usize, Vec<String>) {
+fn freed_while_hung(mut stage: Stage<'_>) -> (usize, Ending) {
     let again = Answer::from(to_be_continued(stage.checker));
     stage.answer(&[again.clone().at(Pace::Hung), again.clone(), again]);
     stage.check(Running);
@@ -265,13 +356,13 @@ fn freed_while_hung(mut stage: Stage<'_>) -> (usize, Vec<String>) {
     }
     stage.device.release();
     sleep(Duration::from_millis(300));
-    (stage.device.count(), stage.wrong)
+    (stage.device.count(), (stage.wrong, stage.rows))
 }
 
 type Scene = (&'static str, u32, fn(&mut Stage<'_>));
 
 /// Name, time limit in seconds, and what happens.
-const SCENES: [Scene; 7] = [
+const SCENES: [Scene; 8] = [
     ("instant", 1, instant),
     ("slow", 1, slow),
     (
@@ -287,6 +378,7 @@ const SCENES: [Scene; 7] = [
         comes_back_after_the_timeout,
     ),
     ("no time at all", 0, no_time_at_all),
+    ("more than an hour", TOO_LONG, more_than_an_hour),
 ];
 
 /// A tenth of a second after the next full second of the monotonic clock, by which time limits count.
@@ -301,65 +393,91 @@ fn next_beat() -> Instant {
     Instant::now() + Duration::from_millis(1100) - into
 }
 
-/// What a life left behind: what was wrong, and what was logged at levels 0 to 3.
-type Outcome = (Vec<String>, Vec<String>);
+/// How a scene ended: what was wrong, and which rows of the ledger showed.
+type Ending = (Vec<String>, BTreeSet<&'static str>);
+
+/// What a life left behind.
+#[derive(Default)]
+struct Outcome {
+    wrong: Vec<String>,
+    rows: BTreeSet<&'static str>,
+    /// What was logged, as far as it tells something.
+    lines: Vec<String>,
+}
 
 fn play(
-    checker: Checker,
+    pair: &Pair,
     side: Side,
-    plugin: &Plugin,
     fd: c_int,
     timeout: u32,
-    scene: impl FnOnce(Stage<'_>) -> Vec<String>,
+    scene: impl FnOnce(Stage<'_>) -> Ending,
 ) -> Outcome {
     let device = Device::install(fd, libc::makedev(8, 32));
     host::take_lines();
-    let mut instance = Instance::new(plugin, fd, timeout);
-    let mut wrong = Vec::new();
+    let mut instance = Instance::new(plugin(pair, side), pair.era, fd, timeout);
+    let mut outcome = Outcome::default();
     if instance.init() != 0 {
-        wrong.push("libcheck_init failed".to_owned());
+        outcome.wrong.push("libcheck_init failed".to_owned());
     }
     let start = next_beat();
     sleep(start.saturating_duration_since(Instant::now()));
-    wrong.extend(scene(Stage {
-        checker,
+    let (wrong, rows) = scene(Stage {
+        checker: pair.checker,
+        era: pair.era,
         side,
         instance,
         device,
         start,
         wrong: Vec::new(),
-    }));
-    let lines = host::take_lines()
+        rows: BTreeSet::new(),
+    });
+    outcome.wrong.extend(wrong);
+    outcome.rows = rows;
+    outcome.lines = host::take_lines()
         .into_iter()
-        // How often somebody looks at a running check depends on the machine.
-        .filter(|(level, line)| *level <= 3 && !line.ends_with("not finished\n"))
+        .filter(|(level, line)| host::is_telling(*level, line))
         .map(|(level, line)| format!("{level} {line}"))
         .collect();
-    (wrong, lines)
+    outcome
+}
+
+fn plugin(pair: &Pair, side: Side) -> &Loaded {
+    match side {
+        Side::C => &pair.c,
+        Side::Ours => &pair.ours,
+    }
+}
+
+/// Who plays: C as well where it does not hold its host up.
+fn sides(pair: &Pair) -> Vec<Side> {
+    match &pair.c {
+        Loaded::Entries(c) if pair.checker == Checker::Tur => {
+            host::set_thread(c.thread());
+            vec![Side::Ours, Side::C]
+        }
+        Loaded::Entries(_) => vec![Side::Ours],
+        Loaded::Function(..) => vec![Side::Ours, Side::C],
+    }
 }
 
 /// Plays every scene with this checker, all at the same time.
 pub(crate) fn play_all(pair: &Pair) -> Tally {
     let mut tally = Tally::default();
     let checker = pair.checker;
-    let mut sides = vec![(Side::Ours, &pair.ours)];
-    if checker == Checker::Tur {
-        sides.push((Side::C, &pair.c));
-        host::set_thread(pair.c.thread());
-    }
+    let sides = sides(pair);
     std::thread::scope(|scope| {
         let mut fd = 2_000_000 + 1000 * checker as c_int;
         let mut scenes = Vec::new();
         for (name, timeout, scene) in SCENES {
             let sides: Vec<_> = sides
                 .iter()
-                .map(|&(side, plugin)| {
+                .map(|&side| {
                     fd += 1;
                     scope.spawn(move || {
-                        play(checker, side, plugin, fd, timeout, |mut stage| {
+                        play(pair, side, fd, timeout, |mut stage| {
                             scene(&mut stage);
                             stage.instance.free();
-                            stage.wrong
+                            (stage.wrong, stage.rows)
                         })
                     })
                 })
@@ -368,14 +486,14 @@ pub(crate) fn play_all(pair: &Pair) -> Tally {
         }
         let freed: Vec<_> = sides
             .iter()
-            .map(|&(side, plugin)| {
+            .map(|&side| {
                 fd += 1;
                 scope.spawn(move || {
                     let mut count = 0;
-                    let outcome = play(checker, side, plugin, fd, 1, |stage| {
-                        let wrong;
-                        (count, wrong) = freed_while_hung(stage);
-                        wrong
+                    let outcome = play(pair, side, fd, 1, |stage| {
+                        let ending;
+                        (count, ending) = freed_while_hung(stage);
+                        ending
                     });
                     (side, count, outcome)
                 })
@@ -383,12 +501,11 @@ pub(crate) fn play_all(pair: &Pair) -> Tally {
             .collect();
         for (name, sides) in scenes {
             let what = format!("{}: {name}", checker.name());
-            let panicked = |_| (vec!["it panicked".to_owned()], Vec::new());
             let outcomes: Vec<Outcome> = sides
                 .into_iter()
-                .map(|side| side.join().unwrap_or_else(panicked))
+                .map(|side| side.join().unwrap_or_else(|_| panicked()))
                 .collect();
-            judge(&what, &outcomes, &mut tally);
+            judge(&what, pair.era, &outcomes, &mut tally);
         }
         for side in freed {
             let Ok((side, count, outcome)) = side.join() else {
@@ -396,7 +513,7 @@ pub(crate) fn play_all(pair: &Pair) -> Tally {
                 continue;
             };
             let what = format!("{}: freed while hung, {side:?}", checker.name());
-            judge(&what, &[outcome], &mut tally);
+            judge(&what, pair.era, &[outcome], &mut tally);
             match (side, count) {
                 (Side::Ours, 1) => {}
                 // T7: the C thread goes on with its retries.
@@ -410,19 +527,28 @@ pub(crate) fn play_all(pair: &Pair) -> Tally {
     tally
 }
 
-/// Every side must have been right, and both must have logged the same.
-fn judge(what: &str, outcomes: &[Outcome], tally: &mut Tally) {
+fn panicked() -> Outcome {
+    Outcome {
+        wrong: vec!["it panicked".to_owned()],
+        ..Outcome::default()
+    }
+}
+
+/// Every side must have been right, and both must have logged the same, unless C's host logs in the
+/// place of the plugin.
+fn judge(what: &str, era: Era, outcomes: &[Outcome], tally: &mut Tally) {
     tally.lives += 1;
-    let wrong: Vec<&str> = outcomes
-        .iter()
-        .flat_map(|(wrong, _)| wrong)
-        .map(String::as_str)
-        .collect();
+    let mut wrong: Vec<&str> = Vec::new();
+    for outcome in outcomes {
+        wrong.extend(outcome.wrong.iter().map(String::as_str));
+        tally.rows.extend(&outcome.rows);
+    }
     if !wrong.is_empty() {
         tally.mismatch(what, &wrong.join("\n"));
     }
     match outcomes {
-        [(_, ours), (_, c)] if ours != c => {
+        [ours, c] if era != Era::D && ours.lines != c.lines => {
+            let (c, ours) = (&c.lines, &ours.lines);
             tally.mismatch(what, &format!("C logged {c:#?}, ours {ours:#?}"));
         }
         _ => {}

@@ -1,34 +1,50 @@
-//! Differential tests of the SCSI checkers: the C plugin of Debian 12 (multipath-tools 0.9.4) and
-//! ours live through the same lives in one process, whose `ioctl` answers both from the same script.
-//! Verdicts, messages, every command with its data and time limit, and the log have to agree, but for
-//! the rows of docs/differences.md.
+//! Differential tests of the SCSI checkers: the C plugin of a multipath-tools release and ours live
+//! through the same lives in one process, whose `ioctl` answers both from the same script. Verdicts,
+//! messages, every command with its data and time limit, and the log have to agree, but for the rows
+//! of docs/differences.md.
+//!
+//! The process is a host of the release's era: it has loaded the release's libmultipath, calls the
+//! plugins as that era's daemon does, and runs with the release's C library. What era it is, ours has
+//! to find out from that.
 
 #![allow(
     clippy::indexing_slicing,
     reason = "a test program, in which a wrong offset has to be seen"
 )]
 
+mod async_checker;
 mod case;
 mod compare;
 mod device;
+pub mod exports;
 mod host;
 mod instance;
+mod library;
+mod loaded;
 mod measure;
 mod pair;
 mod protocol;
 mod random;
 mod rows;
+mod runners;
 mod stderr;
 
-use compat_tests::ledger;
+use case::Mode;
+use compat_tests::layout::Era;
 use compat_tests::runner::Surroundings;
+use compat_tests::{ledger, plugin};
 use pair::{Pair, Tally};
 use std::collections::BTreeSet;
-use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+
+/// The eras of hosts that may export `start_checker_thread`.
+pub const UP_TO_0_14: &[Era] = &[Era::B, Era::C];
+
+/// The era of hosts that do not.
+pub const FROM_0_15: &[Era] = &[Era::D];
 
 /// The checkers that talk SCSI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,59 +83,24 @@ impl Checker {
             Checker::CcissTur => "cciss_tur",
         }
     }
-}
 
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-static libmp_verbosity: c_int = 4;
-
-/// The plugins' `ioctl`. Variadic in C; the third argument comes the same way.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
-    // SAFETY: the caller's promises are passed on.
-    unsafe { device::ioctl(fd, request, argument) }
-}
-
-/// The plugins' `fstat`.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn fstat(fd: c_int, stat: *mut libc::stat) -> c_int {
-    // SAFETY: the caller's promises are passed on.
-    unsafe { device::fstat(fd, stat) }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn checker_is_sync(_: *const c_void) -> c_int {
-    host::is_sync()
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn dlog(
-    level: c_int,
-    format: *const c_char,
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-) {
-    // SAFETY: plugins pass a format and what it needs, at most four words.
-    unsafe { host::log(level, format, [a, b, c, d]) }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn start_checker_thread(
-    thread: *mut libc::pthread_t,
-    attributes: *const libc::pthread_attr_t,
-    context: *mut c_void,
-) -> c_int {
-    // SAFETY: the caller's promises are passed on.
-    unsafe { host::start_thread(thread, attributes, context) }
+    /// In which ways the lives of a host of this era are lived. C's tur has threads of its own before
+    /// 0.15.0, and how their starts and ends meet is the subject of [`protocol`].
+    fn modes(self, era: Era) -> &'static [Mode] {
+        match self {
+            Checker::Tur if era < Era::D => &[Mode::Sync],
+            _ => &[Mode::Async, Mode::Sync],
+        }
+    }
 }
 
 const USAGE: &str = "\
-usage: compat-scsi [measure] --c DIR --ours DIR --ledger FILE [--seed N] [--replies N] [--checker NAME] [--verdicts]
-  measure         compare nothing; measure threads and waiting times of tur
-  --c DIR         libcheck*.so of multipath-tools 0.9.4, where the package has them
-                  (ROOT/lib/multipath), with the package's libraries in ROOT/lib and ROOT/usr/lib
+usage: compat-scsi   --era B|C [measure] --c DIR --ours DIR --ledger FILE [option …]
+       compat-scsi-d --era D --c DIR --ours DIR --ledger FILE [option …]
+  measure         compare nothing; measure threads and waiting times of tur in era B
+  --era ERA       what the C plugins are made for: B (0.9.4), C (0.11 to 0.13), D (0.15)
+  --c DIR         libcheck*.so of that release, where the package has them (ROOT/lib/multipath), with
+                  the package's libraries in ROOT/lib and ROOT/usr/lib
   --ours DIR      our libcheck*.so
   --ledger FILE   docs/differences.md
   --seed N        where the random lives begin (default: the time of day)
@@ -129,6 +110,7 @@ usage: compat-scsi [measure] --c DIR --ours DIR --ledger FILE [--seed N] [--repl
 ";
 
 struct Options {
+    era: Era,
     measure: bool,
     protocol: bool,
     c: PathBuf,
@@ -139,8 +121,10 @@ struct Options {
     checkers: Vec<Checker>,
 }
 
-fn options() -> Result<Options, String> {
+fn options(eras: &[Era]) -> Result<Options, String> {
+    let mut era = None;
     let mut options = Options {
+        era: Era::B,
         measure: false,
         protocol: true,
         c: PathBuf::new(),
@@ -165,6 +149,7 @@ fn options() -> Result<Options, String> {
         let value = words.next().ok_or(USAGE)?;
         let number = || value.parse().map_err(|_| USAGE);
         match name.as_str() {
+            "--era" => era = eras.iter().find(|era| format!("{era:?}") == value),
             "--c" => options.c = value.into(),
             "--ours" => options.ours = value.into(),
             "--ledger" => options.ledger = value.into(),
@@ -177,39 +162,70 @@ fn options() -> Result<Options, String> {
     let complete = [&options.c, &options.ours, &options.ledger]
         .iter()
         .all(|path| path.exists());
-    if complete && !options.checkers.is_empty() {
-        Ok(options)
-    } else {
-        Err(USAGE.to_owned())
+    match era {
+        Some(era) if complete && !options.checkers.is_empty() => {
+            options.era = *era;
+            Ok(options)
+        }
+        _ => Err(USAGE.to_owned()),
     }
 }
 
-/// Sees to it that libmultipath and what it needs are found, for which the dynamic linker has to know
-/// before the process starts.
-fn find_libraries(plugins: &Path) -> Result<(), String> {
-    const MARK: &str = "COMPAT_SCSI_LIBRARIES";
+/// Starts over with the C library of the release and the libraries beside it, which the dynamic linker
+/// has to know before the process begins; then loads libmultipath as a host has it.
+fn settle(plugins: &Path) -> Result<(), String> {
+    const MARK: &str = "COMPAT_SCSI_SETTLED";
+    let surroundings = Surroundings::of(&plugins.join("libcheck.so"));
+    let Some(library) = &surroundings.libmultipath else {
+        return Err(format!("no libmultipath.so.0 beside {}", plugins.display()));
+    };
     if std::env::var_os(MARK).is_some() {
-        return Ok(());
+        let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
+        return plugin::open(library, flags)
+            .map(drop)
+            .map_err(|trouble| trouble.to_string());
     }
-    let libraries = Surroundings::of(&plugins.join("libcheck.so")).libraries;
-    let path = std::env::join_paths(libraries).map_err(|error| error.to_string())?;
+    let path = std::env::join_paths(&surroundings.libraries).map_err(|error| error.to_string())?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
-    let error = Command::new(this)
+    let mut again = match &surroundings.loader {
+        Some(loader) => {
+            let mut command = Command::new(loader);
+            command.arg("--library-path").arg(&path).arg(this);
+            command
+        }
+        None => {
+            let mut command = Command::new(this);
+            command.env("LD_LIBRARY_PATH", &path);
+            command
+        }
+    };
+    let error = again
         .args(std::env::args_os().skip(1))
-        .env("LD_LIBRARY_PATH", path)
         .env(MARK, "1")
         .exec();
     Err(error.to_string())
 }
 
-/// The ids of the ledger's rows that name this program as the test that pins them.
-fn pinned_here(path: &Path) -> Result<BTreeSet<String>, String> {
+/// The ids of the ledger's rows that name this program, with this era, as the test that pins them:
+/// `` `compat-scsi` (B, D): … ``.
+fn pinned_here(path: &Path, era: Era) -> Result<BTreeSet<String>, String> {
+    const HERE: &str = "`compat-scsi` (";
     let rows = ledger::read(path).map_err(|trouble| trouble.to_string())?;
-    Ok(rows
-        .into_iter()
-        .filter(|row| row.pinned_by.contains("compat-scsi"))
-        .map(|row| row.id)
-        .collect())
+    let mut pinned = BTreeSet::new();
+    for row in rows {
+        let Some(at) = row.pinned_by.find("`compat-scsi`") else {
+            continue;
+        };
+        let eras = row.pinned_by[at..]
+            .strip_prefix(HERE)
+            .and_then(|rest| rest.split_once(')'))
+            .ok_or_else(|| format!("row {} names compat-scsi without eras", row.id))?
+            .0;
+        if eras.split(", ").any(|name| name == format!("{era:?}")) {
+            pinned.insert(row.id);
+        }
+    }
+    Ok(pinned)
 }
 
 /// The part that takes processor time: verdicts.
@@ -275,15 +291,16 @@ fn play_protocol(pairs: &[Pair]) -> Tally {
     tally
 }
 
-fn run() -> Result<bool, String> {
-    let options = options()?;
-    find_libraries(&options.c)?;
-    let load = |checker: &Checker| Pair::load(*checker, &options.c, &options.ours);
+fn run(eras: &[Era]) -> Result<bool, String> {
+    let options = options(eras)?;
+    settle(&options.c)?;
+    let ledger = pinned_here(&options.ledger, options.era)?;
+    let load =
+        |checker: &Checker| Pair::load(*checker, options.era, &options.c, &options.ours, &ledger);
     if options.measure {
-        measure::run(&load(&Checker::Tur)?);
+        measure::run(&load(&Checker::Tur)?)?;
         return Ok(true);
     }
-    let ledger = pinned_here(&options.ledger)?;
     let pairs = options
         .checkers
         .iter()
@@ -291,6 +308,7 @@ fn run() -> Result<bool, String> {
         .collect::<Result<Vec<_>, _>>()?;
     println!("seed {}", options.seed);
     let mut total = Tally::default();
+    library::compare_tables(options.era, &mut total)?;
     for pair in &pairs {
         total.add(compare_verdicts(pair, &options)?);
     }
@@ -302,7 +320,7 @@ fn run() -> Result<bool, String> {
     for id in shown.iter().filter(|id| !ledger.contains(**id)) {
         total.mismatch(
             id,
-            "is not in the ledger, or does not name compat-scsi there",
+            "is not in the ledger, or does not name compat-scsi with this era there",
         );
     }
     if pairs.len() == Checker::ALL.len() && options.protocol {
@@ -319,8 +337,9 @@ fn run() -> Result<bool, String> {
     Ok(total.mismatches == 0)
 }
 
-fn main() -> ExitCode {
-    match run() {
+/// Runs the comparison in an executable that is a host of one of these eras.
+pub fn main(eras: &[Era]) -> ExitCode {
+    match run(eras) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {

@@ -1,0 +1,109 @@
+//! What the executables export under names that plugins and libmultipath know. It is found before the
+//! functions of the libraries.
+
+use crate::{device, host};
+use std::ffi::{c_char, c_int, c_ulong, c_void};
+
+/// `ioctl`: answered by a device of this process, or by the kernel.
+///
+/// # Safety
+/// As the system's `ioctl`; `argument` must be what `request` needs.
+pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { device::ioctl(fd, request, argument) }
+}
+
+/// `fstat`: likewise.
+///
+/// # Safety
+/// As the system's `fstat`.
+pub unsafe fn fstat(fd: c_int, stat: *mut c_void) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { device::fstat(fd, stat.cast()) }
+}
+
+/// `checker_is_sync`.
+pub fn checker_is_sync() -> c_int {
+    host::is_sync()
+}
+
+/// `dlog`, with word-sized parameters in the place of variadic ones.
+///
+/// # Safety
+/// `format` must be a C format string for at most these words.
+pub unsafe fn dlog(level: c_int, format: *const c_char, words: [usize; 4]) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { host::log(level, format, words) }
+}
+
+/// `start_checker_thread`.
+///
+/// # Safety
+/// As `pthread_create`; `context` must be what the plugin's `libcheck_thread` takes.
+pub unsafe fn start_checker_thread(
+    thread: *mut c_void,
+    attributes: *const c_void,
+    context: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { host::start_thread(thread.cast(), attributes.cast(), context) }
+}
+
+/// Exports what hosts of every release have: `libmp_verbosity`, `checker_is_sync`, `dlog`, and in the
+/// place of the C library's functions `ioctl` and `fstat`, also as the latter is called where time and
+/// file sizes have 64 bits.
+#[macro_export]
+macro_rules! export_host {
+    () => {
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        static libmp_verbosity: std::ffi::c_int = 4;
+
+        /// Variadic in C; the third argument comes the same way.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn ioctl(
+            fd: std::ffi::c_int,
+            request: std::ffi::c_ulong,
+            argument: *mut std::ffi::c_void,
+        ) -> std::ffi::c_int {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { $crate::exports::ioctl(fd, request, argument) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn fstat(
+            fd: std::ffi::c_int,
+            stat: *mut std::ffi::c_void,
+        ) -> std::ffi::c_int {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { $crate::exports::fstat(fd, stat) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn fstat64(
+            fd: std::ffi::c_int,
+            stat: *mut std::ffi::c_void,
+        ) -> std::ffi::c_int {
+            // SAFETY: on 64-bit systems it is the same function.
+            unsafe { $crate::exports::fstat(fd, stat) }
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn checker_is_sync(_: *const std::ffi::c_void) -> std::ffi::c_int {
+            $crate::exports::checker_is_sync()
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn dlog(
+            level: std::ffi::c_int,
+            format: *const std::ffi::c_char,
+            a: usize,
+            b: usize,
+            c: usize,
+            d: usize,
+        ) {
+            // SAFETY: callers pass a format and what it needs; checkers need at most four words.
+            unsafe { $crate::exports::dlog(level, format, [a, b, c, d]) }
+        }
+    };
+}

@@ -1,0 +1,45 @@
+//! A plugin in whichever form the host prefers.
+
+use crate::runners::Runners;
+use compat_tests::async_plugin::AsyncPlugin;
+use compat_tests::layout::Era;
+use compat_tests::plugin::Plugin;
+use std::ffi::c_short;
+use std::path::Path;
+
+/// A plugin.
+pub(crate) enum Loaded {
+    /// With entry points that the host calls: every plugin before 0.15.0, and ours.
+    Entries(Plugin),
+    /// With one function for the runner threads of 0.15.0.
+    Function(AsyncPlugin, Runners),
+}
+
+impl Loaded {
+    /// Loads a plugin as a host of this era does.
+    pub(crate) fn load(path: &Path, era: Era) -> Result<Loaded, String> {
+        let failed = |trouble: compat_tests::Trouble| trouble.to_string();
+        if era == Era::D {
+            if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
+                return Ok(Loaded::Function(plugin, Runners::find()?));
+            }
+        }
+        Plugin::load(path, era).map(Loaded::Entries).map_err(failed)
+    }
+
+    /// The plugin's own messages.
+    pub(crate) fn messages(&self) -> &[String] {
+        match self {
+            Loaded::Entries(plugin) => plugin.messages(),
+            Loaded::Function(plugin, _) => plugin.messages(),
+        }
+    }
+
+    /// The text of a message id.
+    pub(crate) fn message(&self, id: c_short) -> &str {
+        match self {
+            Loaded::Entries(plugin) => plugin.message(id),
+            Loaded::Function(plugin, _) => plugin.message(id),
+        }
+    }
+}
