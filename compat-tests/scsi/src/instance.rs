@@ -193,7 +193,7 @@ impl<'a> Instance<'a> {
     /// # Panics
     /// When that takes as long as no check of an instant device does.
     pub(crate) fn verdict(&mut self) -> c_int {
-        const PATIENCE: Duration = Duration::from_secs(60);
+        const PATIENCE: Duration = Duration::from_secs(10);
         let begin = Instant::now();
         let mut state = self.check();
         while state == PENDING && self.text() == RUNNING {

@@ -62,6 +62,8 @@ struct Stage<'a> {
     wrong: Vec<String>,
     /// The rows of the ledger that showed.
     rows: BTreeSet<&'static str>,
+    /// The host had to wait in the last call.
+    waited: bool,
 }
 
 /// The verdict on a device that has nothing to say but "good".
@@ -128,9 +130,9 @@ impl Stage<'_> {
         self.instance.set_message(0);
         let begin = Instant::now();
         let mut state = self.instance.check();
-        let wait = self.instance.need_wait();
+        self.waited = self.instance.need_wait();
         self.took(begin.elapsed());
-        if wait {
+        if self.waited {
             sleep(HOST_WAIT);
         }
         let begin = Instant::now();
@@ -180,12 +182,18 @@ impl Stage<'_> {
         is
     }
 
-    /// Whether the host would wait for the check that runs, once it has looked.
-    fn need_wait_again(&mut self) {
-        let expected = self.is_0_15("A9");
-        if self.instance.need_wait() != expected {
-            let wrong = format!("need_wait was not {expected} after the first look");
-            self.wrong.push(wrong);
+    /// The host waits for a check that has just begun, if its era has that, but not once it has
+    /// looked.
+    fn waits_once(&mut self) {
+        let first = self.era >= Era::C;
+        if self.waited != first {
+            self.wrong
+                .push(format!("need_wait was not {first} before the first look"));
+        }
+        let again = self.is_0_15("A9");
+        if self.instance.need_wait() != again {
+            self.wrong
+                .push(format!("need_wait was not {again} after the first look"));
         }
     }
 
@@ -224,7 +232,7 @@ fn instant(stage: &mut Stage<'_>) {
 fn slow(stage: &mut Stage<'_>) {
     stage.answer(&[Answer::from(Reply::GOOD).at(Pace::After(Duration::from_millis(400)))]);
     stage.check(Running);
-    stage.need_wait_again();
+    stage.waits_once();
     stage.at(150);
     stage.check(Running);
     stage.at(700);
@@ -430,6 +438,7 @@ fn play(
         start,
         wrong: Vec::new(),
         rows: BTreeSet::new(),
+        waited: false,
     });
     outcome.wrong.extend(wrong);
     outcome.rows = rows;
