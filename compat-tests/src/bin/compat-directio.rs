@@ -9,10 +9,11 @@ use compat_tests::session::Side;
 use compat_tests::wire::{Call, Step};
 use compat_tests::{Result, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 const USAGE: &str = "\
@@ -29,6 +30,23 @@ usage: compat-directio [option …]
   --c-twice        compare the C plugin with itself: whatever differs is the test's fault
   --list           print the scenarios
 Scenarios that this machine cannot run are listed and counted as skipped.";
+
+/// Nobody reads our output any more.
+static UNHEARD: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line. When the reader has gone (`| head`), what is being played is played to its end, so
+/// that its devices are put away, and no more.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if writeln!(std::io::stdout(), $($text)*).is_err() {
+            UNHEARD.store(true, Ordering::Relaxed);
+        }
+    };
+}
+
+fn unheard() -> bool {
+    UNHEARD.load(Ordering::Relaxed)
+}
 
 /// The one setting of the machine that a scenario changes.
 const AIO_MAX_NR: &str = "/proc/sys/fs/aio-max-nr";
@@ -94,7 +112,7 @@ fn options() -> Result<Option<Options>> {
             "--c-twice" => options.mode = Mode::CTwice,
             "--list" => options.mode = Mode::List,
             "--help" | "-h" => {
-                println!("{USAGE}");
+                say!("{USAGE}");
                 return Ok(None);
             }
             other => return Err(Trouble::Broken(format!("unknown option {other}\n{USAGE}"))),
@@ -239,7 +257,7 @@ impl Bench<'_> {
         let results = Mutex::new(Vec::new());
         let finish = |task: Task, done: Done| {
             let mut results = results.lock().unwrap_or_else(|broken| broken.into_inner());
-            println!("{}", line(&task, &done.comparison));
+            say!("{}", line(&task, &done.comparison));
             results.push((task, done));
         };
         let next = AtomicUsize::new(0);
@@ -247,12 +265,18 @@ impl Bench<'_> {
             for _ in 0..self.options.jobs {
                 scope.spawn(|| {
                     while let Some(task) = shared.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if unheard() {
+                            break;
+                        }
                         finish(*task, self.run(task));
                     }
                 });
             }
         });
         for task in exclusive {
+            if unheard() {
+                break;
+            }
             let limit = std::fs::read_to_string(AIO_MAX_NR).unwrap_or_default();
             finish(task, self.run(&task));
             // The scenario restores it, unless its process was killed in between.
@@ -334,14 +358,14 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
             (None, true) => passed += 1,
         }
     }
-    println!();
+    say!();
     if options.mode == Mode::Compare {
         failed += check_ledger(options, &rows, skipped.is_empty())?;
         for (call, name) in [(Call::Reset, "reset"), (Call::Free, "free")] {
             let time = |side| {
                 longest(done, side, call).map_or("–".to_owned(), |millis| format!("{millis} ms"))
             };
-            println!(
+            say!(
                 "longest libcheck_{name} with a read hanging: ours {}, C {}",
                 time(1),
                 time(0)
@@ -349,21 +373,21 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
         }
     }
     let compared = done.iter().filter(|(task, _)| task.compared).count();
-    println!(
+    say!(
         "{compared} scenarios compared in {steps} steps, {alone} steps checked on ours alone, \
          {mismatches} mismatches, {} s",
         began.elapsed().as_secs()
     );
     if !skipped.is_empty() {
-        println!("NOT RUN ({}):", skipped.len());
+        say!("NOT RUN ({}):", skipped.len());
         for one in &skipped {
-            println!("  {one}");
+            say!("  {one}");
         }
     }
     if !failures.is_empty() {
-        println!("FAILED ({}): {}", failures.len(), failures.join(", "));
+        say!("FAILED ({}): {}", failures.len(), failures.join(", "));
     }
-    println!(
+    say!(
         "{passed} passed, {failed} failed, {} skipped",
         skipped.len()
     );
@@ -375,7 +399,7 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
 fn check_ledger(options: &Options, seen: &BTreeMap<String, usize>, whole: bool) -> Result<usize> {
     let ledger = ledger::read(&options.ledger)?;
     let mut wrong = 0;
-    println!("differences by row of {}:", options.ledger.display());
+    say!("differences by row of {}:", options.ledger.display());
     let known: BTreeSet<&str> = ledger.iter().map(|row| row.id.as_str()).collect();
     for row in ledger
         .iter()
@@ -390,11 +414,11 @@ fn check_ledger(options: &Options, seen: &BTreeMap<String, usize>, whole: bool) 
             wrong += 1;
             " FAILED: the row is out of date, or its test is gone"
         };
-        println!("  {:<5} {count:>6}{remark}", row.id);
+        say!("  {:<5} {count:>6}{remark}", row.id);
     }
     for (row, count) in seen.iter().filter(|(row, _)| !known.contains(row.as_str())) {
         wrong += 1;
-        println!("  {row:<5} {count:>6} FAILED: no such row in the ledger");
+        say!("  {row:<5} {count:>6} FAILED: no such row in the ledger");
     }
     Ok(wrong)
 }
@@ -407,23 +431,26 @@ fn watch(bench: &Bench<'_>, tasks: &[Task], side: Side) -> bool {
     };
     let mut good = true;
     for task in tasks {
-        println!("=== {}: {}", task.name(), task.scenario.about);
+        if unheard() {
+            break;
+        }
+        say!("=== {}: {}", task.name(), task.scenario.about);
         let transcript = bench.play(task, side, plugin);
         for step in &transcript.steps {
-            println!("{} ({} ms)", step.label, step.millis);
+            say!("{} ({} ms)", step.label, step.millis);
             for (name, value) in &step.facts {
-                println!("    {name}: {}", value.replace('\n', "\n        "));
+                say!("    {name}: {}", value.replace('\n', "\n        "));
             }
             for why in &step.wrong {
                 good = false;
-                println!("    WRONG: {why}");
+                say!("    WRONG: {why}");
             }
         }
         if !transcript.remarks.is_empty() {
-            println!("standard error: {}", transcript.remarks);
+            say!("standard error: {}", transcript.remarks);
         }
         good &= matches!(transcript.end, runner::End::Done | runner::End::NotHere(_));
-        println!("--- {:?}", transcript.end);
+        say!("--- {:?}", transcript.end);
     }
     good
 }
@@ -442,7 +469,7 @@ fn run() -> Result<bool> {
                     format!("ours, {}", names.join("; "))
                 }
             };
-            println!("{:<26} {} ({hosts})", scenario.name, scenario.about);
+            say!("{:<26} {} ({hosts})", scenario.name, scenario.about);
         }
         return Ok(true);
     }
@@ -472,17 +499,18 @@ fn run() -> Result<bool> {
     if let Mode::Watch(side) = options.mode {
         return Ok(watch(&bench, &tasks, side));
     }
-    println!("C:    {}", options.c.display());
+    say!("C:    {}", options.c.display());
     if options.mode == Mode::Compare {
-        println!(
+        say!(
             "ours: {} (levels of log lines: row {LEVELS})",
             options.ours.display()
         );
     }
-    println!("seed: {}", options.seed);
-    println!("{:<44} steps alone  differences", "scenario");
+    say!("seed: {}", options.seed);
+    say!("{:<44} steps alone  differences", "scenario");
     let done = bench.run_all(&tasks);
-    report(&options, &done, began)
+    // Not everything was played, and so not everything is well.
+    Ok(report(&options, &done, began)? && !unheard())
 }
 
 fn main() -> ExitCode {
