@@ -1,7 +1,7 @@
 //! Random lives, for the most part of the kinds that checkers tell apart.
 
 use crate::Checker;
-use crate::case::{Case, Check, Map};
+use crate::case::{Case, Check, Map, Mode};
 use crate::device::{Answer, Pace, Reply, SENSE};
 use compat_tests::layout::Era;
 use proptest::prelude::*;
@@ -37,7 +37,11 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
     )
         .prop_map(|(mode, timeout, preferred, map, fd, setup, checks)| Case {
             mode,
-            timeout,
+            // A machine that is busy otherwise may let a thread wait for a second.
+            timeout: match mode {
+                Mode::Sync => timeout,
+                Mode::Async => timeout.max(30),
+            },
             preferred,
             map,
             fd,
