@@ -334,19 +334,19 @@ fn no_time_at_all(stage: &mut Stage<'_>) {
     stage.device.release();
 }
 
-/// The first time limit whose microseconds do not fit into 32 bits; 32.7 milliseconds are left.
-const TOO_LONG: u32 = 4295;
+/// A time limit in seconds whose microseconds do not fit into 32 bits: 327 milliseconds are left.
+const HALF_A_DAY: u32 = 42_950;
 
-fn more_than_an_hour(stage: &mut Stage<'_>) {
-    stage.answer(&[Answer::from(Reply::GOOD).at(Pace::After(Duration::from_millis(400)))]);
+fn half_a_day(stage: &mut Stage<'_>) {
+    stage.answer(&[Answer::from(Reply::GOOD).at(Pace::After(Duration::from_millis(900)))]);
     stage.check(Running);
-    stage.at(200);
+    stage.at(600);
     if stage.is_0_15("A6") {
         stage.check(TimedOut);
     } else {
         stage.check(Running);
     }
-    stage.at(700);
+    stage.at(1200);
     stage.check(Verdict);
 }
 
@@ -386,7 +386,7 @@ const SCENES: [Scene; 8] = [
         comes_back_after_the_timeout,
     ),
     ("no time at all", 0, no_time_at_all),
-    ("more than an hour", TOO_LONG, more_than_an_hour),
+    ("half a day", HALF_A_DAY, half_a_day),
 ];
 
 /// A tenth of a second after the next full second of the monotonic clock, by which time limits count.

@@ -27,7 +27,7 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
     };
     let checks = prop::collection::vec(any_check(checker, era), 1..=3);
     (
-        select(checker.modes(era)),
+        select(any_mode(checker, era)),
         timeout,
         preferred,
         select(vec![Map::None, Map::Shared]),
@@ -49,6 +49,15 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
             checks,
         })
         .boxed()
+}
+
+/// Hosts that come back take their time, and only in era D is C played in that way as well.
+fn any_mode(checker: Checker, era: Era) -> Vec<Mode> {
+    let mut modes = checker.modes(era).to_vec();
+    if era != Era::D {
+        modes.extend([Mode::Sync; 2]);
+    }
+    modes
 }
 
 fn any_check(checker: Checker, era: Era) -> impl Strategy<Value = Check> {
