@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
 
 const AFTER_HELP: &str = "\
 Exit status: 0 nothing failed (what was not run is listed and counted), 1 something failed,
-2 wrong arguments, 3 nothing could be run.
+2 wrong arguments, 3 nothing could be run. With --exec that of the command, 125 if it could not be run.
 
 Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; LAB_MIRROR, the Debian
 mirror [default: http://deb.debian.org/debian].";
@@ -142,12 +142,20 @@ impl Arguments {
     /// The command line; ends the program if it makes no sense.
     pub(crate) fn read() -> Arguments {
         let arguments = Arguments::parse();
+        let refuse = |message: String| -> ! {
+            Arguments::command()
+                .error(ErrorKind::ValueValidation, message)
+                .exit()
+        };
+        if !arguments.exec.is_empty() && arguments.suites().len() > 1 {
+            refuse("--exec runs in one suite".to_owned());
+        }
         for checker in arguments.checkers() {
             if arguments.scenarios(checker).is_empty() {
-                let message = format!("no such scenario says anything about {}", checker.name());
-                Arguments::command()
-                    .error(ErrorKind::ValueValidation, message)
-                    .exit();
+                refuse(format!(
+                    "no such scenario says anything about {}",
+                    checker.name()
+                ));
             }
         }
         arguments

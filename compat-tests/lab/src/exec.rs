@@ -4,9 +4,9 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, ensure};
 
 use crate::args::Plugins;
 use crate::guest::PLUGIN_DIRECTORIES;
@@ -37,16 +37,18 @@ export PATH="/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 exec chroot "$root" /bin/sh -c 'cd "$1"; shift; exec "$@"' sh "$here" "$@"
 "#;
 
-/// Replaces this process by the command; returns only if that fails.
-pub(crate) fn exec(
-    cache: &Path,
-    tree: &Tree,
-    plugins: &Plugins,
-    command: &[String],
-) -> Result<ExitCode> {
+/// Replaces this process by the command; returns why that was not possible.
+pub(crate) fn exec(cache: &Path, tree: &Tree, plugins: &Plugins, command: &[String]) -> Error {
+    match prepare(cache, tree, plugins, command) {
+        Ok(mut unshare) => Error::new(unshare.exec()).context("unshare"),
+        Err(error) => error,
+    }
+}
+
+fn prepare(cache: &Path, tree: &Tree, plugins: &Plugins, command: &[String]) -> Result<Command> {
     ensure!(
         nix::unistd::geteuid().is_root(),
-        "--exec has to run as root: it mounts and changes root"
+        "--exec has to run as root: it mounts and chroots"
     );
     let target = PLUGIN_DIRECTORIES
         .iter()
@@ -57,7 +59,8 @@ pub(crate) fn exec(
     let project = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
-    let error = Command::new("unshare")
+    let mut unshare = Command::new("unshare");
+    unshare
         .args([
             "--mount",
             "--propagation",
@@ -70,7 +73,6 @@ pub(crate) fn exec(
         .args([&tree.root, &scratch, &project])
         .arg(target)
         .arg(plugins.directory().unwrap_or(Path::new("")))
-        .args(command)
-        .exec();
-    bail!("unshare: {error}")
+        .args(command);
+    Ok(unshare)
 }

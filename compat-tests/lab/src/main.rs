@@ -29,6 +29,8 @@ use tree::{Suite, Tree};
 
 /// Nothing could be run.
 const NOT_RUN: u8 = 3;
+/// The command of `--exec` could not be run; chroot(1), env(1) and timeout(1) say it so, too.
+const NOT_EXECUTED: u8 = 125;
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
@@ -55,16 +57,21 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let trees = trees(&cache, arguments);
     if !arguments.exec.is_empty() {
-        let tree = trees
-            .values()
-            .next()
-            .context("no tree to run the command in")?;
-        return exec::exec(&cache, tree, &arguments.plugins, &arguments.exec);
+        return Ok(execute(&cache, &trees, arguments));
     }
     let runs = runs::create(&cache, arguments.keep)?;
     let outcomes = play(arguments, &trees, &runs);
     println!("\nLogs, consoles and timelines: {}\n", runs.display());
     Ok(conclude(arguments, &outcomes))
+}
+
+/// Runs the command of `--exec` in place of this program; what comes back could not be run.
+fn execute(cache: &Path, trees: &BTreeMap<Suite, Tree>, arguments: &Arguments) -> ExitCode {
+    if let Some(tree) = trees.values().next() {
+        let error = exec::exec(cache, tree, &arguments.plugins, &arguments.exec);
+        eprintln!("lab: {error:#}");
+    }
+    ExitCode::from(NOT_EXECUTED)
 }
 
 fn list() {

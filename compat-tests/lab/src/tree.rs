@@ -164,11 +164,11 @@ fn debootstrap(log: &Path, suite: Suite, part: &Path) -> Result<()> {
             }
         }
     }
-    ensure!(
-        child.wait()?.success(),
-        "debootstrap failed, see {}",
-        log.display()
-    );
+    if !child.wait()?.success() {
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let last = text.lines().last().unwrap_or("no word");
+        bail!("debootstrap: {last} (all of it: {})", log.display());
+    }
     Ok(())
 }
 

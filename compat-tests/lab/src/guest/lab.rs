@@ -252,7 +252,7 @@ impl<'a> Lab<'a> {
         let mut missing = paths.to_vec();
         wait_until(Duration::from_secs(seconds), || {
             missing.retain(|&path| {
-                let there = want.is(&self.view(path));
+                let there = self.is(path, want);
                 if there {
                     self.step(
                         format!("{path} {}", want.word()),
@@ -322,7 +322,12 @@ impl<'a> Lab<'a> {
         self.step("I/O flows".to_owned(), ok, StepKind::Other);
     }
 
-    pub(super) fn view(&self, path: Path) -> View {
+    /// True if the daemon sees the path so now.
+    pub(super) fn is(&self, path: Path, want: Want) -> bool {
+        want.is(&self.view(path))
+    }
+
+    fn view(&self, path: Path) -> View {
         self.watch
             .as_ref()
             .map(|watch| watch.view(path))

@@ -310,6 +310,9 @@ fn bad_replies(lab: &mut Lab, reply: Reply) -> Result<()> {
 fn unmapped(lab: &mut Lab) -> Result<()> {
     lab.fault("the unit is taken away", |_| scsi_debug::map_unit(false))?;
     lab.expect_both(Want::Failed, 30);
+    // The kernel fails the paths at once; a check that began before may bring one back, once.
+    sleep(Duration::from_secs(2));
+    wait_until(Duration::from_secs(10), || lab.is(A, Want::Failed));
     lab.stays(A, Want::Failed, 3);
     lab.release("the unit is given back", |_| scsi_debug::map_unit(true))?;
     lab.expect_both(Want::Active, 30);
