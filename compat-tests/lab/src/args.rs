@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 
+use crate::cell::{Cell, Whose};
+use crate::compare;
 use crate::guest::SCENARIOS;
 use crate::job::Checker;
 use crate::tree::Suite;
@@ -36,6 +38,11 @@ pub(crate) struct Arguments {
     /// Play everything three times with the C plugins and with those of --plugins, and compare
     #[arg(long, requires = "plugins", conflicts_with = "exec")]
     pub(crate) compare: bool,
+    /// Print the tables and the comparison of recorded runs: directories under target/lab/runs, or
+    /// those of single guests in them. Nothing is played
+    #[arg(long, value_name = "RUN", num_args = 1.., value_parser = recorded,
+          conflicts_with_all = ["matrix", "short", "compare", "exec", "list", "scenario"])]
+    pub(crate) report: Vec<PathBuf>,
     /// Guests that run at the same time [default: 1, with --short 2]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: Option<u8>,
@@ -61,24 +68,16 @@ Exit status: 0 nothing failed (what was not run is listed and counted), 1 someth
 Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; LAB_MIRROR, the Debian
 mirror [default: http://deb.debian.org/debian].";
 
-/// Whose checkers the daemon loads.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where the checkers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plugins {
-    /// Those the suite's package brings.
+    /// The suite's package brings them.
     C,
-    /// Those of a directory, bound over the suite's.
+    /// A directory, whose plugins are bound over the suite's.
     Ours(PathBuf),
 }
 
 impl Plugins {
-    /// The word for tables.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Plugins::C => "C",
-            Plugins::Ours(_) => "ours",
-        }
-    }
-
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
             Plugins::C => None,
@@ -103,6 +102,13 @@ fn plugins(text: &str) -> Result<Plugins, String> {
     }
 }
 
+fn recorded(text: &str) -> Result<PathBuf, String> {
+    match Path::new(text).is_dir() {
+        true => Ok(text.into()),
+        false => Err("no such directory".to_owned()),
+    }
+}
+
 /// The plugins in a directory.
 pub(crate) fn libraries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -116,26 +122,6 @@ pub(crate) fn libraries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// One kind of guest: what it boots, what is checked, with whose plugins.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cell {
-    pub(crate) suite: Suite,
-    pub(crate) checker: Checker,
-    pub(crate) plugins: Plugins,
-}
-
-impl Cell {
-    /// A name for log lines and directories.
-    pub(crate) fn name(&self) -> String {
-        format!(
-            "{}-{}-{}",
-            self.suite.name(),
-            self.checker.name(),
-            self.plugins.name()
-        )
-    }
 }
 
 impl Arguments {
@@ -186,20 +172,24 @@ impl Arguments {
     /// All guests to boot, in order; each as often as its results are needed.
     pub(crate) fn cells(&self) -> Vec<Cell> {
         let both = self.matrix || self.short || self.compare;
-        let mut plugins = vec![self.plugins.clone()];
-        if both && self.plugins != Plugins::C {
-            plugins.insert(0, Plugins::C);
+        let ours = self.plugins != Plugins::C;
+        let mut whose = Vec::new();
+        if both || !ours {
+            whose.push(Whose::C);
         }
-        let runs = if self.compare { 3 } else { 1 };
+        if ours {
+            whose.push(Whose::Ours);
+        }
+        let runs = if self.compare { compare::RUNS } else { 1 };
         let mut cells = Vec::new();
         for suite in self.suites() {
             for checker in self.checkers() {
                 for _ in 0..runs {
-                    for plugins in plugins.iter().cloned() {
+                    for &whose in &whose {
                         cells.push(Cell {
                             suite,
                             checker,
-                            plugins,
+                            whose,
                         });
                     }
                 }
@@ -235,7 +225,7 @@ mod tests {
     fn a_matrix_without_plugins_of_ours_is_all_c() {
         let cells = Arguments::parse_from(["lab", "--matrix"]).cells();
         assert_eq!(cells.len(), 3 * 7);
-        assert!(cells.iter().all(|cell| cell.plugins == Plugins::C));
+        assert!(cells.iter().all(|cell| cell.whose == Whose::C));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
+    /// What the guest is booted on: names and versions of the suite's packages.
+    Tree { packages: Vec<(String, String)> },
     /// The guest is up, its disk is there.
     Ready { kernel: String },
     /// A scenario starts.

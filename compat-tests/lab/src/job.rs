@@ -61,9 +61,9 @@ impl Job {
         fs::write(&file, serde_json::to_vec(self)?).with_context(|| file.display().to_string())
     }
 
-    /// Reads the job in the guest.
-    pub(crate) fn load() -> Result<Job> {
-        let file = Path::new(SHARED).join(Self::FILE);
+    /// Reads the job from the directory of a run.
+    pub(crate) fn load(directory: &Path) -> Result<Job> {
+        let file = directory.join(Self::FILE);
         let text = fs::read(&file).with_context(|| file.display().to_string())?;
         Ok(serde_json::from_slice(&text)?)
     }

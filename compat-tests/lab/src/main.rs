@@ -10,6 +10,7 @@ mod event;
 mod exec;
 mod guest;
 mod job;
+mod recorded;
 mod report;
 mod runs;
 mod table;
@@ -22,8 +23,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use args::{Arguments, Cell};
-use cell::Outcome;
+use args::Arguments;
+use cell::{Cell, Outcome};
 use report::{Mark, judge};
 use tree::{Suite, Tree};
 
@@ -48,6 +49,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         list();
         return Ok(ExitCode::SUCCESS);
     }
+    if !arguments.report.is_empty() {
+        return Ok(conclude(&recorded::load(&arguments.report)?, true));
+    }
     let cache = std::env::var_os("LAB_CACHE").map_or("target/lab".into(), PathBuf::from);
     std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     let cache = cache.canonicalize()?;
@@ -62,7 +66,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let runs = runs::create(&cache, arguments.keep)?;
     let outcomes = play(arguments, &trees, &runs);
     println!("\nLogs, consoles and timelines: {}\n", runs.display());
-    Ok(conclude(arguments, &outcomes))
+    Ok(conclude(&outcomes, arguments.compare))
 }
 
 /// Runs the command of `--exec` in place of this program; what comes back could not be run.
@@ -87,12 +91,7 @@ fn trees(cache: &Path, arguments: &Arguments) -> BTreeMap<Suite, Tree> {
     for suite in arguments.suites() {
         match tree::prepare(cache, suite, arguments.rebuild) {
             Ok(tree) => {
-                let packages: Vec<String> = tree
-                    .packages
-                    .iter()
-                    .map(|(name, version)| format!("{name} {version}"))
-                    .collect();
-                eprintln!("{}: {}", suite.name(), packages.join(", "));
+                eprintln!("{}: {}", suite.name(), tree::list(&tree.packages));
                 trees.insert(suite, tree);
             }
             Err(error) => eprintln!("NOT RUN: {}: {error:#}", suite.name()),
@@ -119,7 +118,9 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
                         Some(tree) => {
                             let directory = runs.join(format!("{:02}-{}", number + 1, cell.name()));
                             let prefix = prefix(cell, cells.len());
-                            cell::run(cell, tree, scenarios, arguments.short, directory, &prefix)
+                            let plugins = arguments.plugins.directory();
+                            let short = arguments.short;
+                            cell::run(cell, tree, plugins, scenarios, short, directory, &prefix)
                         }
                         None => Outcome::not_run(cell, scenarios, "no tree"),
                     };
@@ -147,7 +148,7 @@ fn prefix(cell: &Cell, cells: usize) -> String {
 }
 
 /// Prints the tables, the comparison if asked for, what was not run, and the counts.
-fn conclude(arguments: &Arguments, outcomes: &[Outcome]) -> ExitCode {
+fn conclude(outcomes: &[Outcome], compare: bool) -> ExitCode {
     println!(
         "{}{}{}\n",
         table::marks(outcomes),
@@ -155,7 +156,7 @@ fn conclude(arguments: &Arguments, outcomes: &[Outcome]) -> ExitCode {
         table::figures(outcomes)
     );
     let mut differs = false;
-    if arguments.compare {
+    if compare {
         let comparison = compare::compare(outcomes);
         println!("{}", comparison.text);
         differs = comparison.differs;

@@ -1,6 +1,7 @@
 //! The timeline on the terminal and the verdicts drawn from it.
 
 use crate::event::{Event, Record};
+use crate::tree;
 
 /// How a scenario went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
     let seconds = |ms: u64| ms as f64 / 1000.0;
     let verdict = |ok: bool| if ok { "ok    " } else { "FAILED" };
     let text = match &record.event {
+        Event::Tree { packages } => tree::list(packages),
         Event::Ready { kernel } => format!("guest is up, kernel {kernel}"),
         Event::Begin { scenario } => format!("== {scenario}"),
         Event::Fault { what } => format!("FAULT   {what}"),

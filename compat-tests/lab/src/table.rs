@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets};
 
-use crate::args::Cell;
-use crate::cell::Outcome;
+use crate::cell::{Cell, Outcome};
 use crate::event::{Event, Figure, StepKind};
 use crate::guest::SCENARIOS;
 use crate::report::{Mark, judge, of_scenario};
@@ -21,7 +20,8 @@ pub(crate) fn marks(outcomes: &[Outcome]) -> String {
             .collect();
         let cells = distinct(of_suite.iter().map(|outcome| &outcome.cell));
         let mut table = table();
-        table.set_header(std::iter::once(suite.name().to_owned()).chain(cells.iter().map(column)));
+        let corner = [&[suite.name().to_owned()][..], &versions(&of_suite)].concat();
+        table.set_header(std::iter::once(corner.join("\n")).chain(cells.iter().map(column)));
         for scenario in distinct(of_suite.iter().flat_map(|outcome| &outcome.scenarios)) {
             let marks = cells.iter().map(|cell| {
                 let worst = of_suite
@@ -40,8 +40,23 @@ pub(crate) fn marks(outcomes: &[Outcome]) -> String {
     text
 }
 
+/// The releases of multipath-tools these guests had.
+fn versions(outcomes: &[&Outcome]) -> Vec<String> {
+    let packages = outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.records)
+        .filter_map(|record| match &record.event {
+            Event::Tree { packages } => Some(packages),
+            _ => None,
+        });
+    let found = packages
+        .flatten()
+        .filter(|(name, _)| name == "multipath-tools");
+    distinct(found.map(|(_, version)| version))
+}
+
 fn column(cell: &Cell) -> String {
-    format!("{}\n{}", cell.checker.name(), cell.plugins.name())
+    format!("{}\n{}", cell.checker.name(), cell.whose.name())
 }
 
 /// What took how long, in seconds: the median of all runs of a cell.
@@ -60,21 +75,26 @@ pub(crate) fn times(outcomes: &[Outcome]) -> String {
             .collect();
         let mut table = table();
         table.set_header(
-            [suite.name().to_owned(), "seconds".to_owned()]
+            [suite.name(), "seconds", "runs"]
+                .map(str::to_owned)
                 .into_iter()
                 .chain(cells.iter().map(column)),
         );
         let mut rows = distinct(all.values().flat_map(BTreeMap::keys));
         rows.sort_by_key(|(scenario, _)| SCENARIOS.iter().position(|s| s.name == scenario));
         for row in rows {
+            let measured = |cell| all.get(cell).and_then(|rows| rows.get(&row));
+            let counts = || cells.iter().filter_map(measured).map(Vec::len);
+            let runs = match (counts().min(), counts().max()) {
+                (Some(fewest), Some(most)) if fewest < most => format!("{fewest}-{most}"),
+                (_, most) => most.unwrap_or_default().to_string(),
+            };
             let values = cells.iter().map(|cell| {
-                let values = all.get(cell).and_then(|rows| rows.get(&row));
-                values
-                    .and_then(|values| median(values))
-                    .map(seconds)
-                    .unwrap_or_default()
+                let median = measured(cell).and_then(|values| median(values));
+                median.map(seconds).unwrap_or_default()
             });
-            table.add_row([row.0.clone(), row.1.clone()].into_iter().chain(values));
+            let title = [row.0.clone(), row.1.clone(), runs];
+            table.add_row(title.into_iter().chain(values));
         }
         if !table.is_empty() {
             text.push_str(&format!("{table}\n\n"));
@@ -136,7 +156,7 @@ pub(crate) fn figures(outcomes: &[Outcome]) -> String {
         let values = Figure::ALL
             .iter()
             .map(|figure| largest.get(figure).map(u64::to_string).unwrap_or_default());
-        let name = [cell.suite.name(), cell.checker.name(), cell.plugins.name()];
+        let name = [cell.suite.name(), cell.checker.name(), cell.whose.name()];
         table.add_row(name.map(str::to_owned).into_iter().chain(values));
     }
     table.to_string()

@@ -186,6 +186,14 @@ fn remove(tree: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Names and versions as a text.
+pub(crate) fn list(packages: &[(String, String)]) -> String {
+    let words = packages
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn packages(root: &Path) -> Result<Vec<(String, String)>> {
     let status = fs::read_to_string(root.join("var/lib/dpkg/status"))?;
     let field = |entry: &str, name: &str| {

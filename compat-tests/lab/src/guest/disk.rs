@@ -11,6 +11,8 @@ use crate::event::Path;
 /// Seconds after which the kernel aborts a read or write of the disk. The usual 30 s would only
 /// make every scenario longer: the checkers have their own limit.
 const IO_TIMEOUT: u32 = 5;
+/// The kernel's default of [`Disk::tolerate_timeouts`].
+const TIMEOUTS: u32 = 2;
 
 /// Two SCSI devices that are one disk.
 #[derive(Clone)]
@@ -102,6 +104,14 @@ impl Disk {
         self.write(path, "delete", "1")
     }
 
+    /// How many reads and writes in a row may time out, the error recovery succeeding, before the
+    /// disk driver takes the path offline.
+    pub(super) fn tolerate_timeouts(&self, path: Path, count: u32) -> Result<()> {
+        let address = &self.address(path).0;
+        let limit = format!("/sys/class/scsi_disk/{address}/max_medium_access_timeouts");
+        fs::write(&limit, count.to_string()).context(limit)
+    }
+
     /// Looks for the unit again.
     pub(super) fn rescan(&self, path: Path) -> Result<()> {
         let address = self.address(path);
@@ -140,6 +150,7 @@ impl Disk {
             }
             self.set_state(path, "running")?;
             self.write(path, "timeout", &IO_TIMEOUT.to_string())?;
+            self.tolerate_timeouts(path, TIMEOUTS)?;
         }
         Ok(())
     }

@@ -64,6 +64,10 @@ impl<'a> Lab<'a> {
         self.job.checker
     }
 
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// Fewer repetitions are asked for.
     pub(super) fn short(&self) -> bool {
         self.job.short

@@ -23,7 +23,7 @@ pub(crate) use plugins::DIRECTORIES as PLUGIN_DIRECTORIES;
 pub(crate) use scenarios::{SCENARIOS, find};
 
 use crate::event::Event;
-use crate::job::Job;
+use crate::job::{Job, SHARED};
 use disk::Disk;
 use lab::Lab;
 use reporter::Reporter;
@@ -46,7 +46,7 @@ pub(crate) fn main() -> Result<()> {
 }
 
 fn play(reporter: &Reporter) -> Result<()> {
-    let job = Job::load()?;
+    let job = Job::load(SHARED.as_ref())?;
     plugins::install(&job)?;
     let mut disks = Disks::default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;

@@ -160,6 +160,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     )
     .on(Target::Lio),
     Scenario::new(
+        "quiesce-list",
+        "multipath -ll while one path is quiesced",
+        quiesce_list,
+    )
+    .on(Target::Lio),
+    Scenario::new(
         "quiesce-reconfigure",
         "multipathd reconfigure while one path is quiesced",
         quiesce_reconfigure,
@@ -265,6 +271,10 @@ fn transport(lab: &mut Lab) -> Result<()> {
 }
 
 fn aborted(lab: &mut Lab) -> Result<()> {
+    // To the kernel an aborted command has timed out, and after a few of those it gives a disk up.
+    Path::BOTH
+        .into_iter()
+        .try_for_each(|path| lab.disk().tolerate_timeouts(path, u32::MAX))?;
     set_delay(lab, true)?;
     let before = scsi_debug::aborts()?;
     bad_replies(lab, Reply::Aborted)?;
@@ -406,8 +416,17 @@ fn list(lab: &mut Lab) -> Result<()> {
     let ended = wait_until(COMMAND_LIMIT, || healthy.ended());
     lab.took("multipath -ll, healthy", begin.elapsed(), ended, false);
     hang_all(lab)?;
+    list_hung(lab, ANSWER)
+}
+
+fn quiesce_list(lab: &mut Lab) -> Result<()> {
+    quiesce_a(lab)?;
+    list_hung(lab, RESUME)
+}
+
+fn list_hung(lab: &mut Lab, remedy: Remedy) -> Result<()> {
     let mut hung = Listing::start()?;
-    let how = despite_hang(lab, ANSWER, |_| hung.ended(), nothing)?;
+    let how = despite_hang(lab, remedy, |_| hung.ended(), nothing)?;
     lab.took("multipath -ll, hung", how.took, how.ended, how.waited);
     lab.expect_both(Want::Active, 90);
     Ok(())
