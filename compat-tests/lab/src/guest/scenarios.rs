@@ -3,13 +3,14 @@
 //! The limits are generous: they tell a path that moves from one that is stuck. How fast it moves
 //! is compared with the C checkers' times, not with a constant.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::disk::Disk;
+use super::disk::{Address, Disk};
 use super::lab::Lab;
 use super::scsi_debug::{self, Reply};
 use super::want::Want;
@@ -415,21 +416,31 @@ fn list(lab: &mut Lab) -> Result<()> {
     let begin = Instant::now();
     let ended = wait_until(COMMAND_LIMIT, || healthy.ended());
     lab.took("multipath -ll, healthy", begin.elapsed(), ended, false);
+    let (a, b) = healthy.words(lab.disk())?;
+    let both_ready = a == "ready" && b == "ready";
+    lab.step(format!("lists A {a}, B {b}"), both_ready, StepKind::Other);
     hang_all(lab)?;
-    list_hung(lab, ANSWER)
+    // What it says depends on when its commands ended.
+    list_hung(lab, ANSWER)?;
+    Ok(())
 }
 
 fn quiesce_list(lab: &mut Lab) -> Result<()> {
     quiesce_a(lab)?;
-    list_hung(lab, RESUME)
+    let (a, b) = list_hung(lab, RESUME)?;
+    let a_right = (a == "ready") != reads(lab.checker());
+    let right = a_right && b == "ready";
+    lab.step(format!("listed A {a}, B {b}"), right, StepKind::Other);
+    Ok(())
 }
 
-fn list_hung(lab: &mut Lab, remedy: Remedy) -> Result<()> {
+/// `multipath -ll` while something hangs, and the words it had for the two paths.
+fn list_hung(lab: &mut Lab, remedy: Remedy) -> Result<(String, String)> {
     let mut hung = Listing::start()?;
     let how = despite_hang(lab, remedy, |_| hung.ended(), nothing)?;
     lab.took("multipath -ll, hung", how.took, how.ended, how.waited);
     lab.expect_both(Want::Active, 90);
-    Ok(())
+    hung.words(lab.disk())
 }
 
 /// A running `multipath -ll`, which checks the paths by itself and waits for the result.
@@ -441,7 +452,7 @@ impl Listing {
         multipath
             .arg("-ll")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null());
         Ok(Listing(multipath.spawn()?))
     }
@@ -449,6 +460,32 @@ impl Listing {
     fn ended(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
+
+    /// The checkers' words for both paths, once it has ended.
+    fn words(&mut self, disk: &Disk) -> Result<(String, String)> {
+        ensure!(self.ended(), "multipath -ll does not end");
+        let mut text = String::new();
+        if let Some(stdout) = &mut self.0.stdout {
+            stdout.read_to_string(&mut text)?;
+        }
+        let [a, b] = disk.addresses();
+        Ok((listed(&text, a), listed(&text, b)))
+    }
+}
+
+/// The word of a path's line: address, kernel name, numbers, dm state, checker state, SCSI state.
+fn listed(text: &str, address: &Address) -> String {
+    let of_line = |line: &str| -> Option<String> {
+        let mut words = line.split_whitespace().skip_while(|word| !address.is(word));
+        let (_address, _name, _numbers, _dm) =
+            (words.next()?, words.next()?, words.next()?, words.next()?);
+        let mut word: Vec<&str> = words.collect();
+        word.pop()?;
+        Some(word.join(" "))
+    };
+    text.lines()
+        .find_map(of_line)
+        .unwrap_or_else(|| "missing".to_owned())
 }
 
 impl Drop for Listing {
@@ -523,8 +560,31 @@ fn quiesce(lab: &mut Lab) -> Result<()> {
 
 /// A checker that reads has to fail the path; one that asks for readiness only cannot know.
 fn expect_quiesced(lab: &mut Lab) {
-    match lab.checker() {
-        Checker::Directio | Checker::Readsector0 => lab.expect(A, Want::Failed, 30),
-        _ => lab.stays(A, Want::Active, 10),
+    if reads(lab.checker()) {
+        lab.expect(A, Want::Failed, 30);
+    } else {
+        lab.stays(A, Want::Active, 10);
+    }
+}
+
+fn reads(checker: Checker) -> bool {
+    matches!(checker, Checker::Directio | Checker::Readsector0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_path_is_found_in_a_listing() {
+        let text = "mpatha (lab-disk) dm-0 Linux,scsi_debug\n\
+                    size=64M features='1 queue_if_no_path' hwhandler='0' wp=rw\n\
+                    `-+- policy='service-time 0' prio=1 status=active\n  \
+                      |- 0:0:0:0 sda 8:0  active ready running\n  \
+                      `- 1:0:0:0 sdb 8:16 failed i/o timeout offline\n";
+        let word = |address| listed(text, &Address::new(address));
+        assert_eq!(word("0:0:0:0"), "ready");
+        assert_eq!(word("1:0:0:0"), "i/o timeout");
+        assert_eq!(word("2:0:0:0"), "missing");
     }
 }
