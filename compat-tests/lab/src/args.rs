@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["compare", "exec"])]
     pub(crate) matrix: bool,
     /// Fewer repetitions and only the scenarios that matter most; bookworm and trixie, tur and
-    /// directio unless others are named; the C plugins and those of --plugins
+    /// directio unless others are named; the C plugins and those of --plugins. What fails is played
+    /// once more, and said to be
     #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
     pub(crate) short: bool,
     /// Play everything three times with the C plugins and with those of --plugins, and compare
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN", num_args = 1.., value_parser = recorded,
           conflicts_with_all = ["matrix", "short", "compare", "exec", "list", "scenario"])]
     pub(crate) report: Vec<PathBuf>,
-    /// Guests that run at the same time [default: 1, with --short 2]
+    /// Guests that run at the same time [default: 1, with --short 4]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: Option<u8>,
     /// Make the trees anew
@@ -65,8 +66,8 @@ const AFTER_HELP: &str = "\
 Exit status: 0 nothing failed (what was not run is listed and counted), 1 something failed,
 2 wrong arguments, 3 nothing could be run. With --exec that of the command, 125 if it could not be run.
 
-Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; LAB_MIRROR, the Debian
-mirror [default: http://deb.debian.org/debian].";
+Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; DEBIAN_MIRROR [default:
+http://deb.debian.org/debian].";
 
 /// Where the checkers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl Arguments {
     }
 
     pub(crate) fn jobs(&self) -> u8 {
-        self.jobs.unwrap_or(if self.short { 2 } else { 1 })
+        self.jobs.unwrap_or(if self.short { 4 } else { 1 })
     }
 
     /// All guests to boot, in order; each as often as its results are needed.

@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::thread::ScopedJoinHandle;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use args::Arguments;
 use cell::{Cell, Outcome};
 use report::{Mark, judge};
@@ -87,9 +88,24 @@ fn list() {
 
 /// The trees that can be had; what cannot be had is said and is missing in the map.
 fn trees(cache: &Path, arguments: &Arguments) -> BTreeMap<Suite, Tree> {
+    let suites = arguments.suites();
+    let prepare = |&suite| tree::prepare(cache, suite, arguments.rebuild);
+    // A tree that has to be made is a minute of waiting for the mirror.
+    let prepared: Vec<Result<Tree>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = suites
+            .iter()
+            .map(|suite| scope.spawn(move || prepare(suite)))
+            .collect();
+        let join = |thread: ScopedJoinHandle<_>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| bail!("the thread panicked"))
+        };
+        threads.into_iter().map(join).collect()
+    });
     let mut trees = BTreeMap::new();
-    for suite in arguments.suites() {
-        match tree::prepare(cache, suite, arguments.rebuild) {
+    for (suite, tree) in suites.into_iter().zip(prepared) {
+        match tree {
             Ok(tree) => {
                 eprintln!("{}: {}", suite.name(), tree::list(&tree.packages));
                 trees.insert(suite, tree);
@@ -113,29 +129,49 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
                     else {
                         return;
                     };
-                    let scenarios = arguments.scenarios(cell.checker);
-                    let outcome = match trees.get(&cell.suite) {
-                        Some(tree) => {
-                            let directory = runs.join(format!("{:02}-{}", number + 1, cell.name()));
-                            let prefix = prefix(cell, cells.len());
-                            let plugins = arguments.plugins.directory();
-                            let short = arguments.short;
-                            cell::run(cell, tree, plugins, scenarios, short, directory, &prefix)
-                        }
-                        None => Outcome::not_run(cell, scenarios, "no tree"),
-                    };
+                    let directory = runs.join(format!("{:02}-{}", number + 1, cell.name()));
+                    let tree = trees.get(&cell.suite);
+                    let played = play_cell(arguments, cell, cells.len(), tree, &directory);
                     if let Ok(mut outcomes) = outcomes.lock() {
-                        outcomes.insert(number, outcome);
+                        outcomes.insert(number, played);
                     }
                 }
             });
         }
     });
-    outcomes
-        .into_inner()
-        .unwrap_or_default()
-        .into_values()
-        .collect()
+    let outcomes = outcomes.into_inner().unwrap_or_default();
+    outcomes.into_values().flatten().collect()
+}
+
+/// Plays one of so many cells; in the short form, what has failed once more. That form is a gate on
+/// machines that may be busy with other work, where a guest can be starved for seconds.
+fn play_cell(
+    arguments: &Arguments,
+    cell: &Cell,
+    cells: usize,
+    tree: Option<&Tree>,
+    directory: &Path,
+) -> Vec<Outcome> {
+    let scenarios = arguments.scenarios(cell.checker);
+    let Some(tree) = tree else {
+        return vec![Outcome::not_run(cell, scenarios, "no tree")];
+    };
+    let play = |scenarios, directory| {
+        let plugins = arguments.plugins.directory();
+        let short = arguments.short;
+        let prefix = prefix(cell, cells);
+        cell::run(cell, tree, plugins, scenarios, short, directory, &prefix)
+    };
+    let mut first = play(scenarios, directory.to_owned());
+    let failed = |scenario: &String| judge(&first.records, scenario) == Mark::Failed;
+    let (again, good): (Vec<_>, Vec<_>) = first.scenarios.iter().cloned().partition(failed);
+    if !arguments.short || again.is_empty() {
+        return vec![first];
+    }
+    println!("AGAIN {}: {}", cell.name(), again.join(", "));
+    first.scenarios = good;
+    let second = play(again, directory.with_extension("again"));
+    vec![first, second]
 }
 
 /// The cell's name, where lines of several cells appear.

@@ -135,7 +135,8 @@ fn build(trees: &Path, suite: Suite, root: &Path) -> Result<()> {
 }
 
 fn debootstrap(log: &Path, suite: Suite, part: &Path) -> Result<()> {
-    let mirror = std::env::var("LAB_MIRROR").unwrap_or("http://deb.debian.org/debian".to_owned());
+    let mirror =
+        std::env::var("DEBIAN_MIRROR").unwrap_or("http://deb.debian.org/debian".to_owned());
     eprintln!(
         "lab: making a tree for {} from {mirror}: about a minute",
         suite.name()
