@@ -1,7 +1,7 @@
 //! C's runs against ours: the same states in the same order, and not slower.
 
 use crate::cell::{Cell, Outcome, Whose};
-use crate::event::{Event, Path, Record, View};
+use crate::event::{Event, Figure, Path, Record, View};
 use crate::report::of_scenario;
 use crate::table::{distinct, durations, median, seconds};
 
@@ -18,10 +18,22 @@ pub(crate) struct Comparison {
 /// How often C has to be played before what it does is known.
 pub(crate) const RUNS: usize = 3;
 
+/// A daemon whose checker loop stands still for longer, in milliseconds, has seen nothing meanwhile.
+const STANDSTILL: u64 = 10_000;
+
 /// Something that ours did and C did not.
 struct Finding {
-    scenario: String,
-    what: String,
+    weight: Weight,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Difference,
+    /// C was played too seldom to know what it does.
+    Doubt,
+    /// There is nothing to compare.
+    Remark,
 }
 
 /// Compares all cells of ours with their C twins.
@@ -36,23 +48,27 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> Comparison {
             whose: Whose::C,
             ..ours
         };
-        let findings = states(outcomes, &c, &ours)
+        let findings: Vec<Finding> = states(outcomes, &c, &ours)
             .into_iter()
-            .chain(times(outcomes, &c, &ours));
-        // What C does once it need not do again: fewer runs are no measure.
-        let (certain, doubtful): (Vec<Finding>, Vec<Finding>) =
-            findings.partition(|finding| runs(outcomes, &c, &finding.scenario) >= RUNS);
-        let verdict = match (certain.is_empty(), doubtful.is_empty()) {
-            (false, _) => "DIFFERS from C",
-            (true, false) => "may differ from C, which was played too seldom to tell",
-            (true, true) => "as C",
+            .chain(times(outcomes, &c, &ours))
+            .collect();
+        let any = |weight| findings.iter().any(|finding| finding.weight == weight);
+        let verdict = if any(Weight::Difference) {
+            "DIFFERS from C"
+        } else if any(Weight::Doubt) {
+            "may differ from C, which was played too seldom to tell"
+        } else {
+            "as C"
         };
-        differs |= !certain.is_empty();
+        differs |= any(Weight::Difference);
         text.push_str(&format!("{}: {verdict}\n", ours.name()));
-        for (kind, findings) in [("", certain), ("perhaps ", doubtful)] {
-            for Finding { scenario, what } in findings {
-                text.push_str(&format!("  {kind}{scenario}: {what}\n"));
-            }
+        for Finding { weight, text: what } in findings {
+            let kind = match weight {
+                Weight::Difference => "",
+                Weight::Doubt => "perhaps ",
+                Weight::Remark => "not compared: ",
+            };
+            text.push_str(&format!("  {kind}{what}\n"));
         }
     }
     Comparison { text, differs }
@@ -63,36 +79,78 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> Comparison {
 fn states(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<Finding> {
     let mut findings = Vec::new();
     for scenario in scenarios(outcomes, ours) {
-        if runs(outcomes, c, &scenario) == 0 {
+        let theirs: Vec<&Outcome> = played(outcomes, c, &scenario).collect();
+        let awake: Vec<&Outcome> = theirs
+            .iter()
+            .copied()
+            .filter(|run| tick_gap(run, &scenario) < STANDSTILL)
+            .collect();
+        if awake.is_empty() {
+            let why = if theirs.is_empty() {
+                "not played with C"
+            } else {
+                "C's checker loop stood still"
+            };
             findings.push(Finding {
-                scenario,
-                what: "not played with C".to_owned(),
+                weight: Weight::Remark,
+                text: format!("{scenario}: {why}"),
             });
             continue;
         }
+        let mine: Vec<&Outcome> = played(outcomes, ours, &scenario).collect();
+        let weight = weight(awake.len());
         for path in Path::BOTH {
             for aspect in [Aspect::Dm, Aspect::Usable, Aspect::Word] {
-                let seen = |cell: &Cell| {
-                    let sequences: Vec<Vec<&str>> = played(outcomes, cell, &scenario)
-                        .map(|run| sequence(&of_scenario(&run.records, &scenario), path, aspect))
-                        .collect();
-                    distinct(sequences.iter())
+                let seen = |runs: &[&Outcome]| -> Vec<Vec<String>> {
+                    let sequence = |run: &&Outcome| {
+                        sequence(&of_scenario(&run.records, &scenario), path, aspect)
+                    };
+                    runs.iter().map(sequence).collect()
                 };
-                let theirs = seen(c);
-                for sequence in seen(ours) {
-                    if !aspect.agrees(&theirs, &sequence) {
-                        let c: Vec<String> = theirs.iter().map(|s| s.join(" ")).collect();
-                        let (c, ours) = (c.join(" or "), sequence.join(" "));
-                        findings.push(Finding {
-                            scenario: scenario.clone(),
-                            what: format!("{path} {aspect:?}: C {c}; ours {ours}"),
-                        });
+                let (theirs, mine) = (distinct(seen(&awake).iter()), seen(&mine));
+                for sequence in distinct(mine.iter()) {
+                    if aspect.agrees(&theirs, &sequence) {
+                        continue;
                     }
+                    let times = mine.iter().filter(|other| **other == sequence).count();
+                    let c: Vec<String> = theirs.iter().map(|s| s.join(" ")).collect();
+                    findings.push(Finding {
+                        weight,
+                        text: format!(
+                            "{scenario}: {path} {aspect:?}: C {}; ours, {times} of {} times, {}",
+                            c.join(" or "),
+                            mine.len(),
+                            sequence.join(" ")
+                        ),
+                    });
                 }
             }
         }
     }
     findings
+}
+
+/// How much a difference from so many runs of C means.
+fn weight(runs: usize) -> Weight {
+    if runs < RUNS {
+        Weight::Doubt
+    } else {
+        Weight::Difference
+    }
+}
+
+/// The longest time the daemon's checker loop stood still in a scenario.
+fn tick_gap(run: &Outcome, scenario: &str) -> u64 {
+    let gaps = of_scenario(&run.records, scenario)
+        .into_iter()
+        .filter_map(|record| match record.event {
+            Event::Figure {
+                name: Figure::TickGap,
+                value,
+            } => Some(value),
+            _ => None,
+        });
+    gaps.max().unwrap_or_default()
 }
 
 /// A checker's words for a path that cannot be used.
@@ -131,7 +189,7 @@ impl Aspect {
         }
     }
 
-    fn agrees(self, theirs: &[Vec<&str>], ours: &[&str]) -> bool {
+    fn agrees(self, theirs: &[Vec<String>], ours: &[String]) -> bool {
         match (self, theirs) {
             (Aspect::Dm | Aspect::Usable, [one]) => one == ours,
             // Where C's own runs differ, the states count, not their order and number.
@@ -146,14 +204,14 @@ impl Aspect {
 fn times(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<Finding> {
     let (theirs, mine) = (durations(outcomes, c), durations(outcomes, ours));
     let slower = theirs.iter().filter_map(|(what, c)| {
-        let slowest = *c.iter().max()?;
+        let (times, slowest) = (c.len(), *c.iter().max()?);
         let ours = median(mine.get(what)?)?;
         let (scenario, what) = what;
         (ours > slowest + TICK).then(|| {
             let (c, ours) = (seconds(slowest), seconds(ours));
             Finding {
-                scenario: scenario.clone(),
-                what: format!("{what}: C at most {c} s, ours {ours} s"),
+                weight: weight(times),
+                text: format!("{scenario}: {what}: C at most {c} s, ours {ours} s"),
             }
         })
     });
@@ -171,10 +229,6 @@ fn played<'a>(
     })
 }
 
-fn runs(outcomes: &[Outcome], cell: &Cell, scenario: &str) -> usize {
-    played(outcomes, cell, scenario).count()
-}
-
 fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {
     distinct(
         outcomes
@@ -186,8 +240,8 @@ fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {
 
 /// The states of a path from the first fault on, each once per change. A check under way is no
 /// state: whether a sample meets it is chance.
-fn sequence<'a>(records: &[&'a Record], path: Path, aspect: Aspect) -> Vec<&'a str> {
-    let mut states: Vec<&str> = Vec::new();
+fn sequence(records: &[&Record], path: Path, aspect: Aspect) -> Vec<String> {
+    let mut states: Vec<String> = Vec::new();
     let mut faulty = false;
     for record in records {
         match &record.event {
@@ -201,8 +255,8 @@ fn sequence<'a>(records: &[&'a Record], path: Path, aspect: Aspect) -> Vec<&'a s
                 if state == GONE && states.last().is_some_and(|last| aspect.is_down(last)) {
                     states.pop();
                 }
-                if states.last() != Some(&state) {
-                    states.push(state);
+                if states.last().is_none_or(|last| last != state) {
+                    states.push(state.to_owned());
                 }
             }
             _ => {}
@@ -274,11 +328,12 @@ mod tests {
 
     #[test]
     fn another_order_or_a_new_word_is_a_difference() {
-        let c = vec![vec!["up", "down", "up"]];
-        assert!(Aspect::Usable.agrees(&c, &["up", "down", "up"]));
-        assert!(!Aspect::Usable.agrees(&c, &["up", "down", "up", "down", "up"]));
-        let c = vec![vec!["ready", "faulty"], vec!["ready"]];
-        assert!(Aspect::Word.agrees(&c, &["faulty", "ready"]));
-        assert!(!Aspect::Word.agrees(&c, &["ready", "shaky"]));
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let c = [words("up down up")];
+        assert!(Aspect::Usable.agrees(&c, &words("up down up")));
+        assert!(!Aspect::Usable.agrees(&c, &words("up down up down up")));
+        let c = [words("ready faulty"), words("ready")];
+        assert!(Aspect::Word.agrees(&c, &words("faulty ready")));
+        assert!(!Aspect::Word.agrees(&c, &words("ready shaky")));
     }
 }

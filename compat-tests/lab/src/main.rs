@@ -10,6 +10,7 @@ mod event;
 mod exec;
 mod guest;
 mod job;
+mod known;
 mod recorded;
 mod report;
 mod runs;
@@ -26,7 +27,7 @@ use std::thread::ScopedJoinHandle;
 use anyhow::{Context, Result, bail};
 use args::Arguments;
 use cell::{Cell, Outcome};
-use report::{Mark, judge};
+use report::{Mark, mark};
 use tree::{Suite, Tree};
 
 /// Nothing could be run.
@@ -163,7 +164,7 @@ fn play_cell(
         cell::run(cell, tree, plugins, scenarios, short, directory, &prefix)
     };
     let mut first = play(scenarios, directory.to_owned());
-    let failed = |scenario: &String| judge(&first.records, scenario) == Mark::Failed;
+    let failed = |scenario: &String| mark(&first, scenario) == Mark::Failed;
     let (again, good): (Vec<_>, Vec<_>) = first.scenarios.iter().cloned().partition(failed);
     if !arguments.short || again.is_empty() {
         return vec![first];
@@ -200,11 +201,12 @@ fn conclude(outcomes: &[Outcome], compare: bool) -> ExitCode {
     let mut marks: BTreeMap<Mark, Vec<String>> = BTreeMap::new();
     for outcome in outcomes {
         for scenario in &outcome.scenarios {
-            let mark = judge(&outcome.records, scenario);
-            marks
-                .entry(mark)
-                .or_default()
-                .push(format!("{} {scenario}", outcome.cell.name()));
+            let mut line = format!("{} {scenario}", outcome.cell.name());
+            let mark = mark(outcome, scenario);
+            if let (Mark::Known, Some(why)) = (mark, known::why(&outcome.cell, scenario)) {
+                line.push_str(&format!(": {why}"));
+            }
+            marks.entry(mark).or_default().push(line);
         }
     }
     let of = |mark| marks.get(&mark).map_or(&[][..], Vec::as_slice);
@@ -213,6 +215,7 @@ fn conclude(outcomes: &[Outcome], compare: bool) -> ExitCode {
             Mark::Waited,
             "WAITED for a hung device, and passed otherwise:",
         ),
+        (Mark::Known, "FAILED with C, as it is known to:"),
         (Mark::Failed, "FAILED:"),
         (Mark::NotRun, "NOT RUN:"),
     ] {
@@ -220,7 +223,10 @@ fn conclude(outcomes: &[Outcome], compare: bool) -> ExitCode {
             println!("{title}\n  {}", of(mark).join("\n  "));
         }
     }
-    let passed = of(Mark::Passed).len() + of(Mark::Waited).len();
+    let passed = [Mark::Passed, Mark::Waited, Mark::Known]
+        .map(|mark| of(mark).len())
+        .iter()
+        .sum();
     let (failed, not_run) = (of(Mark::Failed).len(), of(Mark::NotRun).len());
     println!("{passed} passed, {failed} failed, {not_run} skipped");
     match (differs || failed > 0, passed) {

@@ -1,7 +1,8 @@
 //! The timeline on the terminal and the verdicts drawn from it.
 
+use crate::cell::Outcome;
 use crate::event::{Event, Record};
-use crate::tree;
+use crate::{known, tree};
 
 /// How a scenario went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +10,8 @@ pub(crate) enum Mark {
     Passed,
     /// Passed, but something waited for a hung device that should not have.
     Waited,
+    /// Failed, as C is known to.
+    Known,
     NotRun,
     Failed,
 }
@@ -18,6 +21,7 @@ impl Mark {
         match self {
             Mark::Passed => "ok",
             Mark::Waited => "waits",
+            Mark::Known => "fails",
             Mark::NotRun => "not run",
             Mark::Failed => "FAILED",
         }
@@ -69,8 +73,16 @@ pub(crate) fn of_scenario<'a>(records: &'a [Record], name: &str) -> Vec<&'a Reco
         .collect()
 }
 
-/// The mark of one scenario. A scenario that did not come to its end has failed.
-pub(crate) fn judge(records: &[Record], name: &str) -> Mark {
+/// The mark of one scenario in one run.
+pub(crate) fn mark(outcome: &Outcome, scenario: &str) -> Mark {
+    match judge(&outcome.records, scenario) {
+        Mark::Failed if known::why(&outcome.cell, scenario).is_some() => Mark::Known,
+        mark => mark,
+    }
+}
+
+/// The same without a look at the cell. A scenario that did not come to its end has failed.
+fn judge(records: &[Record], name: &str) -> Mark {
     let ended = records
         .iter()
         .any(|r| matches!(&r.event, Event::End { scenario } if scenario == name));

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use crate::cell::{Cell, Outcome};
 use crate::event::{Event, Figure, StepKind};
 use crate::guest::SCENARIOS;
-use crate::report::{Mark, judge, of_scenario};
+use crate::report::{Mark, mark, of_scenario};
 use crate::tree::Suite;
 
 /// A mark per scenario (row) and checker and plugins (column), one table per suite.
@@ -29,7 +29,7 @@ pub(crate) fn marks(outcomes: &[Outcome]) -> String {
                     .filter(|outcome| {
                         outcome.cell == *cell && outcome.scenarios.contains(&scenario)
                     })
-                    .map(|outcome| judge(&outcome.records, &scenario))
+                    .map(|outcome| mark(outcome, &scenario))
                     .max();
                 worst.map_or("", Mark::word).to_owned()
             });
