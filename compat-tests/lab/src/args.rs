@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN", num_args = 1.., value_parser = recorded,
           conflicts_with_all = ["matrix", "short", "compare", "exec", "list", "scenario"])]
     pub(crate) report: Vec<PathBuf>,
+    /// The report as one JSON object a line, per suite, checker, plugins and scenario
+    #[arg(long, requires = "report")]
+    pub(crate) json: bool,
     /// Guests that run at the same time [default: 1, with --short 4]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: Option<u8>,

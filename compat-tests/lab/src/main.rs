@@ -13,6 +13,7 @@ mod job;
 mod known;
 mod recorded;
 mod report;
+mod rows;
 mod runs;
 mod table;
 mod tree;
@@ -52,7 +53,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !arguments.report.is_empty() {
-        return Ok(conclude(&recorded::load(&arguments.report)?, true));
+        let outcomes = recorded::load(&arguments.report)?;
+        if arguments.json {
+            print!("{}", rows::rows(&outcomes)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        return Ok(conclude(&outcomes, true));
     }
     let cache = std::env::var_os("LAB_CACHE").map_or("target/lab".into(), PathBuf::from);
     std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
