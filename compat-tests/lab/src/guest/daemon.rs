@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::wait_until;
+
 /// The abstract socket multipathd listens on, in every release.
 const SOCKET: &[u8] = b"/org/kernel/linux/storage/multipathd";
 /// What the daemon logs about the sampler's questions: ten times a second, and of no use.
@@ -23,6 +25,8 @@ const CHATTER: [&str; 4] = [
 ];
 /// The largest reply that is believed.
 const MAX_REPLY: usize = 1 << 20;
+/// How long the rest of the log of a process that has ended may take to be read.
+const LOG_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Daemon {
     child: Child,
@@ -32,6 +36,8 @@ pub(super) struct Daemon {
 /// What the log has told so far.
 #[derive(Default)]
 struct Seen {
+    /// The log has ended, and with it the process.
+    ended: bool,
     last_line: Option<Instant>,
     last_tick: Option<Instant>,
     longest_gap: Duration,
@@ -95,8 +101,10 @@ impl Daemon {
         self.seen.lock().map_or(0, |seen| seen.configurations)
     }
 
-    /// When the daemon logged its last line so far.
+    /// When the daemon, which has ended, logged its last line.
     pub(super) fn last_words(&self) -> Option<Instant> {
+        // The process may be gone before the last of its log has been read.
+        wait_until(LOG_LIMIT, || self.seen.lock().is_ok_and(|seen| seen.ended));
         self.seen.lock().ok().and_then(|seen| seen.last_line)
     }
 
@@ -149,5 +157,8 @@ fn stamp(stderr: ChildStderr, mut log: File, start: Instant, seen: &Mutex<Seen>)
         let at = now.duration_since(start).as_secs_f64();
         // A full disk on the host loses the log, never the run.
         let _ = writeln!(log, "{at:9.3} {line}");
+    }
+    if let Ok(mut seen) = seen.lock() {
+        seen.ended = true;
     }
 }
