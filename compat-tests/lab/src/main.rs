@@ -136,9 +136,11 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
                     else {
                         return;
                     };
-                    let directory = runs.join(format!("{:02}-{}", number + 1, cell.name()));
+                    let prefix = prefix(cell, cells.len());
                     let tree = trees.get(&cell.suite);
-                    let played = play_cell(arguments, cell, cells.len(), tree, &directory);
+                    let played = play_cell(arguments, cell, tree, &prefix, |attempt| {
+                        runs.join(format!("{:02}{attempt}-{}", number + 1, cell.name()))
+                    });
                     if let Ok(mut outcomes) = outcomes.lock() {
                         outcomes.insert(number, played);
                     }
@@ -150,14 +152,15 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
     outcomes.into_values().flatten().collect()
 }
 
-/// Plays one of so many cells; in the short form, what has failed once more. That form is a gate on
-/// machines that may be busy with other work, where a guest can be starved for seconds.
+/// Plays one cell, each attempt in a directory of its own; in the short form, what has failed once
+/// more. That form is a gate on machines that may be busy with other work, where a guest can be
+/// starved for seconds.
 fn play_cell(
     arguments: &Arguments,
     cell: &Cell,
-    cells: usize,
     tree: Option<&Tree>,
-    directory: &Path,
+    prefix: &str,
+    directory: impl Fn(&str) -> PathBuf,
 ) -> Vec<Outcome> {
     let scenarios = arguments.scenarios(cell.checker);
     let Some(tree) = tree else {
@@ -166,10 +169,9 @@ fn play_cell(
     let play = |scenarios, directory| {
         let plugins = arguments.plugins.directory();
         let short = arguments.short;
-        let prefix = prefix(cell, cells);
-        cell::run(cell, tree, plugins, scenarios, short, directory, &prefix)
+        cell::run(cell, tree, plugins, scenarios, short, directory, prefix)
     };
-    let mut first = play(scenarios, directory.to_owned());
+    let mut first = play(scenarios, directory(""));
     let failed = |scenario: &String| mark(&first, scenario) == Mark::Failed;
     let (again, good): (Vec<_>, Vec<_>) = first.scenarios.iter().cloned().partition(failed);
     if !arguments.short || again.is_empty() {
@@ -177,8 +179,7 @@ fn play_cell(
     }
     println!("AGAIN {}: {}", cell.name(), again.join(", "));
     first.scenarios = good;
-    let second = play(again, directory.with_extension("again"));
-    vec![first, second]
+    vec![first, play(again, directory("b"))]
 }
 
 /// The cell's name, where lines of several cells appear.
