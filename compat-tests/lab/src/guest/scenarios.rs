@@ -26,6 +26,9 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Part of the short form.
     pub(crate) short: bool,
+    /// What happens to the paths between fault and end is chance: it hits any command, or meets a
+    /// check under way.
+    pub(crate) chance: bool,
     /// The disk it is played on.
     pub(super) target: Target,
     pub(super) act: fn(&mut Lab) -> Result<()>,
@@ -46,6 +49,7 @@ impl Scenario {
             name,
             about,
             short: false,
+            chance: false,
             target: Target::ScsiDebug,
             act,
         }
@@ -54,6 +58,13 @@ impl Scenario {
     const fn short(self) -> Self {
         Scenario {
             short: true,
+            ..self
+        }
+    }
+
+    const fn by_chance(self) -> Self {
+        Scenario {
+            chance: true,
             ..self
         }
     }
@@ -119,20 +130,22 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "device resets leave unit attentions",
         attention,
     ),
-    Scenario::new("recovered", "some replies say RECOVERED ERROR", recovered),
+    Scenario::new("recovered", "some replies say RECOVERED ERROR", recovered).by_chance(),
     Scenario::new(
         "transport",
         "some commands end in a transport error",
         transport,
-    ),
-    Scenario::new("aborted", "some commands are aborted under way", aborted),
-    Scenario::new("busy", "the hosts refuse some commands as busy", busy),
-    Scenario::new("short", "some transfers are too short", short),
+    )
+    .by_chance(),
+    Scenario::new("aborted", "some commands are aborted under way", aborted).by_chance(),
+    Scenario::new("busy", "the hosts refuse some commands as busy", busy).by_chance(),
+    Scenario::new("short", "some transfers are too short", short).by_chance(),
     Scenario::new(
         "unmapped",
         "the unit is taken away from both hosts and given back",
         unmapped,
-    ),
+    )
+    .by_chance(),
     Scenario::new(
         "flap",
         "one path goes away and comes back again and again",
