@@ -24,20 +24,29 @@ pub(crate) fn marks(outcomes: &[Outcome]) -> String {
         table.set_header(std::iter::once(corner.join("\n")).chain(cells.iter().map(column)));
         for scenario in distinct(of_suite.iter().flat_map(|outcome| &outcome.scenarios)) {
             let marks = cells.iter().map(|cell| {
-                let worst = of_suite
-                    .iter()
-                    .filter(|outcome| {
-                        outcome.cell == *cell && outcome.scenarios.contains(&scenario)
-                    })
-                    .map(|outcome| mark(outcome, &scenario))
-                    .max();
-                worst.map_or("", Mark::word).to_owned()
+                let runs = of_suite.iter().filter(|outcome| {
+                    outcome.cell == *cell && outcome.scenarios.contains(&scenario)
+                });
+                worst(&runs.map(|run| mark(run, &scenario)).collect::<Vec<_>>())
             });
             table.add_row(std::iter::once(scenario.clone()).chain(marks));
         }
         text.push_str(&format!("{table}\n\n"));
     }
     text
+}
+
+/// The worst of the marks; how many there are of it if they differ.
+fn worst(marks: &[Mark]) -> String {
+    let Some(worst) = marks.iter().max() else {
+        return String::new();
+    };
+    let count = marks.iter().filter(|mark| *mark == worst).count();
+    if count == marks.len() {
+        worst.word().to_owned()
+    } else {
+        format!("{} {count}/{}", worst.word(), marks.len())
+    }
 }
 
 /// The releases of multipath-tools these guests had.
@@ -199,7 +208,17 @@ pub(crate) fn distinct<'a, T: Clone + PartialEq + 'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::*;
+
+    #[test]
+    fn marks_of_several_runs_are_told_apart() {
+        assert_eq!(worst(&[]), "");
+        assert_eq!(worst(&[Mark::Passed, Mark::Passed]), "ok");
+        assert_eq!(
+            worst(&[Mark::Passed, Mark::Failed, Mark::Waited]),
+            "FAILED 1/3"
+        );
+    }
 
     #[test]
     fn the_median_is_a_value_that_was_measured() {
