@@ -19,6 +19,10 @@ pub(crate) struct Comparison {
 /// How often C has to be played before what it does is known.
 pub(crate) const RUNS: usize = 3;
 
+/// How long a scenario lets a device hang, in milliseconds. What took C longer has ended with the
+/// hang, and the rest of the time is the kernel's.
+const HANG: u64 = 45_000;
+
 /// What lasts shorter, in milliseconds, is no state: less than a tick.
 const BLINK: u64 = 700;
 
@@ -114,7 +118,15 @@ fn states(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<Finding> {
                     };
                     runs.iter().map(sequence).collect()
                 };
-                let (theirs, mine) = (distinct(seen(&awake).iter()), seen(&mine));
+                let (theirs, mut mine) = (distinct(seen(&awake).iter()), seen(&mine));
+                let told = mine.len();
+                mine.retain(|sequence| !sequence.is_empty());
+                if mine.len() < told && theirs.iter().all(|sequence| !sequence.is_empty()) {
+                    findings.push(Finding {
+                        weight: Weight::Remark,
+                        text: format!("{scenario}: {path} {aspect:?}: ours is always pending"),
+                    });
+                }
                 for sequence in distinct(mine.iter()) {
                     if aspect.agrees(&theirs, &sequence, chance) {
                         continue;
@@ -188,6 +200,14 @@ impl Aspect {
         }
     }
 
+    fn is_down(self, state: &str) -> bool {
+        match self {
+            Aspect::Dm => state == "failed",
+            Aspect::Usable => state == "down",
+            Aspect::Word => DOWN.contains(&state),
+        }
+    }
+
     /// Ours against what C has shown; `chance` if the scenario does not decide what happens when.
     fn agrees(self, theirs: &[Vec<String>], ours: &[String], chance: bool) -> bool {
         match (self, theirs) {
@@ -207,7 +227,7 @@ fn times(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<Finding> {
         let (times, slowest) = (c.len(), *c.iter().max()?);
         let ours = median(mine.get(what)?)?;
         let (scenario, what) = what;
-        (ours > slowest + TICK).then(|| {
+        (slowest < HANG && ours > slowest + TICK).then(|| {
             let (c, ours) = (seconds(slowest), seconds(ours));
             Finding {
                 weight: weight(times),
@@ -240,7 +260,8 @@ fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {
 
 /// The states of a path from the first fault on, each once per change. A check under way is no
 /// state: whether a sample meets it is chance. Nor is what lasts for a blink: the kernel tells that
-/// it has failed a path, then a check that began before the fault tells that all is well.
+/// it has failed a path, then a check that began before the fault tells that all is well. Nor is the
+/// failure of a path that then goes away, which the daemon may hear of or not.
 fn sequence(records: &[&Record], path: Path, aspect: Aspect) -> Vec<String> {
     let mut changes: Vec<(u64, &str)> = Vec::new();
     let mut faulty = false;
@@ -252,6 +273,9 @@ fn sequence(records: &[&Record], path: Path, aspect: Aspect) -> Vec<String> {
                     changes.clear();
                 }
                 let state = aspect.of(view);
+                if state == GONE && changes.last().is_some_and(|(_, last)| aspect.is_down(last)) {
+                    changes.pop();
+                }
                 if changes.last().is_none_or(|(_, last)| *last != state) {
                     changes.push((record.at, state));
                 }
@@ -318,6 +342,19 @@ mod tests {
         );
         assert_eq!(seen(Aspect::Dm), ["active"]);
         assert!(sequence(&records, Path::B, Aspect::Dm).is_empty());
+    }
+
+    #[test]
+    fn a_path_that_goes_away_may_fail_before() {
+        for failure in ["faulty", "ready"] {
+            let mut records = records(&["ready", "FAULT", failure, "gone"]);
+            if let Event::Path { view, .. } = &mut records[3].event {
+                view.dev.clear();
+            }
+            let records: Vec<&Record> = records.iter().collect();
+            assert_eq!(sequence(&records, Path::A, Aspect::Word), ["ready", GONE]);
+            assert_eq!(sequence(&records, Path::A, Aspect::Usable), ["up", GONE]);
+        }
     }
 
     #[test]

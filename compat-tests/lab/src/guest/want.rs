@@ -6,6 +6,8 @@ use crate::event::View;
 const UP: [&str; 2] = ["ready", "ghost"];
 const DOWN: [&str; 3] = ["faulty", "i/o timeout", "disconnected"];
 
+const UNTOLD: [&str; 2] = ["undef", "i/o pending"];
+
 /// A path as a scenario wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
@@ -24,7 +26,9 @@ impl Want {
             Want::Active => view.dm == "active" && UP.contains(&view.checker.as_str()),
             Want::Failed => view.dm == "failed" && DOWN.contains(&view.checker.as_str()),
             Want::Gone => view.dev.is_empty(),
-            Want::Untold => view.dm == "active" && view.checker == "undef",
+            // A checker that does not know a device at once, but after a first "pending", has come
+            // too late: the daemon keeps the word it has.
+            Want::Untold => view.dm == "active" && UNTOLD.contains(&view.checker.as_str()),
         }
     }
 
