@@ -3,7 +3,7 @@
 use crate::cell::{Cell, Outcome, Whose};
 use crate::event::{Event, Figure, Path, Record, View};
 use crate::guest::SCENARIOS;
-use crate::report::of_scenario;
+use crate::report::{ended, of_scenario};
 use crate::table::{distinct, durations, median, seconds};
 
 /// What one tick of the checker loop may add or take away, in milliseconds: a fault comes at any
@@ -238,15 +238,15 @@ fn times(outcomes: &[Outcome], c: &Cell, ours: &Cell) -> Vec<Finding> {
     slower.collect()
 }
 
-/// The runs of a cell that have played this scenario.
+/// The runs of a cell that have played this scenario to its end.
 fn played<'a>(
     outcomes: &'a [Outcome],
     cell: &Cell,
     scenario: &str,
 ) -> impl Iterator<Item = &'a Outcome> {
-    outcomes.iter().filter(move |outcome| {
-        outcome.cell == *cell && !of_scenario(&outcome.records, scenario).is_empty()
-    })
+    outcomes
+        .iter()
+        .filter(move |outcome| outcome.cell == *cell && ended(&outcome.records, scenario))
 }
 
 fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {

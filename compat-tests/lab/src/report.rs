@@ -73,6 +73,13 @@ pub(crate) fn of_scenario<'a>(records: &'a [Record], name: &str) -> Vec<&'a Reco
         .collect()
 }
 
+/// True if the scenario came to its end.
+pub(crate) fn ended(records: &[Record], name: &str) -> bool {
+    records
+        .iter()
+        .any(|r| matches!(&r.event, Event::End { scenario } if scenario == name))
+}
+
 /// The mark of one scenario in one run.
 pub(crate) fn mark(outcome: &Outcome, scenario: &str) -> Mark {
     match judge(&outcome.records, scenario) {
@@ -83,9 +90,7 @@ pub(crate) fn mark(outcome: &Outcome, scenario: &str) -> Mark {
 
 /// The same without a look at the cell. A scenario that did not come to its end has failed.
 fn judge(records: &[Record], name: &str) -> Mark {
-    let ended = records
-        .iter()
-        .any(|r| matches!(&r.event, Event::End { scenario } if scenario == name));
+    let ended = ended(records, name);
     let scenario = of_scenario(records, name);
     if scenario.is_empty() {
         return Mark::NotRun;
