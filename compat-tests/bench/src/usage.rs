@@ -24,6 +24,18 @@ pub fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// The processor time of all child processes, and theirs, that have ended and been waited for.
+pub fn processor_time_of_children() -> Duration {
+    let mut used = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills in one rusage, of which all zeros is a value, too.
+    let used = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, used.as_mut_ptr());
+        used.assume_init()
+    };
+    let span = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    span(used.ru_utime) + span(used.ru_stime)
+}
+
 /// The memory used now.
 pub fn memory() -> Memory {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();

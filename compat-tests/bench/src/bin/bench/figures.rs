@@ -21,9 +21,11 @@ pub(crate) enum Quantity {
     Syscalls,
     /// Resident bytes per path, before the first check.
     FreshResident,
-    /// Resident bytes per path between checks.
+    /// Locked bytes per path when the last verdict of a round is in.
+    RecentLocked,
+    /// Resident bytes per path seconds after that.
     IdleResident,
-    /// Locked bytes per path between checks.
+    /// Locked bytes per path seconds after that.
     IdleLocked,
     /// Resident bytes per path while its device does not answer.
     HungResident,
@@ -37,6 +39,8 @@ pub(crate) enum Quantity {
     Init,
     /// Ending it.
     Free,
+    /// Processor time per path of a run of pathcheck, in microseconds.
+    Command,
 }
 
 impl fmt::Display for Quantity {
@@ -50,6 +54,7 @@ impl fmt::Display for Quantity {
             Quantity::ThreadsMost => "threads at most",
             Quantity::Syscalls => "system calls per check",
             Quantity::FreshResident => "bytes per path before the first check, resident",
+            Quantity::RecentLocked => "bytes per path after a round, locked",
             Quantity::IdleResident => "bytes per idle path, resident",
             Quantity::IdleLocked => "bytes per idle path, locked",
             Quantity::HungResident => "bytes per path in flight, resident",
@@ -58,6 +63,7 @@ impl fmt::Display for Quantity {
             Quantity::Descriptors => "descriptors of the checkers' own",
             Quantity::Init => "init, µs",
             Quantity::Free => "free, µs",
+            Quantity::Command => "CPU per path of pathcheck, µs",
         })
     }
 }

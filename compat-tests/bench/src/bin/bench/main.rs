@@ -7,6 +7,7 @@
 //! | `side` | who is measured |
 //! | `case` | under which conditions |
 //! | `measure` | rounds, taken in turns |
+//! | `command` | a run of `pathcheck` over ten thousand paths |
 //! | `memory` | bytes per path, idle and in flight |
 //! | `syscalls` | system calls per check |
 //! | `figures` | medians and spreads |
@@ -14,6 +15,7 @@
 //! | `report` | the printed text |
 
 mod case;
+mod command;
 mod figures;
 mod measure;
 mod memory;
@@ -62,6 +64,10 @@ fn run(options: &Options) -> Result<()> {
         memory::measure(options, checker, &mut report)?;
         eprintln!("bench: {checker}, system calls");
         syscalls::measure(options, checker, &mut report)?;
+    }
+    if options.checkers.iter().any(|checker| checker == "directio") {
+        eprintln!("bench: pathcheck");
+        command::measure(options, &mut report)?;
     }
     report.print();
     Ok(())

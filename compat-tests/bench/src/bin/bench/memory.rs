@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::side::{self, Side, Who};
 use bench::driver::{Answer, Host};
+use bench::paths::PENDING;
 use compat_tests::lab::Lab;
 use compat_tests::{Result, Trouble};
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ const PATHS: usize = 1024;
 /// How many block devices they are of, where they are of any: a loop device takes 128 reads at a
 /// time, and more than that shall hang on none of them.
 const DEVICES: u64 = 16;
+
+/// How long directio keeps buffers that it does not need, and some more.
+const REST: Duration = Duration::from_millis(2100);
 
 /// Measures every plugin of a checker.
 pub(crate) fn measure(options: &Options, checker: &str, report: &mut Report) -> Result<()> {
@@ -47,6 +51,10 @@ fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
     for _ in 0..3 {
         host.tell("round 1")?;
     }
+    let recent = host.tell("usage")?;
+    if case.device == Device::Loop {
+        rest(&mut host)?;
+    }
     let idle = host.tell("usage")?;
     let hung = if blocks(case, side) {
         None
@@ -64,6 +72,7 @@ fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
         report.enter(case, quantity, side.who, &[(bytes / PATHS as f64).round()]);
     };
     per_path(Quantity::FreshResident, &base, &fresh, "resident");
+    per_path(Quantity::RecentLocked, &base, &recent, "locked");
     per_path(Quantity::IdleResident, &base, &idle, "resident");
     per_path(Quantity::IdleLocked, &base, &idle, "locked");
     if let Some(hung) = hung {
@@ -81,6 +90,20 @@ fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
     );
     once(Quantity::Init, init as f64 / 1e3 / PATHS as f64);
     once(Quantity::Free, free as f64 / 1e3 / PATHS as f64);
+    Ok(())
+}
+
+/// Two checks of one path, seconds apart: what the others have not needed for a while goes back then.
+fn rest(host: &mut Host) -> Result<()> {
+    for _ in 0..2 {
+        std::thread::sleep(REST);
+        let start = Instant::now();
+        let mut answer = host.tell("call check 0")?;
+        while answer.get("answer") == PENDING as u64 {
+            patience(start, "a check still runs")?;
+            answer = host.tell("call pending 0")?;
+        }
+    }
     Ok(())
 }
 

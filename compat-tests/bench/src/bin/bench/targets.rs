@@ -16,6 +16,8 @@ enum Against {
     Other(Who, f64),
     /// Our own in the same era in another case, times this.
     NoneHung(f64),
+    /// The processor time of a check at the floor, with as many paths as fit, times this.
+    FloorCheck(f64),
     /// A number.
     Limit(f64),
 }
@@ -47,7 +49,7 @@ const MANY: Option<usize> = Some(4096);
 /// leaves room for buffers that are mapped now and then.
 #[rustfmt::skip]
 fn all() -> Vec<Target> {
-    use Against::{Limit, NoneHung, Other};
+    use Against::{FloorCheck, Limit, NoneHung, Other};
     use Quantity as Q;
     let c = |era, factor| Other(Who::C(era), factor);
     let floor = |factor| Other(Who::Floor, factor);
@@ -59,6 +61,7 @@ fn all() -> Vec<Target> {
         target("directio", LOOP, 0, MANY, Q::Processor, Era::C, floor(1.15)),
         target("directio", LOOP, 0, MANY, Q::Processor, Era::D, floor(1.15)),
         target("directio", LOOP, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.6)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Era::D, c(Era::D, 0.6)),
         target("directio", LOOP, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0)),
         target("directio", LOOP, 0, None, Q::Syscalls, Era::C, Limit(1.04)),
         target("directio", LOOP, 0, None, Q::Syscalls, Era::D, Limit(1.04)),
@@ -67,9 +70,12 @@ fn all() -> Vec<Target> {
         target("directio", LOOP, 0, MANY, Q::Round, Era::B, c(Era::B, 1.0)),
         target("directio", LOOP, 0, None, Q::HungLocked, Era::C, Limit(4400.0)),
         target("directio", LOOP, 0, None, Q::IdleLocked, Era::C, Limit(300.0)),
+        target("directio", LOOP, 0, Some(10_000), Q::Command, Era::C, FloorCheck(2.0)),
         target("tur", INSTANT, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.2)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Era::D, c(Era::C, 0.2)),
         target("tur", INSTANT, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0 / 3.0)),
         target("tur", INSTANT, 0, MANY, Q::Round, Era::C, c(Era::C, 0.25)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Era::D, c(Era::C, 0.25)),
         target("tur", INSTANT, 0, MANY, Q::Round, Era::B, c(Era::B, 0.5)),
         target("tur", slow, 0, MANY, Q::Round, Era::B, floor(1.15)),
         target("tur", slow, 0, MANY, Q::Round, Era::B, c(Era::B, 1.15 * 819.0 / 1383.0)),
@@ -115,6 +121,16 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
             factor,
             format!(" × {who}"),
         ),
+        Against::FloorCheck(factor) => {
+            let fits = |case: &Case| {
+                case.checker == target.checker
+                    && case.device == target.device
+                    && Some(case.paths) == MANY
+            };
+            let floor = report.find(fits, Quantity::Processor, Who::Floor);
+            let name = " × the floor's CPU per check".to_owned();
+            (floor.map(|figure| figure.median), factor, name)
+        }
         Against::NoneHung(factor) => (
             find(0, Quantity::Round, ours).map(|figure: Figure| figure.median),
             factor,
