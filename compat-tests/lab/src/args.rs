@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     /// Explain the scenarios and end
     #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
     pub(crate) list: bool,
-    /// All suites and checkers unless some are named, the C plugins and those of --plugins
+    /// All suites and checkers unless some are named, the C plugins and those of --plugins. What
+    /// fails is played once more, and said to be
     #[arg(long, conflicts_with_all = ["compare", "exec"])]
     pub(crate) matrix: bool,
     /// Fewer repetitions and only the scenarios that matter most; bookworm and trixie, tur and

@@ -23,7 +23,7 @@ pub(crate) const RUNS: usize = 3;
 /// hang, and the rest of the time is the kernel's.
 const HANG: u64 = 45_000;
 
-/// What lasts shorter, in milliseconds, is no state: less than a tick.
+/// A path that is up for a shorter time, in milliseconds, was not: less than a tick.
 const BLINK: u64 = 700;
 
 /// A daemon whose checker loop stands still for longer, in milliseconds, has seen nothing meanwhile.
@@ -260,7 +260,7 @@ fn scenarios(outcomes: &[Outcome], cell: &Cell) -> Vec<String> {
 
 /// The states of a path from the first fault on, each once per change. A check under way is no
 /// state: whether a sample meets it is chance. Nor is what lasts for a blink: the kernel tells that
-/// it has failed a path, then a check that began before the fault tells that all is well. Nor is the
+/// it has failed a path, and a check that began before the fault tells that all is well. Nor is the
 /// failure of a path that then goes away, which the daemon may hear of or not.
 fn sequence(records: &[&Record], path: Path, aspect: Aspect) -> Vec<String> {
     let mut changes: Vec<(u64, &str)> = Vec::new();
@@ -288,7 +288,9 @@ fn sequence(records: &[&Record], path: Path, aspect: Aspect) -> Vec<String> {
         .iter()
         .zip(ends)
         .enumerate()
-        .filter(|(number, ((begin, _), end))| *number == 0 || end - begin > BLINK)
+        .filter(|(number, ((begin, state), end))| {
+            *number == 0 || aspect.is_down(state) || end - begin > BLINK
+        })
         .map(|(_, ((_, state), _))| (*state).to_owned())
         .collect();
     states.dedup();

@@ -152,9 +152,9 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
     outcomes.into_values().flatten().collect()
 }
 
-/// Plays one cell, each attempt in a directory of its own; in the short form, what has failed once
-/// more. That form is a gate on machines that may be busy with other work, where a guest can be
-/// starved for seconds.
+/// Plays one cell, each attempt in a directory of its own; in the short form and the matrix, what
+/// has failed once more. They are gates on machines that may be busy with other work, where a guest
+/// can be starved for seconds.
 fn play_cell(
     arguments: &Arguments,
     cell: &Cell,
@@ -174,7 +174,7 @@ fn play_cell(
     let mut first = play(scenarios, directory(""));
     let failed = |scenario: &String| mark(&first, scenario) == Mark::Failed;
     let (again, good): (Vec<_>, Vec<_>) = first.scenarios.iter().cloned().partition(failed);
-    if !arguments.short || again.is_empty() {
+    if again.is_empty() || !(arguments.short || arguments.matrix) {
         return vec![first];
     }
     println!("AGAIN {}: {}", cell.name(), again.join(", "));

@@ -38,7 +38,8 @@ pub(super) struct Daemon {
 struct Seen {
     /// The log has ended, and with it the process.
     ended: bool,
-    last_line: Option<Instant>,
+    last_line: String,
+    last_words: Option<Instant>,
     last_tick: Option<Instant>,
     longest_gap: Duration,
     configurations: u32,
@@ -46,7 +47,8 @@ struct Seen {
 
 impl Seen {
     fn line(&mut self, line: &str, now: Instant) {
-        self.last_line = Some(now);
+        self.last_words = Some(now);
+        line.clone_into(&mut self.last_line);
         if line.contains("tick (") {
             let gap = self.last_tick.map_or(Duration::ZERO, |last| now - last);
             self.longest_gap = self.longest_gap.max(gap);
@@ -105,7 +107,13 @@ impl Daemon {
     pub(super) fn last_words(&self) -> Option<Instant> {
         // The process may be gone before the last of its log has been read.
         wait_until(LOG_LIMIT, || self.seen.lock().is_ok_and(|seen| seen.ended));
-        self.seen.lock().ok().and_then(|seen| seen.last_line)
+        self.seen.lock().ok().and_then(|seen| seen.last_words)
+    }
+
+    /// The last line of the log so far.
+    pub(super) fn last_line(&self) -> String {
+        let seen = self.seen.lock();
+        seen.map(|seen| seen.last_line.clone()).unwrap_or_default()
     }
 
     /// Sends SIGTERM, as a service manager does.

@@ -124,7 +124,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         hang,
     )
     .short(),
-    Scenario::new("stop", "the unit is stopped and started again", stop),
+    Scenario::new("stop", "the unit is stopped and started again", stop).by_chance(),
     Scenario::new(
         "attention",
         "device resets leave unit attentions",
