@@ -172,6 +172,47 @@ impl Host {
         self.process.id()
     }
 
+    /// Tells the host to end, without waiting for it.
+    pub fn send_home(&mut self) {
+        self.input = None;
+    }
+
+    /// Whether the process has left user space for good: nothing that it could still do, or wait for,
+    /// is its own doing. The kernel may keep it for longer.
+    pub fn has_left_user_space(&self) -> bool {
+        // A process that exits gives up its memory first, and its arguments with it.
+        std::fs::read(format!("/proc/{}/cmdline", self.id())).is_ok_and(|words| words.is_empty())
+    }
+
+    /// Whether the process is gone.
+    ///
+    /// # Errors
+    /// When the kernel does not say, or it ended with an error.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        match self.process.try_wait().doing("waiting for a host")? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => Err(Trouble::Broken(format!("a host ended with {status}"))),
+        }
+    }
+
+    /// Where in the kernel the host's first thread is, the innermost functions first; empty when it is
+    /// waiting for something to do, or the kernel does not say.
+    pub fn kernel_stack(&self) -> String {
+        let stack = std::fs::read_to_string(format!("/proc/{}/stack", self.id()));
+        let stack = stack.unwrap_or_default();
+        // "[<0>] function+0x10/0x20"
+        let functions = stack
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(1));
+        let names = functions.map(|function| function.split('+').next().unwrap_or(function));
+        let names: Vec<&str> = names.take(4).collect();
+        match names.iter().any(|name| name.contains("pipe_read")) {
+            true => String::new(),
+            false => names.join(" < "),
+        }
+    }
+
     /// Lets the host end, and waits for it.
     ///
     /// # Errors

@@ -150,12 +150,24 @@ impl Paths {
         unsafe { self.plugin.need_wait(pointer) }.unwrap_or_default()
     }
 
+    /// Whether the message id that the last call left has a text. None is needed where there is no
+    /// id.
+    pub fn has_message(&self, path: usize) -> bool {
+        let id: c_short = self.at(path).checker.read(self.at.msgid);
+        id == 0 || !self.plugin.message(id).is_empty()
+    }
+
     /// `libcheck_free`.
     pub fn free(&mut self, path: usize) {
         let pointer = self.pointer(path);
         // SAFETY: as in `init`.
         unsafe { self.plugin.free(pointer) };
         self.at_mut(path).alive = false;
+    }
+
+    /// Lets go of the paths, which must have no checkers any more.
+    pub fn into_plugin(self) -> Plugin {
+        self.plugin
     }
 
     /// `libcheck_free` for every path that has a checker.
@@ -214,5 +226,11 @@ impl Checker {
                 .cast::<T>()
                 .write_unaligned(value);
         }
+    }
+
+    fn read<T: Copy>(&self, offset: usize) -> T {
+        assert!(offset + size_of::<T>() <= self.0.len());
+        // SAFETY: within the bytes, by the assertion; the callers read integers.
+        unsafe { self.0.as_ptr().add(offset).cast::<T>().read_unaligned() }
     }
 }

@@ -7,8 +7,10 @@
 //! | `load PLUGIN` | loads a plugin | |
 //! | `open COUNT FILE…` | opens so many paths, taking the files in turn; `stub` stands for a SCSI device | |
 //! | `latency MICROS` | SCSI devices answer after this | |
+//! | `patience MILLIS` | SCSI devices that hang answer after this all the same | |
 //! | `hang PERCENT` | so many of the paths hang from now on, spread evenly; only stubs can | |
 //! | `init`, `free`, `reset` | for all paths | `ns` |
+//! | `unload` | `libcheck_reset` and `dlclose`, once all paths have been freed | as in [`single`](crate::single) |
 //! | `round COUNT`, `tick COUNT` | rounds of checks, eagerly or at the daemon's pace | `wall`, `processor` (ns) |
 //! | `start`, `collect` | the halves of a round | `pending` |
 //! | `threads` | one round | `created`, `most` |
@@ -104,10 +106,14 @@ impl Host {
         match *words {
             ["load", path] => {
                 let path = Path::new(path);
-                let handle = plugin::open(path, libc::RTLD_NOW)?;
-                // SAFETY: the handle has just come from dlopen.
-                unsafe { threads::use_plugin(handle) };
                 self.plugin = Some(Plugin::load(path, self.era)?);
+                let handle = plugin::open(path, libc::RTLD_NOW)?;
+                // SAFETY: the handle has just come from dlopen, and is not the plugin's only one: what
+                // is found in it stays loaded.
+                unsafe {
+                    threads::use_plugin(handle);
+                    libc::dlclose(handle);
+                }
                 done
             }
             ["open", count, ref files @ ..] => {
@@ -123,6 +129,10 @@ impl Host {
             }
             ["latency", micros] => {
                 stub::set_latency(Duration::from_micros(number(micros)?));
+                done
+            }
+            ["patience", millis] => {
+                stub::set_patience(Duration::from_millis(number(millis)?));
                 done
             }
             ["hang", percent] => self.hang(number(percent)?).map(|()| String::new()),
@@ -167,6 +177,14 @@ impl Host {
                     Ok(())
                 })
             }
+            ["unload"] => match std::mem::replace(&mut self.subject, Subject::Nothing) {
+                Subject::Plugin(paths) => {
+                    let plugin = paths.into_plugin();
+                    let ((), lap) = self.watch.time(|| plugin.unload());
+                    Ok(single::show(0, lap))
+                }
+                _ => Err(Trouble::Broken("there is no plugin".to_owned())),
+            },
             ["round", count] => self.rounds(number(count)?, Pace::Eager),
             ["tick", count] => self.rounds(number(count)?, Pace::Daemon),
             ["start"] => {
@@ -190,6 +208,8 @@ impl Host {
                 Ok(format!("created={created} most={most}"))
             }
             ["usage"] => {
+                // The log of this host is not the plugin's memory.
+                drop(compat_tests::host::take_lines());
                 let memory = usage::memory();
                 Ok(format!(
                     "resident={} locked={} aio={} fds={} threads={} hanging={} commands={}",

@@ -6,9 +6,10 @@
 //! | `call init PATH TIMEOUT` | `libcheck_init` with so many seconds; once more only after `free` | `answer` and the lap |
 //! | `call check PATH`, `call pending PATH`, `call need-wait PATH`, `call free PATH` | the function of that name | likewise |
 //! | `call reset` | `libcheck_reset` | the lap |
+//! | `call message PATH` | what a host does with the message id of the last check: a look into `libcheck_msgtable` | `answer`, 1 when the id has a text |
 //! | `device PATH answers`, `… hangs`, `… gone` | changes a SCSI device | |
 //!
-//! A lap is `wall` and `asleep`, in nanoseconds.
+//! A lap is `wall` and `held`, in nanoseconds ([`Lap`]).
 
 use crate::paths::Paths;
 use crate::stopwatch::{Lap, Stopwatch};
@@ -40,6 +41,7 @@ pub fn obey(paths: &mut Paths, watch: &Stopwatch, words: &[&str]) -> Result<Stri
                     let ((), lap) = watch.time(|| paths.free(path));
                     (0, lap)
                 }
+                "message" => watch.time(|| i32::from(paths.has_message(path))),
                 _ => return Err(Trouble::Broken(format!("no function {function}"))),
             };
             Ok(show(answer, lap))
@@ -59,11 +61,12 @@ pub fn obey(paths: &mut Paths, watch: &Stopwatch, words: &[&str]) -> Result<Stri
     }
 }
 
-fn show(answer: i32, lap: Lap) -> String {
+/// A lap, as a host answers it.
+pub(crate) fn show(answer: i32, lap: Lap) -> String {
     format!(
-        "answer={answer} wall={} asleep={}",
+        "answer={answer} wall={} held={}",
         lap.wall.as_nanos(),
-        lap.asleep.as_nanos()
+        lap.held.as_nanos()
     )
 }
 

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 pub struct Lap {
     /// By the clock.
     pub wall: Duration,
-    /// Of that, neither running nor ready to run: asleep.
-    pub asleep: Duration,
+    /// Of that, what the call itself is to blame for: running or asleep, but not ready to run while
+    /// others did. A call that waits awake is held up as much as one that sleeps.
+    pub held: Duration,
 }
 
 /// Measures calls of the thread that made it.
@@ -34,21 +35,13 @@ impl Stopwatch {
 
     /// Measures one call.
     pub fn time<T>(&self, call: impl FnOnce() -> T) -> (T, Lap) {
-        let before = self.busy();
+        let before = self.ready();
         let start = Instant::now();
         let answer = call();
         let wall = start.elapsed();
-        let busy = self.busy().saturating_sub(before);
-        let lap = Lap {
-            wall,
-            asleep: wall.saturating_sub(busy),
-        };
-        (answer, lap)
-    }
-
-    /// How long the thread has been running, or ready to.
-    fn busy(&self) -> Duration {
-        self.ready() + running()
+        let ready = self.ready().saturating_sub(before);
+        let held = wall.saturating_sub(ready);
+        (answer, Lap { wall, held })
     }
 
     /// How long it has been ready to run while others did.
@@ -65,34 +58,69 @@ impl Stopwatch {
     }
 }
 
-/// How long the calling thread has been running.
-fn running() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec of ours. The clock exists since Linux 2.6.12.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sleep_is_told_from_work() {
+    fn sleep_and_work_count() {
         let watch = Stopwatch::new().unwrap();
         let span = Duration::from_millis(30);
         let ((), sleep) = watch.time(|| std::thread::sleep(span));
-        assert!(sleep.asleep >= Duration::from_millis(25), "{sleep:?}");
+        assert!(sleep.held >= Duration::from_millis(25), "{sleep:?}");
         let ((), work) = watch.time(|| {
-            let start = Instant::now();
-            while start.elapsed() < span {
-                std::hint::spin_loop();
-            }
+            let start = cpu_time();
+            while cpu_time() - start < span {}
         });
-        assert!(work.wall >= span);
-        assert!(work.asleep < Duration::from_millis(10), "{work:?}");
+        assert!(work.held >= Duration::from_millis(25), "{work:?}");
+    }
+
+    #[test]
+    fn the_turns_of_others_do_not_count() {
+        // Ours and a competitor on one processor: half of the time is the other's.
+        let watch = Stopwatch::new().unwrap();
+        let mut processors = only_one_processor();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| while !stop.load(std::sync::atomic::Ordering::Relaxed) {});
+            let span = Duration::from_millis(100);
+            let ((), lap) = watch.time(|| {
+                let start = cpu_time();
+                while cpu_time() - start < span {}
+            });
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(lap.wall > Duration::from_millis(140), "{lap:?}");
+            assert!(lap.held < Duration::from_millis(125), "{lap:?}");
+        });
+        allow(&mut processors);
+    }
+
+    fn cpu_time() -> Duration {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the pointer is to a timespec of ours.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    /// Keeps this thread, and those that it starts, on the processor where it is. Gives back what it
+    /// may use otherwise.
+    fn only_one_processor() -> libc::cpu_set_t {
+        // SAFETY: a set of bits, for which zero is valid; the calls read and write sets of ours.
+        unsafe {
+            let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut allowed);
+            let mut one: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one);
+            allowed
+        }
+    }
+
+    fn allow(processors: &mut libc::cpu_set_t) {
+        // SAFETY: reads a set of ours.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), processors) };
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::{c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Device {
 const MAX_FD: usize = 1 << 15;
 static DEVICES: [AtomicU8; MAX_FD] = [const { AtomicU8::new(0) }; MAX_FD];
 static LATENCY_NANOS: AtomicU64 = AtomicU64::new(0);
+/// How long a device hangs at most; 0 is for as long as it is told to.
+static PATIENCE_NANOS: AtomicU64 = AtomicU64::new(0);
 /// Commands that came in.
 static COMMANDS: AtomicU64 = AtomicU64::new(0);
 /// Commands that hang; changes of any device's behaviour are announced here.
@@ -56,6 +58,13 @@ pub fn set(fd: RawFd, device: Device) {
 pub fn set_latency(latency: Duration) {
     let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
     LATENCY_NANOS.store(nanos, Ordering::SeqCst);
+}
+
+/// How long a device that hangs does so at most, with each command: for callers that could not tell
+/// it to answer because they are waiting for it themselves.
+pub fn set_patience(patience: Duration) {
+    let nanos = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+    PATIENCE_NANOS.store(nanos, Ordering::SeqCst);
 }
 
 /// How many commands have come in so far.
@@ -109,10 +118,20 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int
 }
 
 fn wait_while_hanging(fd: RawFd) {
+    let patience = match PATIENCE_NANOS.load(Ordering::SeqCst) {
+        0 => Duration::MAX,
+        nanos => Duration::from_nanos(nanos),
+    };
+    let start = Instant::now();
     let mut hung = hung();
     *hung += 1;
     while slot(fd).is_some_and(|slot| slot.load(Ordering::SeqCst) == Device::Hangs as u8) {
-        hung = CHANGED.wait(hung).unwrap_or_else(PoisonError::into_inner);
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        let woken = CHANGED.wait_timeout(hung, left);
+        hung = woken.unwrap_or_else(PoisonError::into_inner).0;
     }
     *hung -= 1;
 }

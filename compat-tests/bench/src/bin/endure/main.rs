@@ -5,16 +5,20 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `rig` | one host with its devices |
+//! | `judge` | what counts as waiting |
 //! | `model` | what a path may say |
 //! | `sequence` | calls and events in random order |
-//! | `never_wait` | thousands of sequences, and crowds of paths on one hung device |
+//! | `never_wait` | thousands of sequences |
+//! | `scenes` | crowds of paths on one hung device, unloading, the end of a process |
 //! | `soak` | many hosts at a time, for long |
 //! | `tally` | what passed, and the longest calls |
 
+mod judge;
 mod model;
 mod never_wait;
 mod options;
 mod rig;
+mod scenes;
 mod sequence;
 mod soak;
 mod tally;
@@ -31,7 +35,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut tally = Tally::default();
+    // The devices are in this process: who waits for them must not wait for its turn.
+    bench::usage::become_urgent();
+    let mut tally = Tally::new();
     if options.never_wait {
         never_wait::run(&options, &mut tally);
     }

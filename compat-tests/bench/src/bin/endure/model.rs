@@ -38,12 +38,27 @@ pub(crate) enum Behaviour {
     Fails,
 }
 
+/// What a checker says in cases that checkers tell apart differently.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    /// Of a device that answers with success and zeroes.
+    pub(crate) healthy: State,
+    /// When the time limit has passed.
+    pub(crate) late: State,
+}
+
+/// Which of the two calls an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Check,
+    /// Where nothing is under way it gives the host's own state back.
+    Pending,
+}
+
 /// One path with a checker.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
-    /// What the checker says of a device that answers: a healthy one need not be UP, it may speak
-    /// another dialect.
-    healthy: Option<State>,
+    dialect: Dialect,
     /// A time limit so short that it may have passed.
     impatient: bool,
     /// How the device has been at some time since the last verdict.
@@ -51,16 +66,19 @@ pub(crate) struct Life {
     failed: bool,
     /// What the host has stored.
     stored: State,
+    /// A check may be under way that has not been looked at since it began.
+    unseen: bool,
 }
 
 impl Life {
-    pub(crate) fn new(device: Behaviour, healthy: Option<State>, impatient: bool) -> Life {
+    pub(crate) fn new(device: Behaviour, dialect: Dialect, impatient: bool) -> Life {
         let mut life = Life {
-            healthy,
+            dialect,
             impatient,
             answered: false,
             failed: false,
             stored: State::Unchecked,
+            unseen: false,
         };
         life.device_is(device);
         life
@@ -72,64 +90,92 @@ impl Life {
         self.failed |= device == Behaviour::Fails;
     }
 
-    /// A check or a look at one said this. `idle_look` is for a `pending` where nothing need be
-    /// under way: the host's own state comes back.
+    /// A call said this.
     pub(crate) fn says(
         &mut self,
         state: State,
         device: Behaviour,
-        idle_look: bool,
+        call: Call,
     ) -> Result<(), String> {
-        let possible = match state {
-            _ if idle_look && state == self.stored => true,
-            State::Pending => true,
-            State::Timeout => self.impatient,
-            State::Down => self.failed || self.impatient || self.answered && self.is_healthy(state),
-            state => self.answered && self.is_healthy(state),
-        };
+        let echo = call == Call::Pending && state == self.stored;
+        let possible = echo
+            || state == State::Pending
+            || self.answered && state == self.dialect.healthy
+            || self.failed && state == State::Down
+            || self.impatient && state == self.dialect.late;
         if !possible {
             return Err(format!(
                 "{state:?} of {self:?}, whose device now {device:?}"
             ));
         }
-        if state != State::Pending && !(idle_look && state == self.stored) {
+        if state != State::Pending && !echo {
             (self.answered, self.failed) = (false, false);
             self.device_is(device);
         }
+        self.unseen = call == Call::Check && state == State::Pending;
         self.stored = state;
         Ok(())
     }
 
-    fn is_healthy(&self, state: State) -> bool {
-        self.healthy.is_none_or(|healthy| healthy == state)
+    /// Whether `libcheck_need_wait` may say yes.
+    pub(crate) fn may_want_a_wait(&self) -> bool {
+        self.unseen
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Behaviour::{Answers, Fails, Hangs};
+
+    const TUR: Dialect = Dialect {
+        healthy: State::Up,
+        late: State::Timeout,
+    };
 
     #[test]
     fn a_device_that_hangs_since_before_the_check_is_never_up() {
-        let mut life = Life::new(Behaviour::Hangs, Some(State::Up), false);
-        assert!(life.says(State::Pending, Behaviour::Hangs, false).is_ok());
-        assert!(life.says(State::Up, Behaviour::Hangs, false).is_err());
-        assert!(life.says(State::Down, Behaviour::Hangs, false).is_err());
-        life.device_is(Behaviour::Answers);
-        assert!(life.says(State::Up, Behaviour::Hangs, false).is_ok());
-        assert!(life.says(State::Up, Behaviour::Hangs, false).is_err());
-        assert!(
-            life.says(State::Up, Behaviour::Hangs, true).is_ok(),
-            "the stored state"
-        );
+        let mut life = Life::new(Hangs, TUR, false);
+        assert!(life.says(State::Pending, Hangs, Call::Check).is_ok());
+        assert!(life.says(State::Up, Hangs, Call::Check).is_err());
+        assert!(life.says(State::Down, Hangs, Call::Check).is_err());
+        life.device_is(Answers);
+        assert!(life.says(State::Up, Hangs, Call::Check).is_ok());
+        assert!(life.says(State::Up, Hangs, Call::Check).is_err());
+        let stored = life.says(State::Up, Hangs, Call::Pending);
+        assert!(stored.is_ok(), "the stored state");
     }
 
     #[test]
-    fn only_the_impatient_time_out() {
-        for impatient in [false, true] {
-            let mut life = Life::new(Behaviour::Hangs, Some(State::Up), impatient);
-            let said = life.says(State::Timeout, Behaviour::Hangs, false);
-            assert_eq!(said.is_ok(), impatient);
+    fn a_device_that_answers_is_not_down() {
+        let mut life = Life::new(Answers, TUR, true);
+        for wrong in [State::Down, State::Unchecked, State::Ghost, State::Wild] {
+            assert!(life.says(wrong, Answers, Call::Check).is_err(), "{wrong:?}");
         }
+        life.device_is(Fails);
+        assert!(life.says(State::Down, Fails, Call::Check).is_ok());
+    }
+
+    #[test]
+    fn only_the_impatient_time_out_and_each_in_its_own_words() {
+        for impatient in [false, true] {
+            for late in [State::Down, State::Timeout] {
+                for said in [State::Down, State::Timeout] {
+                    let mut life = Life::new(Hangs, Dialect { late, ..TUR }, impatient);
+                    let possible = life.says(said, Hangs, Call::Check).is_ok();
+                    assert_eq!(possible, impatient && said == late);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_is_wanted_between_check_and_look_only() {
+        let mut life = Life::new(Hangs, TUR, false);
+        assert!(!life.may_want_a_wait());
+        life.says(State::Pending, Hangs, Call::Check).unwrap();
+        assert!(life.may_want_a_wait());
+        life.says(State::Pending, Hangs, Call::Pending).unwrap();
+        assert!(!life.may_want_a_wait());
     }
 }

@@ -1,25 +1,16 @@
-//! No call may wait for a device, whatever it does.
-//!
-//! A call counts as waiting when its thread slept for more than [`LIMIT`]. On a busy machine that can
-//! happen to a call that only takes a lock, when other processes keep the holder from running: one of
-//! the process, or of the whole system, as `io_setup` does. So the host runs with real-time priority
-//! where that is allowed, and a sequence fails only when every repetition of it waits as well: a
-//! device that hangs makes it wait each time.
+//! No call may wait for a device, whatever it does: thousands of random sequences for every plugin in
+//! every era. C's plugins play a few, to show that waiting is noticed.
 
-use crate::model::Behaviour;
-use crate::options::Options;
-use crate::rig::{Kind, Rig, Usage};
-use crate::sequence::{self, LIMIT};
-use crate::tally::Tally;
-use compat_tests::layout::Era;
-use compat_tests::{Result, Trouble};
+use crate::judge::Findings;
+use crate::options::{Options, Subject};
+use crate::rig::{Kind, LIMIT, Rig, Usage};
+use crate::scenes;
+use crate::sequence::{self, Step};
+use crate::tally::{OURS, Tally};
+use compat_tests::Trouble;
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::path::Path;
-
-/// How often a sequence is played when it waits.
-const REPETITIONS: usize = 6;
 
 /// The device of each path: two paths share one, as two openings of one disk do.
 const DEVICES: [usize; 8] = [0, 1, 2, 3, 0, 1, 2, 3];
@@ -31,75 +22,106 @@ const DEVICE_COUNT: usize = 4;
 /// So many sequences lie between two looks at what is used.
 const LOOK_EVERY: u32 = 50;
 
-/// Tests every plugin in every era.
+/// So many sequences are played to C's plugins.
+const SEQUENCES_FOR_C: u32 = 4;
+
+/// Of so many sequences one may be slow the first time it is played, for the machine's sake.
+const ONCE_ONLY_IN: usize = 20;
+
+/// Tests every plugin.
 pub(crate) fn run(options: &Options, tally: &mut Tally) {
-    let plugins = options.plugins();
-    if plugins.is_empty() {
+    let ours = options.ours();
+    if ours.is_empty() {
         tally.skip(format!(
-            "never-wait: no plugins in {}",
+            "never waits: no plugins in {}",
             options.ours.display()
         ));
     }
-    for (checker, plugin) in &plugins {
-        for era in [Era::B, Era::C, Era::D] {
-            let name = format!("never waits: {checker} ({era:?})");
-            test(options, tally, &name, plugin, era, true);
-        }
+    for subject in &ours {
+        let name = format!("never waits: {}", subject.name());
+        with_rig(subject, &DEVICES, LOOPS_FROM, &name, tally, |rig, found| {
+            random(options, rig, found)
+        });
+        tally.sequences(options.sequences.into());
+        scenes::run(subject, tally);
     }
-    for plugin in &options.c {
-        let checker = crate::options::checker_of(plugin).unwrap_or_default();
-        if !["directio", "tur"].contains(&checker.as_str()) {
-            tally.skip(format!(
-                "never-wait: C's {checker}: its calls last until the device answers"
-            ));
-            continue;
-        }
-        let bytes = std::fs::read(plugin).unwrap_or_default();
-        let era = match bytes.windows(18).any(|name| name == b"libcheck_need_wait") {
-            true => Era::C,
-            false => Era::B,
-        };
-        let name = format!("for comparison: C's {checker} ({era:?})");
-        test(options, tally, &name, plugin, era, false);
+    if options.c.is_empty() {
+        tally.skip("C's plugins, which show that waiting is noticed".to_owned());
+    }
+    for subject in &options.c() {
+        let name = format!("noticed: {}", subject.name());
+        with_rig(subject, &DEVICES, LOOPS_FROM, &name, tally, |rig, found| {
+            noticed(options, rig, found, subject)
+        });
+        scenes::run_with_c(subject, tally);
     }
 }
 
-fn test(options: &Options, tally: &mut Tally, name: &str, plugin: &Path, era: Era, ours: bool) {
-    let mut rig = match Rig::new(plugin, era, ours, &DEVICES, LOOPS_FROM) {
+/// Makes a host and its devices, does something with them, and puts what was found on record.
+pub(crate) fn with_rig(
+    subject: &Subject,
+    devices: &[usize],
+    loops_from: usize,
+    name: &str,
+    tally: &mut Tally,
+    what: impl FnOnce(&mut Rig, &mut Findings) -> Result<String, String>,
+) {
+    let mut rig = match Rig::new(subject, devices, loops_from) {
         Ok(rig) => rig,
         Err(Trouble::NotHere(why)) => return tally.skip(format!("{name}: {why}")),
         Err(trouble) => return tally.end(name, Err(trouble.to_string())),
     };
-    let outcome = random(options, &mut rig, ours);
-    tally.laps(ours, &rig.laps);
-    let directio = rig.kind == Kind::Aio;
-    drop(rig);
+    let mut found = Findings::default();
+    let outcome = what(&mut rig, &mut found);
+    found.record(tally, subject.c.unwrap_or(OURS));
     tally.end(name, outcome);
-    if directio && ours {
-        for (what, crowd) in [
-            (
-                "1024 orphans",
-                Crowd {
-                    paths: 1024,
-                    loops: false,
-                },
-            ),
-            (
-                "a full queue",
-                Crowd {
-                    paths: 300,
-                    loops: true,
-                },
-            ),
-        ] {
-            let outcome = crowd.test(plugin, era, tally);
-            tally.end(&format!("{name}, {what}"), outcome);
-        }
+}
+
+/// Random sequences; the shortest one that fails is printed.
+fn random(options: &Options, rig: &mut Rig, found: &mut Findings) -> Result<String, String> {
+    let base = rig.usage().map_err(|trouble| trouble.to_string())?;
+    let played = RefCell::new((rig, found, 0));
+    let result = runner(options).run(
+        &sequence::sequences(DEVICES.len(), DEVICE_COUNT),
+        |steps: Vec<Step>| {
+            let (rig, found, count) = &mut *played.borrow_mut();
+            *count += 1;
+            once(
+                rig,
+                found,
+                &steps,
+                (*count % LOOK_EVERY == 0).then_some(base),
+            )
+            .map_err(TestCaseError::fail)
+        },
+    );
+    let (_, found, _) = played.into_inner();
+    match result {
+        Ok(()) if found.once_only() * ONCE_ONLY_IN > options.sequences as usize => Err(format!(
+            "{} of {} sequences held a call up the first time",
+            found.once_only(),
+            options.sequences
+        )),
+        Ok(()) => Ok(found.laps.summary()),
+        Err(TestError::Fail(why, steps)) => Err(format!("{why}\n        {steps:?}")),
+        Err(TestError::Abort(why)) => Err(why.to_string()),
     }
 }
 
-/// Random sequences; what was found, or the shortest sequence that fails.
-fn random(options: &Options, rig: &mut Rig, ours: bool) -> std::result::Result<String, String> {
+fn once(
+    rig: &mut Rig,
+    found: &mut Findings,
+    steps: &[Step],
+    base: Option<Usage>,
+) -> Result<(), String> {
+    found.play(rig, |rig| sequence::play(rig, DEVICE_COUNT, steps))?;
+    match base {
+        Some(base) => rig.rest(base).map_err(|trouble| trouble.to_string()),
+        None => Ok(()),
+    }
+}
+
+fn runner(options: &Options) -> TestRunner {
     let mut seed = [0; 32];
     for (place, byte) in seed.iter_mut().zip(options.seed.to_le_bytes()) {
         *place = byte;
@@ -107,104 +129,34 @@ fn random(options: &Options, rig: &mut Rig, ours: bool) -> std::result::Result<S
     let config = Config {
         cases: options.sequences,
         failure_persistence: None,
-        max_shrink_iters: 300,
+        max_shrink_iters: 200,
         ..Config::default()
     };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    let base = rig.usage().map_err(|trouble| trouble.to_string())?;
-    let rig = RefCell::new(rig);
-    let played = RefCell::new(0);
-    let strategy = sequence::sequences(DEVICES.len(), DEVICE_COUNT);
-    let result = runner.run(&strategy, |steps| {
-        let mut rig = rig.borrow_mut();
-        once(&mut rig, &steps, ours).map_err(TestCaseError::fail)?;
-        let mut played = played.borrow_mut();
-        *played += 1;
-        if *played % LOOK_EVERY == 0 && ours {
-            rig.rest(base)
-                .map_err(|trouble| TestCaseError::fail(trouble.to_string()))?;
-        }
-        Ok(())
-    });
-    match result {
-        Ok(()) => Ok(rig.borrow().laps.summary()),
-        Err(TestError::Fail(why, steps)) => Err(format!("{why}\n  {steps:?}")),
-        Err(TestError::Abort(why)) => Err(why.to_string()),
-    }
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// Plays one sequence, once more if it waits.
-fn once(rig: &mut Rig, steps: &[sequence::Step], ours: bool) -> std::result::Result<(), String> {
-    let mut asleep = Vec::new();
-    for _ in 0..REPETITIONS {
-        match sequence::play(rig, DEVICE_COUNT, steps) {
-            Ok(longest) if longest <= LIMIT || !ours => return Ok(()),
-            Ok(longest) => asleep.push(longest),
-            Err(trouble) => return Err(trouble.to_string()),
-        }
+/// A few of the same sequences with a plugin of C's. Five of the SCSI checkers have to be noticed:
+/// they do their commands on the caller's thread.
+fn noticed(
+    options: &Options,
+    rig: &mut Rig,
+    found: &mut Findings,
+    subject: &Subject,
+) -> Result<String, String> {
+    let sequences = sequence::sequences(DEVICES.len(), DEVICE_COUNT);
+    let mut runner = runner(options);
+    for _ in 0..SEQUENCES_FOR_C {
+        let steps = sequences
+            .new_tree(&mut runner)
+            .map_err(|why| why.to_string())?;
+        let played = sequence::play(rig, DEVICE_COUNT, &steps.current());
+        found.laps.add(&rig.take_laps());
+        played.map_err(|trouble| trouble.to_string())?;
     }
-    Err(format!("a call slept, each time: {asleep:?}"))
-}
-
-/// Many paths on one device that hangs.
-struct Crowd {
-    paths: usize,
-    /// Through a loop device, whose queue they fill.
-    loops: bool,
-}
-
-impl Crowd {
-    fn test(
-        &self,
-        plugin: &Path,
-        era: Era,
-        tally: &mut Tally,
-    ) -> std::result::Result<String, String> {
-        let mut slow: Option<BTreeSet<&str>> = None;
-        let mut summary = String::new();
-        for _ in 0..REPETITIONS {
-            let devices = vec![0; self.paths];
-            let loops_from = if self.loops { 0 } else { 1 };
-            let mut rig = Rig::new(plugin, era, true, &devices, loops_from)
-                .map_err(|trouble| trouble.to_string())?;
-            let played = self.play(&mut rig);
-            tally.laps(true, &rig.laps);
-            summary = rig.laps.summary();
-            played.map_err(|trouble| format!("{trouble} ({summary})"))?;
-            let now = rig.laps.slower_than(LIMIT);
-            // What is slow each time.
-            let always = slow.map_or(now.clone(), |slow| &slow & &now);
-            if always.is_empty() {
-                return Ok(summary);
-            }
-            slow = Some(always);
-        }
-        Err(summary)
+    let summary = found.laps.summary();
+    let waits = rig.kind() == Kind::Scsi && subject.checker != "tur";
+    if waits && found.laps.slower_than(LIMIT).is_empty() {
+        return Err(format!("it waits, and that was not noticed: {summary}"));
     }
-
-    /// All paths hang, are given up, and new ones come; in the end the device answers.
-    fn play(&self, rig: &mut Rig) -> Result<()> {
-        let base: Usage = rig.usage()?;
-        rig.set(0, Behaviour::Hangs)?;
-        for _ in 0..2 {
-            for path in 0..self.paths {
-                if rig.call("init", &format!("{path} 1000"))?.answer != 0 {
-                    return Err(Trouble::Broken(format!("init refused path {path}")));
-                }
-            }
-            for function in ["check", "need-wait", "pending", "check"] {
-                for path in 0..self.paths {
-                    rig.call(function, &path.to_string())?;
-                }
-            }
-            rig.call("reset", "")?;
-            for path in 0..self.paths {
-                rig.call("free", &path.to_string())?;
-            }
-            rig.call("reset", "")?;
-        }
-        rig.set(0, Behaviour::Answers)?;
-        rig.rest(base)
-    }
+    Ok(summary)
 }

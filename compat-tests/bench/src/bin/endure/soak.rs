@@ -3,16 +3,15 @@
 //!
 //! Figures are taken when everything has come to rest: every device answers, every verdict has been
 //! collected, idle threads are gone. The first are taken after a quarter of the time, when as much has
-//! hung at once as ever will.
+//! hung at once as ever will. C's plugins do the same, for comparison; they cannot fail.
 
 use crate::model::Behaviour;
-use crate::options::Options;
+use crate::options::{Options, Subject};
 use crate::rig::{Rig, Usage};
-use crate::tally::Tally;
+use crate::tally::{OURS, Tally};
 use bench::paths::TIMEOUT_SECONDS;
 use compat_tests::layout::Era;
 use compat_tests::{Result, Trouble};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PATHS: usize = 64;
@@ -26,10 +25,19 @@ const DEAD_TIME_EVERY: u32 = 200;
 /// How much memory may come and go: the C library keeps the stacks of some threads.
 const SLACK: u64 = 512 << 10;
 
+/// How often a daemon checks a path at most, in seconds (max_polling_interval's default is 20, the
+/// shortest interval 5): every turn checks every path once.
+const POLLING_INTERVAL: u64 = 5;
+
+/// How often the progress of a long run is told.
+const PROGRESS: Duration = Duration::from_secs(60);
+
 /// One host in the long run.
 struct Runner {
     name: String,
     rig: Rig,
+    /// `OURS` or a name of C's.
+    whose: &'static str,
     random: Random,
     devices: [Behaviour; DEVICES],
     turns: u64,
@@ -39,28 +47,22 @@ struct Runner {
 /// Runs the hosts.
 pub(crate) fn run(options: &Options, tally: &mut Tally) {
     let mut runners = Vec::new();
-    for (checker, plugin) in options.plugins() {
-        // The asynchrony of all but directio is one and the same.
-        let eras: &[Era] = match checker.as_str() {
-            "directio" | "tur" => &[Era::B, Era::C, Era::D],
-            _ => &[Era::C],
-        };
-        for era in eras {
-            let name = format!("soak: {checker} ({era:?})");
-            match Runner::new(name.clone(), &plugin, *era, options.seed) {
-                Ok(runner) => runners.push(runner),
-                Err(Trouble::NotHere(why)) => tally.skip(format!("{name}: {why}")),
-                Err(trouble) => tally.end(&name, Err(trouble.to_string())),
-            }
+    let subjects = options.ours().into_iter().chain(options.c());
+    for subject in subjects.filter(is_worth_it) {
+        let name = format!("soak: {}", subject.name());
+        match Runner::new(name.clone(), &subject, options.seed) {
+            Ok(runner) => runners.push(runner),
+            Err(Trouble::NotHere(why)) => tally.skip(format!("{name}: {why}")),
+            Err(trouble) => tally.end(&name, Err(trouble.to_string())),
         }
     }
     if runners.is_empty() {
         tally.skip(format!("soak: no plugins in {}", options.ours.display()));
     }
-    let start = Instant::now();
+    let (start, mut told) = (Instant::now(), Instant::now());
     let mut turn = 0;
-    while start.elapsed() < options.soak_for && !runners.is_empty() {
-        let warm = start.elapsed() > options.soak_for / 4;
+    while start.elapsed() < options.seconds && !runners.is_empty() {
+        let warm = start.elapsed() > options.seconds / 4;
         each(&mut runners, tally, |runner| runner.turn(warm));
         // Now and then everything hangs, for long enough that time limits pass.
         if turn % DEAD_TIME_EVERY == 0 {
@@ -69,11 +71,27 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
             each(&mut runners, tally, Runner::round);
         }
         turn += 1;
+        if told.elapsed() > PROGRESS {
+            println!(
+                "        soak: {turn} turns in {} s",
+                start.elapsed().as_secs()
+            );
+            told = Instant::now();
+        }
     }
     for mut runner in runners {
         let outcome = runner.end().map_err(|trouble| trouble.to_string());
-        tally.laps(true, &runner.rig.laps);
+        tally.laps(runner.whose, &runner.rig.take_laps());
         tally.end(&runner.name, outcome);
+    }
+}
+
+/// The asynchrony of all but directio is one and the same. Those of C's plugins that wait for their
+/// devices would hold up everybody else.
+fn is_worth_it(subject: &Subject) -> bool {
+    match subject.checker.as_str() {
+        "directio" | "tur" => true,
+        _ => subject.c.is_none() && subject.era == Era::C,
     }
 }
 
@@ -93,14 +111,15 @@ fn each(
 }
 
 impl Runner {
-    fn new(name: String, plugin: &Path, era: Era, seed: u64) -> Result<Runner> {
+    fn new(name: String, subject: &Subject, seed: u64) -> Result<Runner> {
         let devices: Vec<usize> = (0..PATHS).map(|path| path % DEVICES).collect();
-        let mut rig = Rig::new(plugin, era, true, &devices, LOOPS_FROM)?;
+        let mut rig = Rig::new(subject, &devices, LOOPS_FROM)?;
         for path in 0..PATHS {
-            rig.call("init", &format!("{path} {}", timeout(path)))?;
+            rig.init(path, timeout(path))?;
         }
         Ok(Runner {
             name,
+            whose: subject.c.unwrap_or(OURS),
             rig,
             random: Random(seed.wrapping_mul(2) + 1),
             devices: [Behaviour::Answers; DEVICES],
@@ -127,11 +146,8 @@ impl Runner {
             }
             4..6 => {
                 let path = self.random.below(PATHS);
-                self.rig.call("free", &path.to_string())?;
-                let arguments = format!("{path} {}", timeout(path));
-                if self.rig.call("init", &arguments)?.answer != 0 {
-                    return Err(Trouble::Broken(format!("init refused path {path}")));
-                }
+                self.rig.call("free", path)?;
+                self.rig.init(path, timeout(path))?;
             }
             _ => {}
         }
@@ -145,8 +161,8 @@ impl Runner {
     }
 
     fn round(&mut self) -> Result<()> {
-        self.rig.tell("start")?;
-        self.rig.tell("collect")
+        self.rig.start_all()?;
+        self.rig.pending().map(drop)
     }
 
     fn set(&mut self, device: usize, behaviour: Behaviour) -> Result<()> {
@@ -174,11 +190,15 @@ impl Runner {
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut usage = self.rig.usage()?;
+        // C has no threads that would stay.
         while usage.threads > 1 {
             if start.elapsed() > Duration::from_secs(20) {
                 return Err(Trouble::Broken(format!("threads stay: {usage:?}")));
             }
-            self.rig.call("reset", "")?;
+            if self.rig.ours() {
+                // C's contexts would be gone with paths in them.
+                self.rig.reset()?;
+            }
             std::thread::sleep(Duration::from_millis(1));
             usage = self.rig.usage()?;
         }
@@ -189,14 +209,16 @@ impl Runner {
     fn end(&mut self) -> Result<String> {
         let last = self.at_rest()?;
         let first = self.first.unwrap_or(last);
+        let hours = self.turns * POLLING_INTERVAL / 3600;
         let found = format!(
-            "{} turns\n    first: {}\n    last:  {}",
+            "{} turns, a daemon's {hours} h\n        first: {}\n        last:  {}",
             self.turns,
             show(first),
             show(last)
         );
         let same = |usage: Usage| (usage.threads, usage.descriptors, usage.contexts);
-        if same(first) != same(last) || last.resident > first.resident + SLACK {
+        let grown = same(first) != same(last) || last.resident > first.resident + SLACK;
+        if grown && self.rig.ours() {
             return Err(Trouble::Broken(found));
         }
         Ok(found)
