@@ -41,11 +41,18 @@ impl Answer {
 /// # Errors
 /// When it is not there.
 pub fn executable(era: Era) -> Result<PathBuf> {
-    let name = match era {
+    sibling(match era {
         Era::B => "bench-host-b",
         Era::C | Era::CPrime => "bench-host-c",
         Era::D => "bench-host-d",
-    };
+    })
+}
+
+/// The executable of this name, next to this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn sibling(name: &str) -> Result<PathBuf> {
     let mut path = std::env::current_exe().doing("finding this executable")?;
     path.pop();
     // Tests live one directory deeper than programs.

@@ -11,12 +11,14 @@
 //! | `never_wait` | thousands of sequences |
 //! | `scenes` | crowds of paths on one hung device, unloading, the end of a process |
 //! | `soak` | many hosts at a time, for long |
+//! | `races` | many threads at a time in one plugin |
 //! | `tally` | what passed, and the longest calls |
 
 mod judge;
 mod model;
 mod never_wait;
 mod options;
+mod races;
 mod rig;
 mod scenes;
 mod sequence;
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
     }
     if options.soak {
         soak::run(&options, &mut tally);
+    }
+    if options.races {
+        races::run(&options, &mut tally);
     }
     tally.print()
 }

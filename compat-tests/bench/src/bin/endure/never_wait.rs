@@ -71,6 +71,7 @@ pub(crate) fn with_rig(
         Err(Trouble::NotHere(why)) => return tally.skip(format!("{name}: {why}")),
         Err(trouble) => return tally.end(name, Err(trouble.to_string())),
     };
+    rig.hurry();
     let mut found = Findings::default();
     let outcome = what(&mut rig, &mut found);
     found.record(tally, subject.c.unwrap_or(OURS));

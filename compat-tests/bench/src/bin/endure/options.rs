@@ -20,6 +20,10 @@ usage: endure [never-wait] [soak] [races] [option …]
   --seconds N      how long the soak lasts, and each checker's part of the races (default: 20)
   --under PROGRAM  the races run under this: a command line whose exit code says whether it found
                    anything
+  --serial         the tool lets no thread run while another is in io_submit: no device may hang that
+                   only the process itself could let go
+  --host FILE      the race-host that it runs (default: the one beside this program)
+  --faulty FILE    a plugin with faults, which the tool has to find
 Must be root, for loop devices and FUSE. The exit code is 1 when something failed, 2 when the command
 line is wrong.";
 
@@ -35,6 +39,9 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) seconds: Duration,
     pub(crate) under: Vec<String>,
+    pub(crate) serial: bool,
+    pub(crate) host: Option<PathBuf>,
+    pub(crate) faulty: Option<PathBuf>,
 }
 
 /// A plugin to be tested.
@@ -70,6 +77,9 @@ impl Options {
             seed: 1,
             seconds: Duration::from_secs(20),
             under: Vec::new(),
+            serial: false,
+            host: None,
+            faulty: None,
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
@@ -92,6 +102,9 @@ impl Options {
                 "--under" => {
                     options.under = value()?.split_whitespace().map(str::to_owned).collect();
                 }
+                "--serial" => options.serial = true,
+                "--host" => options.host = Some(value()?.into()),
+                "--faulty" => options.faulty = Some(value()?.into()),
                 _ => return Err(USAGE.to_owned()),
             }
         }

@@ -89,8 +89,6 @@ impl Rig {
             files: Vec::new(),
             laps: Laps::default(),
         };
-        // Without the right to it, the tests are more easily disturbed.
-        let _ = rig.tell("urgent");
         let [mercy, mercy_with_c] = SCSI_MERCY;
         let mercy = if rig.ours() { mercy } else { mercy_with_c };
         rig.tell(&format!("patience {}", mercy.as_millis()))?;
@@ -107,6 +105,12 @@ impl Rig {
         }
         rig.load()?;
         Ok(rig)
+    }
+
+    /// Puts the host before all ordinary processes. Without the right to it, its calls are more easily
+    /// held up by others.
+    pub(crate) fn hurry(&mut self) {
+        let _ = self.tell("urgent");
     }
 
     /// Loads the plugin, again perhaps, and opens the paths.

@@ -174,7 +174,10 @@ fn exit(subject: &Subject, tally: &mut Tally) {
         let mut once = None;
         let last;
         match Rig::new(subject, &[0; FEW], 1) {
-            Ok(mut rig) => last = exit_once(&mut rig, &mut once),
+            Ok(mut rig) => {
+                rig.hurry();
+                last = exit_once(&mut rig, &mut once);
+            }
             Err(Trouble::NotHere(why)) => return tally.skip(format!("{name}: {why}")),
             Err(trouble) => last = Err(trouble.to_string()),
         }

@@ -10,8 +10,10 @@ use crate::options::{Options, Subject};
 use crate::rig::{Rig, Usage};
 use crate::tally::{OURS, Tally};
 use bench::paths::TIMEOUT_SECONDS;
+use bench::random::Random;
 use compat_tests::layout::Era;
 use compat_tests::{Result, Trouble};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const PATHS: usize = 64;
@@ -20,10 +22,23 @@ const DEVICES: usize = 8;
 const LOOPS_FROM: usize = 6;
 
 /// So many turns lie between two times when nothing answers.
-const DEAD_TIME_EVERY: u32 = 200;
+const DEAD_TIME_EVERY: u64 = 200;
+
+/// How long a host is left alone between two turns.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How many looks are taken at what is used, in equal intervals. The first one is not counted: as much
+/// has to have hung at once as ever will.
+const QUARTERS: u32 = 4;
+
+/// How long things may take to come to rest.
+const REST: Duration = Duration::from_secs(20);
 
 /// How much memory may come and go: the C library keeps the stacks of some threads.
 const SLACK: u64 = 512 << 10;
+
+/// How much less than that counts as growth, if it comes again and again.
+const STEP: u64 = 32 << 10;
 
 /// How often a daemon checks a path at most, in seconds (max_polling_interval's default is 20, the
 /// shortest interval 5): every turn checks every path once.
@@ -41,10 +56,11 @@ struct Runner {
     random: Random,
     devices: [Behaviour; DEVICES],
     turns: u64,
-    first: Option<Usage>,
+    /// At rest, so far.
+    figures: Vec<Usage>,
 }
 
-/// Runs the hosts.
+/// Runs the hosts, each with a thread of this process that tells it what to do.
 pub(crate) fn run(options: &Options, tally: &mut Tally) {
     let mut runners = Vec::new();
     let subjects = options.ours().into_iter().chain(options.c());
@@ -57,32 +73,41 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
         }
     }
     if runners.is_empty() {
-        tally.skip(format!("soak: no plugins in {}", options.ours.display()));
+        return tally.skip(format!("soak: no plugins in {}", options.ours.display()));
     }
-    let (start, mut told) = (Instant::now(), Instant::now());
-    let mut turn = 0;
-    while start.elapsed() < options.seconds && !runners.is_empty() {
-        let warm = start.elapsed() > options.seconds / 4;
-        each(&mut runners, tally, |runner| runner.turn(warm));
-        // Now and then everything hangs, for long enough that time limits pass.
-        if turn % DEAD_TIME_EVERY == 0 {
-            each(&mut runners, tally, Runner::hang);
-            std::thread::sleep(Duration::from_millis(1100));
-            each(&mut runners, tally, Runner::round);
-        }
-        turn += 1;
-        if told.elapsed() > PROGRESS {
-            println!(
-                "        soak: {turn} turns in {} s",
-                start.elapsed().as_secs()
-            );
-            told = Instant::now();
-        }
-    }
-    for mut runner in runners {
-        let outcome = runner.end().map_err(|trouble| trouble.to_string());
+    let end = Instant::now() + options.seconds;
+    let running = AtomicBool::new(true);
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| tell_progress(&running));
+        let hosts: Vec<_> = runners
+            .iter_mut()
+            .map(|runner| scope.spawn(move || runner.run(end, options.seconds)))
+            .collect();
+        let ended = hosts.into_iter().map(|host| host.join());
+        let ended = ended.collect();
+        running.store(false, Ordering::Relaxed);
+        ended
+    });
+    for (mut runner, ended) in runners.into_iter().zip(ended) {
         tally.laps(runner.whose, &runner.rig.take_laps());
-        tally.end(&runner.name, outcome);
+        match ended.unwrap_or_else(|_| Err(Trouble::Broken("panicked".to_owned()))) {
+            Err(trouble) if !runner.rig.ours() => {
+                tally.skip(format!("{}: {trouble}", runner.name));
+            }
+            outcome => tally.end(&runner.name, outcome.map_err(|trouble| trouble.to_string())),
+        }
+    }
+}
+
+fn tell_progress(running: &AtomicBool) {
+    let start = Instant::now();
+    let mut told = start;
+    while running.load(Ordering::Relaxed) {
+        if told.elapsed() > PROGRESS {
+            told = Instant::now();
+            println!("        soak: {} s", start.elapsed().as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -93,21 +118,6 @@ fn is_worth_it(subject: &Subject) -> bool {
         "directio" | "tur" => true,
         _ => subject.c.is_none() && subject.era == Era::C,
     }
-}
-
-/// Does something with every host; one with which it fails is out.
-fn each(
-    runners: &mut Vec<Runner>,
-    tally: &mut Tally,
-    mut what: impl FnMut(&mut Runner) -> Result<()>,
-) {
-    runners.retain_mut(|runner| match what(runner) {
-        Ok(()) => true,
-        Err(trouble) => {
-            tally.end(&runner.name, Err(trouble.to_string()));
-            false
-        }
-    });
 }
 
 impl Runner {
@@ -124,15 +134,38 @@ impl Runner {
             random: Random(seed.wrapping_mul(2) + 1),
             devices: [Behaviour::Answers; DEVICES],
             turns: 0,
-            first: None,
+            figures: Vec::new(),
         })
     }
 
-    /// Something happens, and every path is checked.
-    fn turn(&mut self, warm: bool) -> Result<()> {
-        if warm && self.first.is_none() {
-            self.first = Some(self.at_rest()?);
+    /// The whole run.
+    fn run(&mut self, end: Instant, length: Duration) -> Result<String> {
+        let mut left = QUARTERS;
+        while let now = Instant::now()
+            && now < end
+        {
+            if end.duration_since(now) < length * left / QUARTERS {
+                left -= 1;
+                if left < QUARTERS - 1 {
+                    let usage = self.at_rest()?;
+                    self.figures.push(usage);
+                }
+            }
+            // Now and then everything hangs, for long enough that time limits pass.
+            if self.turns % DEAD_TIME_EVERY == 0 {
+                self.all(Behaviour::Hangs)?;
+                self.round()?;
+                std::thread::sleep(Duration::from_millis(1100));
+                self.round()?;
+            }
+            self.turn()?;
+            std::thread::sleep(PACE);
         }
+        self.end()
+    }
+
+    /// Something happens, and every path is checked.
+    fn turn(&mut self) -> Result<()> {
         self.turns += 1;
         match self.random.below(8) {
             0..4 => {
@@ -151,12 +184,6 @@ impl Runner {
             }
             _ => {}
         }
-        self.round()
-    }
-
-    /// Every device hangs, with a check of every path.
-    fn hang(&mut self) -> Result<()> {
-        self.all(Behaviour::Hangs)?;
         self.round()
     }
 
@@ -183,16 +210,19 @@ impl Runner {
     fn at_rest(&mut self) -> Result<Usage> {
         self.all(Behaviour::Answers)?;
         let start = Instant::now();
-        while self.rig.pending()? > 0 {
-            if start.elapsed() > Duration::from_secs(20) {
+        let mut looks = 0;
+        // Where verdicts are not collected apart from checks, every look begins new ones.
+        while self.rig.pending()? > 0 && (self.rig.collects() || looks < 10) {
+            if start.elapsed() > REST {
                 return Err(Trouble::Broken("verdicts are missing".to_owned()));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(5));
+            looks += 1;
         }
         let mut usage = self.rig.usage()?;
         // C has no threads that would stay.
         while usage.threads > 1 {
-            if start.elapsed() > Duration::from_secs(20) {
+            if start.elapsed() > REST {
                 return Err(Trouble::Broken(format!("threads stay: {usage:?}")));
             }
             if self.rig.ours() {
@@ -207,18 +237,20 @@ impl Runner {
 
     /// The first and the last figures, unless something has grown.
     fn end(&mut self) -> Result<String> {
-        let last = self.at_rest()?;
-        let first = self.first.unwrap_or(last);
-        let hours = self.turns * POLLING_INTERVAL / 3600;
+        let usage = self.at_rest()?;
+        self.figures.push(usage);
+        let (Some(first), Some(last)) = (self.figures.first(), self.figures.last()) else {
+            return Err(Trouble::Broken("no figures".to_owned()));
+        };
+        let hours = (self.turns * POLLING_INTERVAL) as f64 / 3600.0;
         let found = format!(
-            "{} turns, a daemon's {hours} h\n        first: {}\n        last:  {}",
+            "{} turns, a daemon's {hours:.1} h\n        first: {}\n        last:  {}",
             self.turns,
-            show(first),
-            show(last)
+            show(*first),
+            show(*last)
         );
-        let same = |usage: Usage| (usage.threads, usage.descriptors, usage.contexts);
-        let grown = same(first) != same(last) || last.resident > first.resident + SLACK;
-        if grown && self.rig.ours() {
+        let same = |usage: &Usage| (usage.threads, usage.descriptors, usage.contexts);
+        if self.rig.ours() && (same(first) != same(last) || grows(&self.figures)) {
             return Err(Trouble::Broken(found));
         }
         Ok(found)
@@ -243,14 +275,39 @@ fn show(usage: Usage) -> String {
     )
 }
 
-/// Numbers that look random, the same ones each time (Marsaglia's xorshift).
-struct Random(u64);
+/// Whether more memory is used at every look than at the one before, or much more than at the first.
+fn grows(figures: &[Usage]) -> bool {
+    let resident = |usage: Option<&Usage>| usage.map_or(0, |usage| usage.resident);
+    let more = |pair: &[Usage]| resident(pair.last()) > resident(pair.first()) + STEP;
+    let much = resident(figures.last()) > resident(figures.first()) + SLACK;
+    much || figures.len() > 2 && figures.windows(2).all(more)
+}
 
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % limit
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(kib: &[u64]) -> Vec<Usage> {
+        let usage = |kib: &u64| Usage {
+            resident: kib << 10,
+            contexts: 0,
+            descriptors: 70,
+            threads: 1,
+        };
+        kib.iter().map(usage).collect()
+    }
+
+    #[test]
+    fn growth_is_told_from_noise() {
+        for steady in [
+            &[6000, 6200, 6204, 6200][..],
+            &[6000, 6300, 6320, 6400],
+            &[6400, 6000, 6100, 6200],
+        ] {
+            assert!(!grows(&figures(steady)), "{steady:?}");
+        }
+        for growing in [&[6000, 6100, 6200, 6300][..], &[6000, 6000, 6000, 7000]] {
+            assert!(grows(&figures(growing)), "{growing:?}");
+        }
     }
 }
