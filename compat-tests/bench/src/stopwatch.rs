@@ -82,7 +82,11 @@ mod tests {
         let mut processors = only_one_processor();
         let stop = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| while !stop.load(std::sync::atomic::Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
             let span = Duration::from_millis(100);
             let ((), lap) = watch.time(|| {
                 let start = cpu_time();

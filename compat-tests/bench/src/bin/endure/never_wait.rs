@@ -1,5 +1,11 @@
 //! No call may wait for a device, whatever it does: thousands of random sequences for every plugin in
 //! every era. C's plugins play a few, to show that waiting is noticed.
+//!
+//! Devices hang wherever a block or SCSI device can: in a read (of a file, and of a loop device over
+//! one), in the submission of one (a full queue), in a command. Two things are not the plugins' to
+//! change. `libcheck_init` and `libcheck_free` ask for flags and block sizes (fcntl, ioctl, fstat); of a
+//! block device the kernel knows them, but of a *file* on a dead FUSE file system it asks the dead
+//! server, and sleeps. And the kernel keeps a process that has ended until its asynchronous reads have.
 
 use crate::judge::Findings;
 use crate::options::{Options, Subject};
@@ -11,6 +17,7 @@ use compat_tests::Trouble;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
+use std::time::Duration;
 
 /// The device of each path: two paths share one, as two openings of one disk do.
 const DEVICES: [usize; 8] = [0, 1, 2, 3, 0, 1, 2, 3];
@@ -24,6 +31,9 @@ const LOOK_EVERY: u32 = 50;
 
 /// So many sequences are played to C's plugins.
 const SEQUENCES_FOR_C: u32 = 4;
+
+/// How long a sequence that fails is made shorter.
+const SHRINK_FOR: Duration = Duration::from_secs(30);
 
 /// Of so many sequences one may be slow the first time it is played, for the machine's sake.
 const ONCE_ONLY_IN: usize = 20;
@@ -131,6 +141,7 @@ fn runner(options: &Options) -> TestRunner {
         cases: options.sequences,
         failure_persistence: None,
         max_shrink_iters: 200,
+        max_shrink_time: SHRINK_FOR.as_millis() as u32,
         ..Config::default()
     };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))

@@ -27,6 +27,9 @@ const SCSI_MERCY: [Duration; 2] = [Duration::from_secs(20), Duration::from_milli
 /// How long things may take to come to rest.
 const REST: Duration = Duration::from_secs(20);
 
+/// How long a path is refused, at most, because others have used up the AIO events of the system.
+const SHORTAGE: Duration = Duration::from_secs(10);
+
 /// What paths are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -216,12 +219,19 @@ impl Rig {
 
     /// `libcheck_init` with a time limit in seconds.
     pub(crate) fn init(&mut self, path: usize, seconds: u32) -> Result<()> {
-        let called = self.timed("init", &format!("call init {path} {seconds}"))?;
-        if called.answer == 0 {
-            Ok(())
-        } else {
-            Err(Trouble::Broken(format!("init refused path {path}")))
+        let start = Instant::now();
+        while self
+            .timed("init", &format!("call init {path} {seconds}"))?
+            .answer
+            != 0
+        {
+            // Others may have used up the AIO events of the system, for a moment.
+            if self.kind == Kind::Scsi || start.elapsed() > SHORTAGE {
+                return Err(Trouble::Broken(format!("init refused path {path}")));
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
+        Ok(())
     }
 
     /// `libcheck_reset`.

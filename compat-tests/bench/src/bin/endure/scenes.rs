@@ -172,15 +172,14 @@ fn exit(subject: &Subject, tally: &mut Tally) {
     // The clock is all that tells here, and on a busy machine it tells the shortest of a few.
     for _ in 0..10 {
         let mut once = None;
-        let last;
-        match Rig::new(subject, &[0; FEW], 1) {
+        let last = match Rig::new(subject, &[0; FEW], 1) {
             Ok(mut rig) => {
                 rig.hurry();
-                last = exit_once(&mut rig, &mut once);
+                exit_once(&mut rig, &mut once)
             }
             Err(Trouble::NotHere(why)) => return tally.skip(format!("{name}: {why}")),
-            Err(trouble) => last = Err(trouble.to_string()),
-        }
+            Err(trouble) => Err(trouble.to_string()),
+        };
         spans.extend(once);
         match (last, once) {
             (Err(why), _) => return tally.end(&name, Err(why)),
