@@ -171,9 +171,11 @@ fn odd_descriptors_and_time_limits() {
                         if checker.init() == 0 {
                             let state = checker.verdict();
                             let good = name == "directio" && fd == file.as_raw_fd();
-                            // Too slow for a limit of 0 s, perhaps.
+                            // Era B counts its looks, not seconds: a busy disk may be too slow for
+                            // the shortest limits.
+                            let late = good && timeout <= 1 && state == DOWN;
                             assert!(
-                                (state == UP) == good || timeout == 0,
+                                (state == UP) == good || late,
                                 "{name} {} fd {fd} timeout {timeout}: {state}",
                                 era as char
                             );
