@@ -1,6 +1,6 @@
 //! multipathd as a child process: its command socket, its log with time stamps, its ticks.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -114,6 +114,25 @@ impl Daemon {
     pub(super) fn last_line(&self) -> String {
         let seen = self.seen.lock();
         seen.map(|seen| seen.last_line.clone()).unwrap_or_default()
+    }
+
+    /// What each thread does: its name, its state, the system call it is in with its arguments.
+    pub(super) fn threads(&self) -> Result<Vec<String>> {
+        let mut threads = Vec::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let task = task?.path();
+            let read = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
+            let status = read("status");
+            let state = status.lines().find(|line| line.starts_with("State:"));
+            threads.push(format!(
+                "{} {} {} call {}",
+                task.display(),
+                read("comm").trim(),
+                state.unwrap_or_default(),
+                read("syscall").trim()
+            ));
+        }
+        Ok(threads)
     }
 
     /// Sends SIGTERM, as a service manager does.

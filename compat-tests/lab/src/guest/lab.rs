@@ -186,10 +186,12 @@ impl<'a> Lab<'a> {
         self.terminate_daemon()?;
         let ended = wait_until(STOP_LIMIT, || self.daemon_ended());
         self.step("multipathd ends".to_owned(), ended, StepKind::Other);
-        if !ended {
-            let words = self.daemon.as_ref().map(Daemon::last_line);
-            self.reporter
-                .note(format!("its last words: {}", words.unwrap_or_default()));
+        if let (false, Some(daemon)) = (ended, &self.daemon) {
+            let words = daemon.last_line();
+            self.reporter.note(format!("its last words: {words}"));
+            for thread in daemon.threads()? {
+                self.reporter.note(format!("its thread {thread}"));
+            }
         }
         Ok(())
     }
