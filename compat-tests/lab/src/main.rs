@@ -153,8 +153,8 @@ fn play(arguments: &Arguments, trees: &BTreeMap<Suite, Tree>, runs: &Path) -> Ve
 }
 
 /// Plays one cell, each attempt in a directory of its own; in the short form and the matrix, what
-/// has failed once more. They are gates on machines that may be busy with other work, where a guest
-/// can be starved for seconds.
+/// has failed, or was not run because the guest died, once more. They are gates on machines that may
+/// be busy with other work, where a guest can be starved for seconds.
 fn play_cell(
     arguments: &Arguments,
     cell: &Cell,
@@ -172,7 +172,7 @@ fn play_cell(
         cell::run(cell, tree, plugins, scenarios, short, directory, prefix)
     };
     let mut first = play(scenarios, directory(""));
-    let failed = |scenario: &String| mark(&first, scenario) == Mark::Failed;
+    let failed = |scenario: &String| mark(&first, scenario) >= Mark::NotRun;
     let (again, good): (Vec<_>, Vec<_>) = first.scenarios.iter().cloned().partition(failed);
     if again.is_empty() || !(arguments.short || arguments.matrix) {
         return vec![first];

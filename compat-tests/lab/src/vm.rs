@@ -57,9 +57,9 @@ fn start(tree: &Tree, directory: &Path, console: &Path) -> Result<Child> {
         "\"mount -t hostfs -o {} lab {SHARED} && exec /bin/bash {SHARED}/init\"",
         directory.display()
     );
-    // Should this program be killed, its guest goes with it.
+    // Should this program be killed, its guest goes with it; a guest that is asked to end may not.
     Command::new("setpriv")
-        .args(["--pdeathsig", "TERM", KERNEL])
+        .args(["--pdeathsig", "KILL", KERNEL])
         .args([
             "mem=512M",
             "root=/dev/root",
