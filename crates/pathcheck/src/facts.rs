@@ -42,8 +42,11 @@ impl Facts {
     /// The block device with this number, looked up below `sys`.
     pub(crate) fn block_device(sys: &Path, major: u32, minor: u32) -> Facts {
         let link = sys.join(format!("dev/block/{major}:{minor}"));
-        // Resolved, so that the parent of a partition is its disk.
-        Facts::of(&fs::canonicalize(&link).unwrap_or(link))
+        // Followed, so that the parent of a partition is its disk.
+        match fs::read_link(&link) {
+            Ok(target) => Facts::of(&sys.join("dev/block").join(target)),
+            Err(_) => Facts::of(&link),
+        }
     }
 
     /// The block device whose directory in sysfs is `directory`.
@@ -61,12 +64,15 @@ impl Facts {
             }
             _ => None,
         };
-        let attribute = |name: &str| text(disk.join("device").join(name));
+        let attribute = |known: bool, name: &str| {
+            let file = || disk.join("device").join(name);
+            known.then(file).and_then(text)
+        };
         let scsi = kind == "scsi";
         Facts {
-            vendor: attribute("vendor").filter(|_| scsi),
-            product: attribute("model").filter(|_| scsi),
-            sysfs_state: attribute("state").filter(|_| scsi || kind == "nvme"),
+            vendor: attribute(scsi, "vendor"),
+            product: attribute(scsi, "model"),
+            sysfs_state: attribute(scsi || kind == "nvme", "state"),
             kind,
             partition,
             // In units of 512 bytes, whatever the block size.
@@ -83,7 +89,7 @@ fn kind(disk: &Path) -> String {
     let name = disk.file_name().unwrap_or_default().to_string_lossy();
     // dm-0, loop0, nvme0n1, zram0, md127: what comes before the number is the driver's name.
     let driver: String = name.chars().take_while(char::is_ascii_lowercase).collect();
-    let bus = fs::canonicalize(disk.join("device/subsystem"))
+    let bus = fs::read_link(disk.join("device/subsystem"))
         .ok()
         .and_then(|bus| Some(bus.file_name()?.to_str()?.to_owned()));
     match bus.as_deref() {

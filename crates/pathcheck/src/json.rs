@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::reason::Reason;
 use crate::survey::{Display, Path};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 /// The version of the document's form. Fields may be added without changing it.
 const SCHEMA: u32 = 1;
@@ -22,7 +22,8 @@ impl Display for Document {
     }
 
     fn finish(&mut self, paths: &[Path]) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
+        // The standard output by itself writes line by line, and a path has some twenty.
+        let mut stdout = BufWriter::new(io::stdout().lock());
         let results = Results {
             schema: SCHEMA,
             paths: paths.iter().map(Entry::of).collect(),
