@@ -37,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) what: String,
     pub(crate) promise: String,
     pub(crate) measured: String,
+    /// What the same ratio is at the floor, where that has such a figure: less is not to be had.
+    pub(crate) floor: String,
     /// `None` when one of the figures has not been measured.
     pub(crate) kept: Option<bool>,
 }
@@ -137,8 +139,10 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
             " × ours with none hung".to_owned(),
         ),
     };
-    let ratio = match (own, other) {
-        (Some(own), Some(other)) => Some(own.median / other),
+    let to_other = |figure: Option<Figure>| Some(figure?.median / other?);
+    let ratio = to_other(own);
+    let floor = match target.against {
+        Against::Other(Who::C(_), _) => to_other(find(target.hung, target.quantity, Who::Floor)),
         _ => None,
     };
     let case = Case {
@@ -160,6 +164,7 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
         ),
         promise: format!("≤ {}{name}", short(factor)),
         measured: ratio.map_or("not measured".to_owned(), short),
+        floor: floor.map_or(String::new(), short),
         // What is printed as equal counts as equal.
         kept: ratio.map(|ratio| ratio <= factor * 1.005),
     }
