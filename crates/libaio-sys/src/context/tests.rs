@@ -158,11 +158,14 @@ fn holds_as_many_as_it_was_made_for_and_memory_follows() {
 
 #[test]
 fn a_trace_tells_when_the_context_is_gone() {
-    let context = Context::new(1).unwrap();
-    let trace = context.trace();
-    assert!(!trace.is_gone());
-    drop(context);
-    assert!(trace.is_gone());
+    // Another test may get the same number between the end and the question.
+    assert!((0..100).any(|_| {
+        let context = Context::new(1).unwrap();
+        let trace = context.trace();
+        assert!(!trace.is_gone());
+        drop(context);
+        trace.is_gone()
+    }));
 }
 
 #[test]
