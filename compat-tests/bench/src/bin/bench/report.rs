@@ -46,7 +46,7 @@ with hung paths each of them takes a worker with it. One that has not come back 
 hung, and 15 run side by side, so 410 of them hold the round up for 27 ms at least, and start 410
 threads; in era B every check of them waits its millisecond besides. pathcheck opens every device, asks
 sysfs about it, and does so in a process of its own, to outlive a device that hangs: each of these system
-calls costs as much as a check.";
+calls costs about as much as a check.";
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Report {
