@@ -42,11 +42,11 @@ pub(crate) struct Report {
 /// What stands below the promises.
 const LIMITS: &str = "\
 `floor` in this table is the floor's ratio to the same figure: nobody can do with less. In a first round
-with hung paths each of them takes a worker with it. One that has not come back after 1 ms counts as
-hung, and 15 run side by side, so 410 of them hold the round up for 27 ms at least, and start 410
-threads; in era B every check of them waits its millisecond besides. pathcheck opens every device, asks
-sysfs about it, and does so in a process of its own, to outlive a device that hangs: each of these system
-calls costs about as much as a check.";
+with hung paths each of them takes a worker with it, which the pool counts as lost only after a while, and
+it runs few side by side: hundreds of hung paths hold that round up, and start as many threads. In era B
+every check of them waits for its answer besides. pathcheck opens every device, asks sysfs about it, and
+does so in a process of its own, to outlive a device that hangs: no run of it can cost as little as the
+check alone.";
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Report {
