@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// `void dlog(int prio, const char *fmt, ...)`, 0.8.6 and later.
 type DlogNew = unsafe extern "C" fn(c_int, *const c_char, ...);
@@ -86,10 +86,30 @@ fn variable(address: NonNull<c_void>) -> &'static AtomicI32 {
     unsafe { AtomicI32::from_ptr(address.as_ptr().cast()) }
 }
 
+/// The bridge is what `log` calls.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
 /// From now on `log` goes through the bridge. A program that brings its own logger keeps it.
 pub(crate) fn install() {
     if log::set_logger(&Bridge).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
+        INSTALLED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes what the host does not want to hear cost nothing: `log` then leaves it out by itself. The host
+/// may change its mind at any time, so every call of it begins with this.
+pub(crate) fn follow_verbosity() {
+    if !INSTALLED.load(Ordering::Relaxed) {
+        return;
+    }
+    let wanted = match HOST_LOG.get() {
+        Some(Dlog::New { verbosity, .. }) => filter(verbosity.load(Ordering::Relaxed)),
+        Some(Dlog::Old { .. }) => log::LevelFilter::Trace,
+        None => filter(DEFAULT_VERBOSITY),
+    };
+    if wanted != log::max_level() {
+        log::set_max_level(wanted);
     }
 }
 
@@ -132,6 +152,18 @@ fn write_to_stderr(text: &[u8]) {
     // SAFETY: the pointer and the length are those of a slice. Without a standard error, or with one
     // that takes less, there is nobody to tell.
     unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+}
+
+/// The levels up to `verbosity`.
+fn filter(verbosity: c_int) -> log::LevelFilter {
+    match verbosity {
+        ..=-1 => log::LevelFilter::Off,
+        0 => log::LevelFilter::Error,
+        1 => log::LevelFilter::Warn,
+        2 => log::LevelFilter::Info,
+        3 => log::LevelFilter::Debug,
+        4.. => log::LevelFilter::Trace,
+    }
 }
 
 fn number(level: log::Level) -> c_int {
@@ -188,6 +220,16 @@ impl std::fmt::Write for Line {
 mod tests {
     use super::*;
     use std::ffi::CStr;
+
+    #[test]
+    fn what_passes_the_filter_is_what_the_host_wants() {
+        for verbosity in [c_int::MIN, -1, 0, 1, 2, 3, 4, 5, c_int::MAX] {
+            for level in log::Level::iter() {
+                let wanted = number(level) <= verbosity;
+                assert_eq!(level <= filter(verbosity), wanted, "{level} at {verbosity}");
+            }
+        }
+    }
 
     #[test]
     fn a_long_line_is_cut_and_stays_terminated() {

@@ -1,6 +1,6 @@
 //! Reads that hang, fail late or end at last: the asynchronous and the synchronous protocol.
 
-use super::{Scenario, crowd, held, held_instance};
+use super::{Scenario, crowd, held, held_device_instance, held_instance};
 use crate::Result;
 use crate::session::Session;
 use std::time::Duration;
@@ -10,6 +10,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "hang-async",
         "pending, down, and up when the read ends at last",
         async_hang,
+    ),
+    Scenario::both(
+        "hang-asleep",
+        "whether a check sleeps while the read hangs",
+        asleep,
     ),
     Scenario::both("hang-error", "a read that hangs, then fails", |h| {
         late(h, "error:5", "down")
@@ -151,6 +156,40 @@ fn async_hang(h: &mut Session) -> Result<()> {
     h.free(id)?;
     h.expect(&[("flags", "none"), ("context", "null"), ("contexts", "1")]);
     Ok(())
+}
+
+fn asleep(h: &mut Session) -> Result<()> {
+    const CHECKS: i64 = 20;
+    let (_, id) = held_device_instance(h, 1, 100)?;
+    h.check(id)?;
+    h.expect(&[("returned", "pending")]);
+    let mut slept = 0;
+    h.bulk("checks", |h| {
+        let before = voluntary_switches();
+        for _ in 0..CHECKS {
+            h.check(id)?;
+        }
+        slept = voluntary_switches() - before;
+        Ok(())
+    })?;
+    let slept = match slept {
+        0 => "in none".to_owned(),
+        CHECKS.. => "in each".to_owned(),
+        some => format!("{some} times"),
+    };
+    h.note("twenty looks", "asleep", &slept)?;
+    h.differs("I15", "asleep", "in each", "in none");
+    Ok(())
+}
+
+/// How often this thread has given the processor away to wait for something.
+fn voluntary_switches() -> i64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills in one rusage, of which all zeros is a value, too.
+    unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init().ru_nvcsw
+    }
 }
 
 fn late(h: &mut Session, how: &str, verdict: &str) -> Result<()> {

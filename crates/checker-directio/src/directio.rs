@@ -26,7 +26,7 @@ const DEFAULT_BLOCK_SIZE: u32 = 4096;
 /// What the kernel would say without an AIO context.
 const NO_GROUP: Errno = Errno(libc::EINVAL);
 
-/// How long a check waits where the host will not ask again before its next round.
+/// How long a check watches for the answer where the host will not ask again before its next round.
 const GLANCE: Duration = Duration::from_micros(1);
 
 /// The same when a worker has only just been told to submit the read.
@@ -98,7 +98,7 @@ impl Checker for Directio {
         if !self.running {
             return Self::idle(call.path_state);
         }
-        verdict(self.wait(Duration::ZERO, call).unwrap_or_else(|| {
+        verdict(self.take(call).unwrap_or_else(|| {
             if (call.clock)() > self.deadline {
                 log::debug!("directio: abort check on timeout");
                 PathState::Down
@@ -170,28 +170,32 @@ impl Directio {
         self.state_after(stage, call)
     }
 
+    /// The state of a read that has finished by now.
+    fn take(&mut self, call: &Call) -> Option<PathState> {
+        self.unseen = false;
+        let stage = groups().of(self.place)?.take(self.place.index())?;
+        self.state_after(stage, call)
+    }
+
     /// Starts a read, and says how long to wait for it where the host will not ask again.
     fn submit(&mut self, call: &Call) -> Result<Duration, Errno> {
         log::trace!("directio: starting new request");
         self.failure = None;
         let now = (call.clock)();
-        if let Some(group) = groups().of(self.place) {
-            group.shrink(now);
-        }
         let patience = match call.mode {
             Mode::Async if self.may_block => {
-                errand::send(self.place, call.fd)?;
+                errand::send(self.place, call.fd, now)?;
                 SHORT_WAIT
             }
-            Mode::Async => match self.submit_here(true, call)? {
+            Mode::Async => match self.submit_here(true, call.fd, now)? {
                 None => GLANCE,
                 Some(refusal) => {
-                    self.resubmit(refusal, call)?;
+                    self.resubmit(refusal, call.fd, now)?;
                     SHORT_WAIT
                 }
             },
             Mode::Sync => {
-                self.submit_here(false, call)?;
+                self.submit_here(false, call.fd, now)?;
                 GLANCE
             }
         };
@@ -203,33 +207,31 @@ impl Directio {
     }
 
     /// Submits a read on the host's thread; with `nowait` the kernel may refuse it.
-    fn submit_here(&mut self, nowait: bool, call: &Call) -> Result<Option<Errno>, Errno> {
+    fn submit_here(
+        &mut self,
+        nowait: bool,
+        fd: RawFd,
+        now: Monotonic,
+    ) -> Result<Option<Errno>, Errno> {
         let index = self.place.index();
         let begun = groups()
             .of(self.place)
-            .map(|group| group.begin(index, nowait));
+            .map(|group| group.begin(index, nowait, now));
         let submission = begun.unwrap_or(Err(NO_GROUP))?;
         let submitted = if nowait {
-            submission.submit_nowait(call.fd)
+            submission.submit_nowait(fd)
         } else {
-            submission.submit(call.fd)
+            submission.submit(fd)
         };
         let mut groups = groups();
         let group = groups.of(self.place).ok_or(NO_GROUP)?;
-        group.settle(index, submitted)?;
-        // A file refuses by the call's own error, a device by an event, which is there already. A
-        // look into the ring costs nothing, and gives buffers back that the next reads can use.
-        if let Stage::Refused(refusal) = group.stage(index) {
-            group.collect(index);
-            return Ok(Some(refusal));
-        }
-        Ok(group.recover_buffers(index))
+        group.settle(index, submitted)
     }
 
     /// Leaves to a worker what the kernel has refused to do without waiting.
-    fn resubmit(&mut self, refusal: Errno, call: &Call) -> Result<(), Errno> {
+    fn resubmit(&mut self, refusal: Errno, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
         self.may_block |= refusal.0 == libc::EOPNOTSUPP;
-        errand::send(self.place, call.fd)
+        errand::send(self.place, fd, now)
     }
 
     /// What `check` says of a read under way, after waiting as long as the host allows: for
@@ -269,7 +271,7 @@ impl Directio {
         let state = match stage {
             Stage::Read => PathState::Up,
             Stage::Refused(refusal) => {
-                let errno = self.resubmit(refusal, call).err()?;
+                let errno = self.resubmit(refusal, call.fd, (call.clock)()).err()?;
                 self.not_submitted(errno)
             }
             Stage::Failed(Failure::NotSubmitted(errno)) => self.not_submitted(errno),

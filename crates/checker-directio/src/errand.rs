@@ -5,10 +5,10 @@
 
 use crate::groups::{Place, groups};
 use crate::waiting;
-use checkers_core::Shelf;
 use checkers_core::memory::OutOfMemory;
 use checkers_core::pool::{Job, NoWorker, POOL};
 use checkers_core::sync::lock;
+use checkers_core::{Monotonic, Shelf};
 use kernel_fd::Errno;
 use libaio_sys::Submission;
 use std::os::fd::RawFd;
@@ -29,11 +29,11 @@ struct Order {
 ///
 /// # Errors
 /// `ENOMEM`, `EAGAIN` when there is no thread, and what the context says. Nothing is under way then.
-pub(crate) fn send(place: Place, fd: RawFd) -> Result<(), Errno> {
+pub(crate) fn send(place: Place, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
     let errand = SHELF
         .take(Errand::new)
         .map_err(|OutOfMemory| Errno(libc::ENOMEM))?;
-    let sent = errand.order(place, fd).and_then(|()| {
+    let sent = errand.order(place, fd, now).and_then(|()| {
         POOL.submit(errand).map_err(|NoWorker| {
             if let Some(group) = groups().of(place) {
                 group.call_off(place.index());
@@ -52,10 +52,10 @@ impl Errand {
         Errand(Mutex::new(None))
     }
 
-    fn order(&'static self, place: Place, fd: RawFd) -> Result<(), Errno> {
+    fn order(&'static self, place: Place, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
         let mut groups = groups();
         let group = groups.of(place).ok_or(Errno(libc::EINVAL))?;
-        let submission = group.send(place.index(), self)?;
+        let submission = group.send(place.index(), self, now)?;
         *lock(&self.0) = Some(Order {
             submission,
             place,
@@ -112,6 +112,11 @@ mod tests {
 
     const NO_FD: RawFd = -1;
 
+    const NOW: Monotonic = Monotonic {
+        seconds: 1,
+        nanos: 0,
+    };
+
     fn errand() -> &'static Errand {
         SHELF.take(Errand::new).unwrap()
     }
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn a_path_that_goes_first_takes_its_submission_back() {
         let (place, errand) = (place(), errand());
-        errand.order(place, NO_FD).unwrap();
+        errand.order(place, NO_FD, NOW).unwrap();
         assert_eq!(groups().stage(place), Stage::Submitting(errand));
         assert!(groups().leave(place).is_none());
         assert!(lock(&errand.0).is_none());
@@ -151,7 +156,7 @@ mod tests {
     #[test]
     fn an_error_of_the_worker_is_found_at_the_next_look() {
         let (place, errand) = (place(), errand());
-        errand.order(place, NO_FD).unwrap();
+        errand.order(place, NO_FD, NOW).unwrap();
         errand.run();
         let failed = Stage::Failed(Failure::NotSubmitted(Errno(libc::EBADF)));
         assert_eq!(
@@ -166,7 +171,7 @@ mod tests {
     fn a_path_that_goes_while_the_worker_submits_leaves_an_orphan() {
         let (mut group, index) = group();
         let errand = errand();
-        let submission = group.send(index, errand).unwrap();
+        let submission = group.send(index, errand, NOW).unwrap();
         group.leave(index);
         assert!(group.is_deserted() && group.has_orphans() && group.is_submitting());
         group.settle_sent(index, errand, submission.submit(NO_FD));
@@ -180,10 +185,13 @@ mod tests {
         let (slow, next) = (errand(), errand());
         // A buffered read completes before io_submit returns.
         let file = File::open("/proc/self/exe").unwrap();
-        let submitted = group.send(index, slow).unwrap().submit(file.as_raw_fd());
+        let submitted = group
+            .send(index, slow, NOW)
+            .unwrap()
+            .submit(file.as_raw_fd());
         group.reap();
         assert_eq!(group.collect(index), Some(Stage::Read));
-        let submission = group.send(index, next).unwrap();
+        let submission = group.send(index, next, NOW).unwrap();
         group.settle_sent(index, slow, submitted);
         assert_eq!(group.stage(index), Stage::Submitting(next));
         group.settle_sent(index, next, submission.submit(file.as_raw_fd()));

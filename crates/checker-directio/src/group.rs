@@ -198,7 +198,7 @@ impl Group {
     }
 
     /// Unmaps buffers that no read has needed for a while.
-    pub(crate) fn shrink(&mut self, now: Monotonic) {
+    fn shrink(&mut self, now: Monotonic) {
         if self.shrunk.until(now) >= SHRINK_INTERVAL {
             self.context.shrink();
             self.shrunk = now;
@@ -208,29 +208,58 @@ impl Group {
     /// Prepares a read of the first block, to be submitted without the lock on the groups: unless
     /// it is to be `nowait`, the kernel may block there. In flight from here on, since its completion
     /// may be taken in before [`Group::settle`].
-    pub(crate) fn begin(&mut self, index: u16, nowait: bool) -> Result<Submission, Errno> {
-        let Some(Some(request)) = self.requests.get_mut(usize::from(index)) else {
-            return Err(Errno(libc::EINVAL));
-        };
+    pub(crate) fn begin(
+        &mut self,
+        index: u16,
+        nowait: bool,
+        now: Monotonic,
+    ) -> Result<Submission, Errno> {
+        self.shrink(now);
+        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         let length = request.block_size as usize;
+        if self.context.is_short(length) {
+            self.recover_buffers();
+        }
         let submission = self.context.begin_read(length, u64::from(index))?;
+        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         request.stage = Stage::InFlight;
         request.nowait = nowait;
         Ok(submission)
     }
 
-    /// Takes note of what came of a submission. That a file wants to be waited for is no error.
-    pub(crate) fn settle(&mut self, index: u16, submitted: Submitted) -> Result<(), Errno> {
+    /// Takes note of what came of a submission. That the kernel would have to wait is no error, and told
+    /// at once: a file says so in place of taking the request, a device by an event that is there as
+    /// soon as it has been submitted.
+    pub(crate) fn settle(
+        &mut self,
+        index: u16,
+        submitted: Submitted,
+    ) -> Result<Option<Errno>, Errno> {
         let settled = self.context.settle(submitted);
-        let (Err(errno), Some(request)) = (settled, self.request(index)) else {
-            return settled;
+        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
+        let refused = match settled {
+            Ok(()) if request.nowait => self.take_refusal(index),
+            Err(errno) if request.nowait && errno.0 == libc::EOPNOTSUPP => Some(errno),
+            _ => None,
         };
-        if request.nowait && errno.0 == libc::EOPNOTSUPP {
-            request.stage = Stage::Refused(errno);
-            return Ok(());
+        if let (Some(request), true) = (self.request(index), refused.is_some() || settled.is_err())
+        {
+            request.stage = Stage::Idle;
         }
-        request.stage = Stage::Idle;
-        settled
+        match refused {
+            Some(_) => Ok(refused),
+            None => settled.map(|()| None),
+        }
+    }
+
+    /// Takes the event that came last out of the way, if it is the refusal of the read at `index`.
+    fn take_refusal(&mut self, index: u16) -> Option<Errno> {
+        let newest = self.context.newest()?;
+        let refused = refusal(newest.res).filter(|_| newest.token == u64::from(index))?;
+        self.recover_buffers();
+        self.early
+            .retain(|completion| completion.token != u64::from(index));
+        Some(refused)
     }
 
     /// [`Group::begin`] for a submission that `errand` is to make.
@@ -238,8 +267,9 @@ impl Group {
         &mut self,
         index: u16,
         errand: &'static Errand,
+        now: Monotonic,
     ) -> Result<Submission, Errno> {
-        let submission = self.begin(index, false)?;
+        let submission = self.begin(index, false, now)?;
         if let Some(request) = self.request(index) {
             request.stage = Stage::Submitting(errand);
         }
@@ -296,25 +326,23 @@ impl Group {
         }
     }
 
+    /// Takes in what has completed, and the answer of a request that has finished by now.
+    pub(crate) fn take(&mut self, index: u16) -> Option<Stage> {
+        // An answer that is there already is taken as it is; the others' wait for their own looks.
+        if self.stage(index).is_under_way() {
+            self.reap();
+        }
+        self.collect(index)
+    }
+
     /// Gets the buffers of completed reads back for the next ones, without a system call. The paths
-    /// see their answers at the next look, as those of C do: a submission is none. Only a refusal to
-    /// do the read at `index` without waiting, whose event is there already, is told at once.
-    pub(crate) fn recover_buffers(&mut self, index: u16) -> Option<Errno> {
-        if self.awaited {
-            return None;
+    /// see their answers at the next look, as those of C do: a submission is none.
+    fn recover_buffers(&mut self) {
+        if !self.awaited {
+            let Group { context, early, .. } = self;
+            // What cannot be asked now is asked at the next look, which reports it.
+            let _ = context.reap(|completion| early.push(completion));
         }
-        let nowait = self.request(index)?.nowait;
-        let Group { context, early, .. } = self;
-        let mut refused = None;
-        // What cannot be asked now is asked at the next look, which reports it.
-        let _ = context.reap(|completion| match refusal(completion.res) {
-            Some(errno) if nowait && completion.token == u64::from(index) => refused = Some(errno),
-            _ => early.push(completion),
-        });
-        if refused.is_some() {
-            self.request(index)?.stage = Stage::Idle;
-        }
-        refused
     }
 
     /// Takes in everything that has completed. Costs no system call.

@@ -6,6 +6,11 @@ use checkers_core::Monotonic;
 use kernel_fd::Strerror;
 use libaio_sys::{Events, Waiter};
 use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// To sleep for less would take longer: a timer's slack alone is 50 µs, for a thread without real-time
+/// priority.
+const BRIEF: Duration = Duration::from_micros(2);
 
 /// Signalled when a sleeper has come back from the kernel, or a worker has submitted a request, and
 /// somebody waits for that.
@@ -31,13 +36,10 @@ pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Op
     let mut guard = groups();
     loop {
         let group = guard.of(place)?;
-        // An answer that is there already is taken as it is; the others' wait for their own looks.
-        if group.stage(place.index()).is_under_way() {
-            group.reap();
-        }
+        let answer = group.take(place.index());
         let stage = group.stage(place.index());
-        if !stage.is_under_way() {
-            return group.collect(place.index());
+        if answer.is_some() || !stage.is_under_way() {
+            return answer;
         }
         let left = clock().until(end);
         if left.is_zero() {
@@ -45,6 +47,12 @@ pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Op
         }
         // A submission that fails brings no event, so it is the worker that is waited for.
         let sleeps = stage == Stage::InFlight;
+        if sleeps && left <= BRIEF {
+            drop(guard);
+            std::hint::spin_loop();
+            guard = groups();
+            continue;
+        }
         match sleeps.then(|| group.begin_wait()).flatten() {
             None => {
                 guard.waiting += 1;

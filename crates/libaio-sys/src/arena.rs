@@ -76,6 +76,12 @@ impl Arena {
         Ok(block)
     }
 
+    /// Whether the block of `slot` is mapped.
+    pub(crate) fn is_mapped(&self, slot: usize) -> bool {
+        let chunk = self.chunks.get(place(slot).chunk);
+        chunk.is_some_and(|chunk| chunk.mapping.is_some())
+    }
+
     /// Gives the block of `slot` back. No request may point to it any more.
     pub(crate) fn release(&mut self, slot: usize) {
         if let Some(chunk) = self.chunks.get_mut(place(slot).chunk) {

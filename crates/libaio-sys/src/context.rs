@@ -1,6 +1,6 @@
 //! An AIO context that owns the buffers of its requests.
 
-use crate::bindings::{IOCB_CMD_PREAD, aio_context_t, io_event, iocb};
+use crate::bindings::{aio_context_t, io_event};
 use crate::fork::Generation;
 use crate::requests::Requests;
 use crate::ring::Ring;
@@ -129,14 +129,15 @@ impl Context {
             serial: self.serial,
             generation: self.generation,
             key,
-            request: iocb {
-                aio_data: key.0,
-                aio_lio_opcode: IOCB_CMD_PREAD as u16,
-                aio_buf: buffer.as_ptr().expose_provenance() as u64,
-                aio_nbytes: length as u64,
-                ..iocb::default()
-            },
+            buffer,
+            length,
         })
+    }
+
+    /// Whether [`Context::begin_read`] would have to map memory for a read of so many bytes, or finds
+    /// no room: a reason to take completions in first, whose buffers are free then.
+    pub fn is_short(&self, length: usize) -> bool {
+        self.requests.is_short(length)
     }
 
     /// Takes note of what came of a submission. Its completion may have been handed out before.
@@ -174,6 +175,21 @@ impl Context {
             }
             _ => self.ask(each),
         }
+    }
+
+    /// The newest completion, as long as it has not been taken from the ring; it stays there. Costs no
+    /// system call, and knows nothing where the ring cannot be read (see [`Context::reap`]).
+    pub fn newest(&self) -> Option<Completion> {
+        if self.waiters > 0 || !self.generation.is_here() {
+            return None;
+        }
+        let event = self.ring.as_ref()?.newest()?;
+        let token = self.requests.token(Key(event.data))?;
+        Some(Completion {
+            token,
+            res: event.res,
+            res2: event.res2,
+        })
     }
 
     /// [`Context::reap`] by system call.

@@ -52,6 +52,19 @@ impl Requests {
         }
     }
 
+    /// Whether [`Requests::begin`] would have to map memory, or finds the table full.
+    pub(crate) fn is_short(&self, length: usize) -> bool {
+        match self.slots.next() {
+            Some(slot) if length <= BLOCK => !self.arena.is_mapped(slot),
+            _ => true,
+        }
+    }
+
+    /// What the caller calls the request with this key, if it is in flight.
+    pub(crate) fn token(&self, key: Key) -> Option<u64> {
+        self.slots.token(key)
+    }
+
     fn map(&mut self, slot: usize, length: usize) -> Result<NonNull<u8>, Errno> {
         self.large.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         let buffer = Mapping::new(length)?;

@@ -82,26 +82,11 @@ impl Ring {
 
     /// Hands out every event that is in the ring now, oldest first, and returns how many.
     pub(crate) fn drain(&mut self, mut each: impl FnMut(io_event)) -> usize {
-        // SAFETY: the ring stays mapped as long as this value is used (`of`), and what others
-        // change in it, they change in these two atomic fields.
-        let (head_cell, tail_cell) = unsafe {
-            let ring = self.header.as_ptr();
-            (&(*ring).head, &(*ring).tail)
-        };
-        // The kernel orders its store of an event before that of the tail (smp_wmb in
-        // aio_complete); the acquire here is the other half, so every event below this tail is
-        // there to be read.
-        let tail = tail_cell.load(Ordering::Acquire) % self.room;
-        let mut head = head_cell.load(Ordering::Relaxed) % self.room;
+        let (mut head, tail) = self.bounds();
         let mut count = 0;
         while head != tail {
-            // SAFETY: `head` is below `nr`, and that many events lie behind the header (`at`). The
-            // kernel does not write to this one until it has seen the head move past it.
-            let event = unsafe {
-                let events = self.header.as_ptr().add(1).cast::<io_event>();
-                events.add(head as usize).read()
-            };
-            each(event);
+            // SAFETY: `head` has not reached the tail.
+            each(unsafe { self.event(head) });
             count += 1;
             head = (head + 1) % self.room;
         }
@@ -109,9 +94,49 @@ impl Ring {
             // Release: the reads above come before the store. The kernel reads the head before it
             // gives the place of an event to a new request (user_refill_reqs_available), whose
             // completion may then overwrite it.
-            head_cell.store(head, Ordering::Release);
+            self.cells().0.store(head, Ordering::Release);
         }
         count
+    }
+
+    /// The event that came last, which stays in the ring; `None` when the ring is empty.
+    pub(crate) fn newest(&self) -> Option<io_event> {
+        let (head, tail) = self.bounds();
+        let last = tail.checked_sub(1).unwrap_or(self.room.get() - 1);
+        // SAFETY: the one before the tail is at the head or behind it, the two being different.
+        (head != tail).then(|| unsafe { self.event(last) })
+    }
+
+    /// Where the next event to take is, and where the kernel will put the next one.
+    fn bounds(&self) -> (u32, u32) {
+        let (head, tail) = self.cells();
+        // The kernel orders its store of an event before that of the tail (smp_wmb in
+        // aio_complete); the acquire here is the other half, so every event below this tail is
+        // there to be read.
+        let tail = tail.load(Ordering::Acquire) % self.room;
+        (head.load(Ordering::Relaxed) % self.room, tail)
+    }
+
+    fn cells(&self) -> (&AtomicU32, &AtomicU32) {
+        // SAFETY: the ring stays mapped as long as this value is used (`of`), and what others
+        // change in it, they change in these two atomic fields.
+        unsafe {
+            let ring = self.header.as_ptr();
+            (&(*ring).head, &(*ring).tail)
+        }
+    }
+
+    /// The event at `index`.
+    ///
+    /// # Safety
+    /// It lies between [`Ring::bounds`].
+    unsafe fn event(&self, index: u32) -> io_event {
+        // SAFETY: `index` is below `nr`, and that many events lie behind the header (`at`). The
+        // kernel does not write to one that it has announced until it has seen the head move past it.
+        unsafe {
+            let events = self.header.as_ptr().add(1).cast::<io_event>();
+            events.add(index as usize).read()
+        }
     }
 }
 
@@ -151,8 +176,12 @@ mod tests {
 
     fn drained(fake: &mut Fake) -> Vec<u64> {
         let mut seen = Vec::new();
-        let count = open(fake).unwrap().drain(|event| seen.push(event.data));
+        let mut ring = open(fake).unwrap();
+        let newest = ring.newest().map(|event| event.data);
+        let count = ring.drain(|event| seen.push(event.data));
         assert_eq!(count, seen.len());
+        assert_eq!(newest, seen.last().copied());
+        assert!(ring.newest().is_none());
         seen
     }
 

@@ -66,15 +66,15 @@ impl Slots {
         })
     }
 
+    /// The index of the lowest free slot.
+    pub(crate) fn next(&self) -> Option<usize> {
+        let (word, bits) = self.free.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        Some(word * u64::BITS as usize + bits.trailing_zeros() as usize)
+    }
+
     /// Takes the lowest free slot for the caller's `token`; `None` when all are taken.
     pub(crate) fn take(&mut self, token: u64) -> Option<Key> {
-        let (word, bits) = self
-            .free
-            .iter_mut()
-            .enumerate()
-            .find(|(_, bits)| **bits != 0)?;
-        let bit = bits.trailing_zeros();
-        let index = word * u64::BITS as usize + bit as usize;
+        let index = self.next()?;
         let slot = self.slots.get_mut(index)?;
         self.uses += 1;
         let key = Key(self.uses << INDEX_BITS | index as u64);
@@ -82,9 +82,15 @@ impl Slots {
             key: Some(key),
             token,
         };
-        *bits &= !(1 << bit);
+        *self.free.get_mut(index / u64::BITS as usize)? &= !(1 << (index % u64::BITS as usize));
         self.taken += 1;
         Some(key)
+    }
+
+    /// The token of the slot of `key`; `None` when `key` is not current.
+    pub(crate) fn token(&self, key: Key) -> Option<u64> {
+        let slot = self.slots.get(key.index())?;
+        (slot.key == Some(key)).then_some(slot.token)
     }
 
     /// Frees the slot of `key` and returns its token; `None` when `key` is not current.

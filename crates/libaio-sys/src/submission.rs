@@ -1,10 +1,11 @@
 //! Submitting a request without holding the context.
 
-use crate::bindings::{aio_context_t, iocb};
+use crate::bindings::{IOCB_CMD_PREAD, aio_context_t, iocb};
 use crate::fork::Generation;
 use crate::slots::Key;
 use crate::{Errno, calls};
 use std::os::fd::RawFd;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The kernel is known to know `RWF_NOWAIT`. One that does not (before 4.13) looks at the field
@@ -20,8 +21,13 @@ pub struct Submission {
     pub(crate) serial: u64,
     pub(crate) generation: Generation,
     pub(crate) key: Key,
-    pub(crate) request: iocb,
+    pub(crate) buffer: NonNull<u8>,
+    pub(crate) length: usize,
 }
+
+// SAFETY: the buffer belongs to the request, not to the thread that began it, and is not touched
+// through this pointer.
+unsafe impl Send for Submission {}
 
 impl Submission {
     /// Submits the read, at offset 0 of `fd`, with exactly one `io_submit`. That blocks where the
@@ -50,16 +56,34 @@ impl Submission {
         self.ended(Err(Errno(libc::ECANCELED)))
     }
 
-    fn submit_as(mut self, fd: RawFd, flags: i32) -> Submitted {
+    fn submit_as(self, fd: RawFd, flags: i32) -> Submitted {
+        let request = self.request(fd, flags);
+        self.put(request)
+    }
+
+    /// What the kernel is told.
+    pub(crate) fn request(&self, fd: RawFd, flags: i32) -> iocb {
+        let mut request = iocb {
+            aio_data: self.key.0,
+            aio_lio_opcode: IOCB_CMD_PREAD as u16,
+            aio_fildes: fd as u32,
+            aio_buf: self.buffer.as_ptr().expose_provenance() as u64,
+            aio_nbytes: self.length as u64,
+            ..iocb::default()
+        };
+        request.set_rw_flags(flags);
+        request
+    }
+
+    /// Submits `request`, which is [`Submission::request`], or uses no memory.
+    pub(crate) fn put(self, mut request: iocb) -> Submitted {
         if !self.generation.is_here() {
             return self.ended(Err(Errno(libc::EINVAL)));
         }
-        self.request.aio_fildes = fd as u32;
-        self.request.set_rw_flags(flags);
         // SAFETY: the buffer that the request names is its alone until its event has come or
         // `settle` has found that the kernel did not take it. A context with a submission out
         // is not destroyed, so `id` is still that context.
-        let result = unsafe { calls::io_submit(self.id, &mut self.request) };
+        let result = unsafe { calls::io_submit(self.id, &mut request) };
         self.ended(result)
     }
 

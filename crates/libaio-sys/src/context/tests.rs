@@ -1,7 +1,7 @@
 //! The context against the running kernel.
 
 use super::*;
-use crate::bindings::IOCB_CMD_POLL;
+use crate::bindings::{IOCB_CMD_POLL, iocb};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -28,12 +28,13 @@ impl Context {
     /// Starts a request that ends when there is something to read from `fd`: it hangs as long as
     /// the test wants. It has a buffer, though the kernel does not write to it.
     fn submit_poll(&mut self, fd: RawFd, token: u64) -> Result<(), Errno> {
-        let mut submission = self.begin_read(4096, token)?;
-        submission.request.aio_lio_opcode = IOCB_CMD_POLL as u16;
+        let submission = self.begin_read(4096, token)?;
+        let mut request = submission.request(fd, 0);
+        request.aio_lio_opcode = IOCB_CMD_POLL as u16;
         // A poll has its mask in place of a buffer, and no length.
-        submission.request.aio_buf = libc::POLLIN as u64;
-        submission.request.aio_nbytes = 0;
-        let submitted = submission.submit(fd);
+        request.aio_buf = libc::POLLIN as u64;
+        request.aio_nbytes = 0;
+        let submitted = submission.put(request);
         self.settle(submitted)
     }
 
@@ -377,6 +378,52 @@ fn a_child_process_leaves_its_parents_completions_alone() {
 }
 
 #[test]
+fn the_newest_completion_can_be_seen_and_stays() {
+    let (wait, mut go) = UnixStream::pair().unwrap();
+    let file = file(4096);
+    let mut context = Context::new(4).unwrap();
+    assert_eq!(context.newest(), None);
+    context.submit_poll(wait.as_raw_fd(), 1).unwrap();
+    assert_eq!(context.newest(), None, "still in flight");
+    // A buffered read has ended when its submission returns.
+    context.submit_read(file.as_raw_fd(), 512, 2).unwrap();
+    context.submit_read(file.as_raw_fd(), 4096, 3).unwrap();
+    for _ in 0..2 {
+        assert_eq!(context.newest(), Some(completion(3, 4096)));
+    }
+    let waiter = context.waiter();
+    assert_eq!(context.newest(), None, "the ring is the waiter's");
+    context.release(waiter);
+    assert_eq!(
+        reaped(&mut context),
+        [completion(2, 512), completion(3, 4096)]
+    );
+    assert_eq!(context.newest(), None);
+    go.write_all(b"x").unwrap();
+    context.finish_all();
+    let mut unreadable = context.without_ring();
+    unreadable.submit_read(file.as_raw_fd(), 512, 4).unwrap();
+    assert_eq!(unreadable.newest(), None);
+    assert_eq!(reaped(&mut unreadable), [completion(4, 512)]);
+}
+
+#[test]
+fn short_of_room_or_of_mapped_memory() {
+    let file = file(4096);
+    let mut context = Context::new(2).unwrap();
+    assert!(context.is_short(512), "nothing is mapped");
+    for token in 0..2 {
+        context.submit_read(file.as_raw_fd(), 512, token).unwrap();
+    }
+    assert!(context.is_short(512), "no room");
+    assert_eq!(reaped(&mut context).len(), 2);
+    assert!(!context.is_short(512) && !context.is_short(4096));
+    assert!(context.is_short(4097), "mapped for the request alone");
+    context.trim();
+    assert!(context.is_short(512), "nothing is mapped any more");
+}
+
+#[test]
 fn the_kernel_writes_where_the_request_says() {
     let file = file(8192);
     let content: Vec<u8> = (0..8192).map(|n| (n % 251) as u8).collect();
@@ -388,12 +435,11 @@ fn the_kernel_writes_where_the_request_says() {
     let mut context = Context::new(4).unwrap();
     for length in [4096, 8192] {
         let submission = context.begin_read(length, 1).unwrap();
-        let buffer = submission.request.aio_buf;
+        let buffer = submission.buffer;
         let submitted = submission.submit(file.as_raw_fd());
         context.settle(submitted).unwrap();
-        let buffer = std::ptr::with_exposed_provenance::<u8>(buffer as usize);
         // SAFETY: a buffered read has completed by now, and the request still owns its buffer.
-        let read = unsafe { std::slice::from_raw_parts(buffer, length) };
+        let read = unsafe { std::slice::from_raw_parts(buffer.as_ptr(), length) };
         assert!(read == &content[..length], "{length} bytes");
         assert_eq!(reaped(&mut context), [completion(1, length as i64)]);
     }
