@@ -18,6 +18,7 @@
 //! | `urgent` | gives the process real-time priority | |
 //! | `lock` | locks the memory as multipathd does | |
 //! | `floor BATCH`, `inline` | instead of a plugin: bare `io_submit`, bare `ioctl` | |
+//! | `crowd COUNT` | starts so many threads, lets them run, and ends them | `wall` until the last one runs |
 
 use crate::aio_floor::Floor;
 use crate::paths::{PENDING, Paths};
@@ -147,6 +148,10 @@ impl Host {
             ["inline"] => {
                 self.subject = Subject::Inline(std::mem::take(&mut self.files));
                 done
+            }
+            ["crowd", count] => {
+                let wall = threads::crowd(number(count)?).doing("starting threads")?;
+                Ok(format!("wall={}", wall.as_nanos()))
             }
             ["paths"] => {
                 self.make_paths();

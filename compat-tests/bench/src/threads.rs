@@ -1,11 +1,12 @@
-//! Counting the threads that a plugin starts.
+//! Counting the threads that a plugin starts, and what they cost by themselves.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// `pthread_t`, a word in glibc and musl.
 pub type Thread = libc::pthread_t;
@@ -33,6 +34,39 @@ pub fn alive() -> u64 {
     Path::new("/proc/self/task")
         .metadata()
         .map_or(0, |directory| directory.st_nlink().saturating_sub(2))
+}
+
+/// Starts so many threads with the stacks that tur gives its own, and says how long it took until the last
+/// one ran: no checker can give hung devices a thread each in less.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn crowd(count: usize) -> std::io::Result<Duration> {
+    const STACK_SIZE: usize = 32 * 1024;
+    let running = Arc::new(AtomicUsize::new(0));
+    let begin = Instant::now();
+    let threads: std::io::Result<Vec<_>> = (0..count)
+        .map(|_| {
+            let running = Arc::clone(&running);
+            std::thread::Builder::new()
+                .stack_size(STACK_SIZE)
+                .spawn(move || {
+                    running.fetch_add(1, Ordering::Relaxed);
+                    std::thread::park();
+                })
+        })
+        .collect();
+    let threads = threads?;
+    while running.load(Ordering::Relaxed) < count {
+        std::thread::yield_now();
+    }
+    let wall = begin.elapsed();
+    for thread in threads {
+        thread.thread().unpark();
+        // Nothing in it can panic.
+        let _ = thread.join();
+    }
+    Ok(wall)
 }
 
 /// Remembers the plugin's `libcheck_thread`, if it has one.

@@ -9,7 +9,7 @@ usage: bench [--c DIR,DIR…] [--ours DIR] [--checkers A,B…] [--paths N,N…] 
   --ours DIR        our plugins (default: target/plugins)
   --checkers A,B…   default: directio and every other that both directories have
   --paths N,N…      default: 1,64,1024,4096
-  --repeats N       how often each side takes its turn (default: 7)
+  --repeats N       how often each side takes its turn at least (default: 7); more where turns are quick
   --markdown        print the tables in Markdown";
 
 /// What the user asked for.

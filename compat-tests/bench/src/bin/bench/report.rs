@@ -19,7 +19,8 @@ Medians, and (least–most), of turns that the sides take round by round. A roun
 all paths and asks for their verdicts until the last is in; the processor time is that of the whole
 process at the daemon's pace, which sleeps 5 ms between starting and asking. `floor` is one bare
 `io_submit` per check with completions read from the ring, or the bare `ioctl`, called inline; `batched`
-submits up to 1024 reads at a time. The letter is the era of the host: B is multipath-tools 0.7.9 to
+submits up to 1024 reads at a time. With hung paths it is the start of a thread for each of them, and
+nothing else. The letter is the era of the host: B is multipath-tools 0.7.9 to
 0.10, C 0.11 to 0.14, D 0.15. SCSI devices are an `ioctl` of the host process that answers at once unless a
 time is given. Bytes are of a process whose memory is locked, as multipathd's is.";
 

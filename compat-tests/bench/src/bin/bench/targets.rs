@@ -142,7 +142,9 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
     let to_other = |figure: Option<Figure>| Some(figure?.median / other?);
     let ratio = to_other(own);
     let floor = match target.against {
-        Against::Other(Who::C(_), _) => to_other(find(target.hung, target.quantity, Who::Floor)),
+        Against::Other(Who::C(_), _) | Against::NoneHung(_) => {
+            to_other(find(target.hung, target.quantity, Who::Floor))
+        }
         _ => None,
     };
     let case = Case {
