@@ -229,7 +229,8 @@ impl Group {
 
     /// Takes note of what came of a submission. That the kernel would have to wait is no error, and told
     /// at once: a file says so in place of taking the request, a device by an event that is there as
-    /// soon as it has been submitted.
+    /// soon as it has been submitted. (If another event has come on top of it meanwhile, the next look
+    /// finds the refusal.)
     pub(crate) fn settle(
         &mut self,
         index: u16,
