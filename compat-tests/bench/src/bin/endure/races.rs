@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
     if subjects.is_empty() {
         tally.skip(format!("races: no plugins in {}", options.ours.display()));
     }
-    let worth_it = |subject: &&Subject| is_worth_it(subject, options.serial);
+    let worth_it = |subject: &&Subject| is_worth_it(subject);
     for subject in subjects.iter().filter(worth_it) {
         let name = format!("many threads: {}", subject.name());
         match one(options, &subject.plugin, &subject.checker, subject.era) {
@@ -50,15 +50,9 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
 }
 
 /// The asynchrony of all but directio is one and the same, and era D differs in the layout only.
-///
-/// valgrind, the tool that is serial, follows every event that io_getevents gives to the iocb that was
-/// submitted, and crashes where that is gone, as Linux allows. Only era B calls it.
-fn is_worth_it(subject: &Subject, serial: bool) -> bool {
+fn is_worth_it(subject: &Subject) -> bool {
     match (subject.checker.as_str(), subject.era) {
-        ("directio", Era::B) => !serial,
-        ("directio", Era::D) => serial,
-        ("tur", Era::D) => false,
-        ("tur" | "directio", _) => true,
+        ("tur" | "directio", era) => era != Era::D,
         (_, era) => era == Era::C,
     }
 }
