@@ -133,6 +133,9 @@ fn prepare_process() {
     PREPARED.call_once(|| {
         log_bridge::install();
         checkers_core::pool::set_spawner(threads::spawn);
+        if threads::processors() > 1 {
+            checkers_core::spin::allow();
+        }
     });
 }
 
