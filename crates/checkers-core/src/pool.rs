@@ -27,9 +27,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. It is
-/// as much as C's tur gives its threads; probes need less than a third of it.
-pub const STACK_SIZE: usize = 32 * 1024;
+/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. C's
+/// tur gives its threads 4 KiB more; probes need less than a third of it, and the rest is for a panic
+/// (without a backtrace).
+pub const STACK_SIZE: usize = 28 * 1024;
 
 /// How often a watcher looks.
 const TICK: Duration = Duration::from_micros(100);
