@@ -4,7 +4,7 @@
 use crate::era::Era;
 use crate::log_bridge::{self, Dlog};
 use crate::symbols::Symbols;
-use crate::threads;
+use crate::{panics, threads};
 use checkers_core::sync::lock;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -131,8 +131,12 @@ pub(crate) fn discount_instance() {
 fn prepare_process() {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
+        panics::install();
         log_bridge::install();
         checkers_core::pool::set_spawner(threads::spawn);
+        if threads::processors() > 1 {
+            checkers_core::spin::allow();
+        }
     });
 }
 

@@ -20,6 +20,7 @@
 //! | `export` | the macro that exports them |
 //! | `library` | libmultipath's own side, for a build that has the checkers inside |
 //! | `log_bridge` | log lines go to the host's `dlog` |
+//! | `panics` | what a panic says on standard error |
 //! | `threads` | how a worker is started inside a daemon |
 
 mod border;
@@ -30,6 +31,7 @@ mod host;
 mod layout;
 pub mod library;
 mod log_bridge;
+mod panics;
 mod symbols;
 mod threads;
 

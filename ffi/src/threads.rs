@@ -25,6 +25,18 @@ pub(crate) fn spawn(body: fn()) -> io::Result<()> {
     })
 }
 
+/// How many processors the calling thread may use; one when the kernel will not say.
+pub(crate) fn processors() -> c_int {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the pointer is to a set of the size given, for which all zeroes is a valid value.
+    unsafe {
+        match libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) {
+            0 => libc::CPU_COUNT(set.assume_init_ref()),
+            _ => 1,
+        }
+    }
+}
+
 extern "C" fn run(body: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` passes a `fn()`, and function pointers fit into data pointers on every system
     // that has dlsym.

@@ -1,5 +1,5 @@
 //! How deep the plugins' stacks go: multipathd's checker thread has 64 KiB, and the workers that run
-//! the probes have half of that. In synchronous mode a probe runs on the caller's stack, so a host's
+//! the probes have less than half of that. In synchronous mode a probe runs on the caller's stack, so a host's
 //! thread shows both.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -17,7 +17,7 @@ const PAINT: u8 = 0xc5;
 /// the host's frames), and for a kernel's signal frame.
 const LIMIT: usize = 40 * 1024;
 
-/// The same for a worker of 32 KiB, with room for the message of a panic.
+/// The same for a worker of 28 KiB, with room for the message of a panic.
 const WORKER_LIMIT: usize = 16 * 1024;
 
 extern "C" fn live(checker: *mut c_void) -> *mut c_void {

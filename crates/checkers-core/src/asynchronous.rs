@@ -15,6 +15,7 @@ use crate::memory::OutOfMemory;
 use crate::pool::{Job, POOL};
 use crate::probe::{Note, Outcome, Probe, Task};
 use crate::shelf::Shelf;
+use crate::spin::Spin;
 use crate::sync::lock;
 use crate::{
     Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
@@ -32,6 +33,9 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 /// How many extra runs may hang beside a hung one.
 const MAX_STALLED: u8 = 1;
+
+/// Of those who wait for a verdict.
+static VERDICTS: Spin = Spin::new();
 
 /// What the instances of one probe share: the slots that are free for reuse.
 ///
@@ -59,6 +63,8 @@ impl<P: Probe> Default for Class<P> {
 /// One place for a run, shared by an instance and a worker.
 struct Slot<P: Probe> {
     cancel: AtomicBool,
+    /// As `busy` in `run`, but a moment later, for who spins without the lock.
+    under_way: AtomicBool,
     run: Mutex<Run<P>>,
     ended: Condvar,
 }
@@ -94,6 +100,7 @@ impl<P: Probe> Slot<P> {
     fn new() -> Slot<P> {
         Slot {
             cancel: AtomicBool::new(false),
+            under_way: AtomicBool::new(false),
             run: Mutex::new(Run {
                 owned: true,
                 busy: false,
@@ -190,6 +197,7 @@ impl<P: Probe> Job for Slot<P> {
         run.busy = false;
         let (owned, awaited) = (run.owned, run.awaited);
         drop(run);
+        self.under_way.store(false, Ordering::Release);
         // Without an owner the slot is ours to give back. With one, it may already be running again
         // by the time of the notification: a sleeper looks at `busy`, so that does no harm.
         if !owned {
@@ -384,6 +392,7 @@ impl<P: Probe> Asynchronous<P> {
         let queued = run.busy;
         run.busy = true;
         run.begun &= queued;
+        self.slot.under_way.store(true, Ordering::Relaxed);
         drop(run);
         if !queued && POOL.submit(self.slot).is_err() {
             let mut run = lock(&self.slot.run);
@@ -398,6 +407,7 @@ impl<P: Probe> Asynchronous<P> {
         self.start_clock(call);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
         if call.delivery == Delivery::InCheck {
+            VERDICTS.until(|| !self.slot.under_way.load(Ordering::Acquire));
             drop(self.slot.wait(lock(&self.slot.run), Some(SHORT_WAIT)));
             return self.look(call);
         }

@@ -17,6 +17,7 @@ mod probe;
 pub mod registry;
 mod seconds;
 mod shelf;
+pub mod spin;
 mod state;
 pub mod sync;
 mod verdict;

@@ -8,6 +8,8 @@
 //! * The pool has a *width*: how many jobs it runs side by side, at first one. A watcher looks at the
 //!   queue every [`TICK`]; as long as jobs are being finished at a rate that only the processor
 //!   limits, more threads would not help. Otherwise it doubles the width, up to [`MAX_WIDTH`].
+//! * A worker without a job stays alert for a moment, so that it is found awake by a host that submits
+//!   one job after the other.
 //! * Workers held up for longer than [`STUCK_AFTER`] do not count. So the number of threads is
 //!   bounded by the width, a watcher, and the number of hung jobs.
 //!
@@ -17,15 +19,18 @@
 //! finds that out and starts with no workers. (What they were running counts as hung.)
 
 use crate::memory::{OutOfMemory, try_push};
+use crate::spin::Spin;
 use crate::sync::lock;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. It is
-/// as much as C's tur gives its threads; probes need less than a third of it.
-pub const STACK_SIZE: usize = 32 * 1024;
+/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. C's
+/// tur gives its threads 4 KiB more; probes need less than a third of it, and the rest is for a panic
+/// (without a backtrace).
+pub const STACK_SIZE: usize = 28 * 1024;
 
 /// How often a watcher looks.
 const TICK: Duration = Duration::from_micros(100);
@@ -84,6 +89,10 @@ pub struct Pool {
     wake: Condvar,
     /// What watchers sleep on; nobody notifies it, it only keeps them apart from the idle ones.
     watch: Condvar,
+    /// The length of the queue, for who spins without the lock.
+    waiting: AtomicUsize,
+    /// Of workers that have run out of jobs.
+    spin: Spin,
 }
 
 struct State {
@@ -183,6 +192,8 @@ impl Pool {
             }),
             wake: Condvar::new(),
             watch: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            spin: Spin::new(),
         }
     }
 
@@ -204,10 +215,17 @@ impl Pool {
         let mut state = self.lock();
         state.forget_foreign_workers();
         state.queue.push_back(job);
-        if state.alert == 0 && !self.alarm(&mut state) && !state.has_workers() {
-            state.queue.pop_back();
-            return Err(NoWorker);
-        }
+        let wake = match self.alarm(&mut state) {
+            Ok(wake) => wake,
+            Err(NoWorker) if state.has_workers() => false,
+            Err(NoWorker) => {
+                state.queue.pop_back();
+                return Err(NoWorker);
+            }
+        };
+        self.waiting.store(state.queue.len(), Ordering::Release);
+        drop(state);
+        self.wake_if(wake);
         Ok(())
     }
 
@@ -215,9 +233,10 @@ impl Pool {
     /// long: when it was submitted, there may have been no thread to be had.
     pub(crate) fn call_for_help(&self) {
         let mut state = self.lock();
-        if state.alert == 0 && !state.queue.is_empty() {
-            self.alarm(&mut state);
-        }
+        // If nobody can be had, the next to finish a job or to submit one goes on.
+        let wake = self.alarm(&mut state).unwrap_or_default();
+        drop(state);
+        self.wake_if(wake);
     }
 
     /// Sends every worker home that has nothing to do.
@@ -228,25 +247,33 @@ impl Pool {
         self.wake.notify_all();
     }
 
-    /// Makes one more worker alert: an idle one, else a new one.
-    fn alarm(&self, state: &mut State) -> bool {
+    /// Sees to it that a worker is alert while jobs wait: an idle one, else a new one. Says whether an
+    /// idle one is to be woken, by [`Pool::wake_if`] when the lock has been released, which is the first
+    /// thing that it will want.
+    fn alarm(&self, state: &mut State) -> Result<bool, NoWorker> {
+        if state.alert > 0 || state.queue.is_empty() {
+            return Ok(false);
+        }
         if state.idle > state.called {
             state.called += 1;
             state.alert += 1;
-            self.wake.notify_one();
-            return true;
+            return Ok(true);
         }
-        let Some(place) = state.vacancy() else {
-            return false;
-        };
+        let place = state.vacancy().ok_or(NoWorker)?;
         *place = Place::Starting;
         // The lock is held, so the new worker cannot look for its place before we are done.
         if spawn(|| POOL.work()).is_err() {
             *place = Place::Vacant;
-            return false;
+            return Err(NoWorker);
         }
         state.alert += 1;
-        true
+        Ok(false)
+    }
+
+    fn wake_if(&self, wake: bool) {
+        if wake {
+            self.wake.notify_one();
+        }
     }
 
     /// The life of a worker.
@@ -266,8 +293,13 @@ impl Pool {
         loop {
             if state.queue.is_empty() {
                 state.width = 1;
+                let dismissals = state.dismissals;
+                state = self.linger(state, sleeper.take());
+                if !state.queue.is_empty() {
+                    continue;
+                }
                 state.alert -= 1;
-                let Some(woken) = self.sleep(state, me, sleeper.take()) else {
+                let Some(woken) = self.sleep(state, me, dismissals) else {
                     return;
                 };
                 state = woken;
@@ -297,13 +329,13 @@ impl Pool {
         let Some(job) = state.queue.pop_front() else {
             return (state, sleeper);
         };
+        self.waiting.store(state.queue.len(), Ordering::Release);
         state.alert -= 1;
-        if state.alert == 0 && !state.queue.is_empty() {
-            // If nobody can be had, the next to finish a job or to submit one goes on.
-            self.alarm(&mut state);
-        }
+        // If nobody can be had, the next to finish a job or to submit one goes on.
+        let wake = self.alarm(&mut state).unwrap_or_default();
         state.set(me, Place::Busy(Instant::now()));
         drop(state);
+        self.wake_if(wake);
         if let Some(sleeper) = sleeper {
             sleeper.notify_all();
         }
@@ -315,23 +347,37 @@ impl Pool {
         (state, sleeper)
     }
 
-    /// Wakes who slept for the job before, and sleeps until called; `None` when it is time to leave,
-    /// with the place given up.
+    /// Wakes who slept for the job before, and stays alert for a moment in case that he comes back with
+    /// the next. The queue was empty; one worker that lingers is enough.
+    fn linger<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        sleeper: Option<&'static Condvar>,
+    ) -> MutexGuard<'a, State> {
+        let others = state.alert > 1;
+        if others && sleeper.is_none() {
+            return state;
+        }
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.notify_all();
+        }
+        if !others {
+            self.spin.until(|| self.waiting.load(Ordering::Acquire) > 0);
+        }
+        self.lock()
+    }
+
+    /// Sleeps until called; `None` when it is time to leave, with the place given up: after a while, or
+    /// when more `dismissals` have been counted than when there was nothing left to do.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         me: usize,
-        sleeper: Option<&'static Condvar>,
+        dismissals: u64,
     ) -> Option<MutexGuard<'a, State>> {
-        let dismissals = state.dismissals;
         let asleep = Instant::now();
         state.idle += 1;
-        if let Some(sleeper) = sleeper {
-            // He finds us idle when he comes back with his next job.
-            drop(state);
-            sleeper.notify_all();
-            state = self.lock();
-        }
         while state.called == 0 {
             let left = IDLE.saturating_sub(asleep.elapsed());
             if left.is_zero() || state.dismissals != dismissals {

@@ -126,6 +126,13 @@ fn lead_a_life(fd: RawFd) {
 
 #[test]
 fn no_check_is_lost_and_no_verdict_goes_astray() {
+    stress();
+    // Once more with who waits spinning first.
+    checkers_core::spin::allow();
+    stress();
+}
+
+fn stress() {
     std::thread::scope(|scope| {
         for host in 0..HOSTS {
             scope.spawn(move || {

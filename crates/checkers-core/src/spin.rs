@@ -1,0 +1,113 @@
+//! Spinning for a moment before going to sleep.
+//!
+//! To hand something to a thread that sleeps takes a system call on each side, and where its
+//! processor sleeps as well, tens of microseconds. Between threads that are awake it takes a fraction
+//! of one. But a daemon with real-time priority must not burn its processor: a spin is short, and
+//! whoever spun in vain a few times in a row hardly tries any more.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long a spin may last: about what it takes to wake the other thread.
+const LIMIT: Duration = Duration::from_micros(20);
+
+/// How often the condition is looked at between two looks at the clock.
+const LOOKS: u32 = 16;
+
+/// After so many spins in vain, only one in [`RARELY`] is tried.
+const TRIES: u32 = 4;
+const RARELY: u32 = 64;
+
+static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// Says that the process may use more than one processor. On a single one, spinning would keep the
+/// awaited thread from running, so without this call nobody spins.
+pub fn allow() {
+    ALLOWED.store(true, Relaxed);
+}
+
+/// The experience of those who wait for one kind of event.
+pub(crate) struct Spin {
+    /// Chances in a row that brought nothing, used or not.
+    vain: AtomicU32,
+}
+
+impl Spin {
+    pub(crate) const fn new() -> Spin {
+        Spin {
+            vain: AtomicU32::new(0),
+        }
+    }
+
+    /// Waits for a moment until `done` says yes, if experience tells that it may.
+    pub(crate) fn until(&self, done: impl Fn() -> bool) {
+        if !ALLOWED.load(Relaxed) {
+            return;
+        }
+        let vain = self.vain.load(Relaxed);
+        let seen = (vain < TRIES || vain % RARELY == 0) && spin(done);
+        let vain = if seen { 0 } else { vain.wrapping_add(1) };
+        self.vain.store(vain, Relaxed);
+    }
+}
+
+/// Whether `done` said yes within [`LIMIT`].
+fn spin(done: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        for _ in 0..LOOKS {
+            if done() {
+                return true;
+            }
+            spin_loop();
+        }
+        if start.elapsed() >= LIMIT {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// How many of so many chances are used when every look says `answer`.
+    fn used(spin: &Spin, chances: u32, answer: bool) -> u32 {
+        let used = Cell::new(0);
+        for _ in 0..chances {
+            let looked = Cell::new(false);
+            spin.until(|| {
+                looked.set(true);
+                answer
+            });
+            used.set(used.get() + u32::from(looked.get()));
+        }
+        used.get()
+    }
+
+    #[test]
+    fn only_where_allowed_and_hardly_ever_in_vain() {
+        let spin = Spin::new();
+        assert_eq!(used(&spin, 100, true), 0);
+        allow();
+        assert_eq!(used(&spin, 100, true), 100);
+        assert_eq!(used(&spin, TRIES, false), TRIES);
+        assert_eq!(used(&spin, 10 * RARELY, false), 10);
+        // One that brings something restores the confidence.
+        assert_ne!(used(&spin, RARELY, true), 0);
+        assert_eq!(used(&spin, TRIES, false), TRIES);
+    }
+
+    #[test]
+    fn ends_soon() {
+        let start = Instant::now();
+        assert!(!spin(|| false));
+        let took = start.elapsed();
+        assert!(
+            took >= LIMIT && took < Duration::from_millis(500),
+            "{took:?}"
+        );
+    }
+}
