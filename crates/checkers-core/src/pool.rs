@@ -13,7 +13,11 @@
 //! * Workers held up for longer than [`STUCK_AFTER`] do not count. So the number of threads is
 //!   bounded by the width, a watcher, and the number of hung jobs.
 //!
-//! Idle workers leave after [`IDLE`].
+//! A worker does not start another one itself, but leaves that to one thread, the *starter*: to start a
+//! thread takes memory from the C library, which gives every thread that asks for any an arena of its own
+//! (glibc: 132 KiB, locked in a daemon that locks its memory). Workers need none.
+//!
+//! Idle workers leave after [`IDLE`], and so does the starter.
 //!
 //! A child process has the memory of its parent, but not the threads: the first job that it submits
 //! finds that out and starts with no workers. (What they were running counts as hung.)
@@ -73,10 +77,12 @@ pub fn spawn(body: fn()) -> io::Result<()> {
     SPAWNER.get().copied().unwrap_or(spawn_with_std)(body)
 }
 
+/// With more stack than [`STACK_SIZE`]: std's panic hook may want to print a backtrace, and memory that is
+/// not locked costs nothing before it is used.
 fn spawn_with_std(body: fn()) -> io::Result<()> {
     let builder = std::thread::Builder::new()
         .name("checker".into())
-        .stack_size(STACK_SIZE);
+        .stack_size(8 * STACK_SIZE);
     builder.spawn(body).map(drop)
 }
 
@@ -89,6 +95,8 @@ pub struct Pool {
     wake: Condvar,
     /// What watchers sleep on; nobody notifies it, it only keeps them apart from the idle ones.
     watch: Condvar,
+    /// What the starter sleeps on.
+    ordered: Condvar,
     /// The length of the queue, for who spins without the lock.
     waiting: AtomicUsize,
     /// Of workers that have run out of jobs.
@@ -109,6 +117,10 @@ struct State {
     width: usize,
     /// Every worker's place; a vacant one is reused.
     places: Vec<Place>,
+    /// How many of the starting ones the starter has yet to start.
+    orders: usize,
+    /// There is a starter.
+    starter: bool,
     /// Jobs finished, ever.
     finished: u64,
     /// Raised to send the idle workers home.
@@ -145,6 +157,7 @@ impl State {
             self.process = process;
             self.places.clear();
             (self.idle, self.called, self.alert, self.width) = (0, 0, 0, 1);
+            (self.orders, self.starter) = (0, false);
         }
     }
 
@@ -164,10 +177,34 @@ impl State {
         self.places.get_mut(index)
     }
 
+    /// Takes back that a worker is starting.
+    fn call_off(&mut self) {
+        let starting = |place: &&mut Place| **place == Place::Starting;
+        if let Some(place) = self.places.iter_mut().find(starting) {
+            *place = Place::Vacant;
+            self.alert -= 1;
+        }
+    }
+
     fn set(&mut self, worker: usize, doing: Place) {
         if let Some(place) = self.places.get_mut(worker) {
             *place = doing;
         }
+    }
+}
+
+/// Who wants a worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// The host, on a thread of its own.
+    Host,
+    /// A worker, which leaves it to the starter.
+    Worker,
+}
+
+fn notify(sleeper: Option<&Condvar>) {
+    if let Some(sleeper) = sleeper {
+        sleeper.notify_one();
     }
 }
 
@@ -186,12 +223,15 @@ impl Pool {
                 alert: 0,
                 width: 1,
                 places: Vec::new(),
+                orders: 0,
+                starter: false,
                 finished: 0,
                 dismissals: 0,
                 process: 0,
             }),
             wake: Condvar::new(),
             watch: Condvar::new(),
+            ordered: Condvar::new(),
             waiting: AtomicUsize::new(0),
             spin: Spin::new(),
         }
@@ -215,9 +255,9 @@ impl Pool {
         let mut state = self.lock();
         state.forget_foreign_workers();
         state.queue.push_back(job);
-        let wake = match self.alarm(&mut state) {
+        let wake = match self.alarm(&mut state, Asker::Host) {
             Ok(wake) => wake,
-            Err(NoWorker) if state.has_workers() => false,
+            Err(NoWorker) if state.has_workers() => None,
             Err(NoWorker) => {
                 state.queue.pop_back();
                 return Err(NoWorker);
@@ -225,7 +265,7 @@ impl Pool {
         };
         self.waiting.store(state.queue.len(), Ordering::Release);
         drop(state);
-        self.wake_if(wake);
+        notify(wake);
         Ok(())
     }
 
@@ -234,9 +274,9 @@ impl Pool {
     pub(crate) fn call_for_help(&self) {
         let mut state = self.lock();
         // If nobody can be had, the next to finish a job or to submit one goes on.
-        let wake = self.alarm(&mut state).unwrap_or_default();
+        let wake = self.alarm(&mut state, Asker::Host).unwrap_or_default();
         drop(state);
-        self.wake_if(wake);
+        notify(wake);
     }
 
     /// Sends every worker home that has nothing to do.
@@ -245,34 +285,59 @@ impl Pool {
         state.dismissals += 1;
         drop(state);
         self.wake.notify_all();
+        self.ordered.notify_all();
     }
 
-    /// Sees to it that a worker is alert while jobs wait: an idle one, else a new one. Says whether an
-    /// idle one is to be woken, by [`Pool::wake_if`] when the lock has been released, which is the first
-    /// thing that it will want.
-    fn alarm(&self, state: &mut State) -> Result<bool, NoWorker> {
+    /// Sees to it that a worker is alert while jobs wait: an idle one, else a new one. Gives what the one
+    /// sleeps on who is to be woken when the lock has been released, which is the first thing that he
+    /// will want.
+    fn alarm(&self, state: &mut State, asker: Asker) -> Result<Option<&Condvar>, NoWorker> {
         if state.alert > 0 || state.queue.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         if state.idle > state.called {
             state.called += 1;
             state.alert += 1;
-            return Ok(true);
+            return Ok(Some(&self.wake));
         }
-        let place = state.vacancy().ok_or(NoWorker)?;
-        *place = Place::Starting;
-        // The lock is held, so the new worker cannot look for its place before we are done.
+        *state.vacancy().ok_or(NoWorker)? = Place::Starting;
+        state.alert += 1;
+        // The lock is held, so who has been started does not look around before we are done.
+        if asker == Asker::Worker && (state.starter || spawn(|| POOL.start()).is_ok()) {
+            state.starter = true;
+            state.orders += 1;
+            return Ok(Some(&self.ordered));
+        }
         if spawn(|| POOL.work()).is_err() {
-            *place = Place::Vacant;
+            state.call_off();
             return Err(NoWorker);
         }
-        state.alert += 1;
-        Ok(false)
+        Ok(None)
     }
 
-    fn wake_if(&self, wake: bool) {
-        if wake {
-            self.wake.notify_one();
+    /// The life of the starter.
+    fn start(&self) {
+        let mut state = self.lock();
+        let dismissals = state.dismissals;
+        let mut bored = false;
+        loop {
+            if state.orders > 0 {
+                state.orders -= 1;
+                drop(state);
+                let started = spawn(|| POOL.work());
+                state = self.lock();
+                if started.is_err() {
+                    state.call_off();
+                }
+            } else if bored || state.dismissals != dismissals {
+                state.starter = false;
+                return;
+            } else {
+                let woken = self.ordered.wait_timeout(state, IDLE);
+                let (woken, slept) = woken.unwrap_or_else(PoisonError::into_inner);
+                state = woken;
+                bored = slept.timed_out();
+            }
         }
     }
 
@@ -332,10 +397,10 @@ impl Pool {
         self.waiting.store(state.queue.len(), Ordering::Release);
         state.alert -= 1;
         // If nobody can be had, the next to finish a job or to submit one goes on.
-        let wake = self.alarm(&mut state).unwrap_or_default();
+        let wake = self.alarm(&mut state, Asker::Worker).unwrap_or_default();
         state.set(me, Place::Busy(Instant::now()));
         drop(state);
-        self.wake_if(wake);
+        notify(wake);
         if let Some(sleeper) = sleeper {
             sleeper.notify_all();
         }
