@@ -12,7 +12,7 @@
 //! | `listing`, `facts` | what sysfs knows: the disks there are; the kind and time limit of one |
 //! | `survey` | the first process: asks the worker, keeps the time limits |
 //! | `protocol` | what the two say to each other |
-//! | `worker`, `check` | the second process: all devices; one device |
+//! | `worker`, `board`, `check` | the second process: its threads; what they share; one device |
 //! | `checkers`, `rdac` | the checkers to choose from; one that is kept from changing anything |
 //! | `choice`, `hwtable` | which one suits a device |
 //! | `sysfs_state` | when a checker is not called at all |
@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod board;
 mod check;
 mod checkers;
 mod choice;
