@@ -28,6 +28,8 @@ struct State {
     under_way: BTreeMap<usize, UnderWay>,
     /// The checks under way, by the time at which to look for the answer.
     waiting: BTreeMap<(Instant, usize), Check>,
+    /// How often a thread has come back from a device.
+    returns: u64,
     /// What the other process has not been told.
     reports: Vec<Report>,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Look {
     pub(crate) reports: Vec<Report>,
     /// How many jobs nobody has taken.
     pub(crate) left: usize,
+    /// How often a thread has come back from a device, since the start.
+    pub(crate) returns: u64,
     /// How long the check has been waiting that a thread should have looked at first.
     pub(crate) unattended: Duration,
     pub(crate) done: bool,
@@ -102,7 +106,9 @@ impl Board {
 
     /// Puts a check up for whoever is free when it is due.
     pub(crate) fn put(&self, index: usize, check: Check) {
-        self.state().waiting.insert((check.due(), index), check);
+        let mut state = self.state();
+        state.returns += 1;
+        state.waiting.insert((check.due(), index), check);
     }
 
     /// Takes note of the news of a job that has been taken.
@@ -121,6 +127,7 @@ impl Board {
                 }
             }
             News::Ended(_) => {
+                state.returns += 1;
                 let facts = state.under_way.remove(&index).and_then(|job| job.facts);
                 let reports = &mut state.reports;
                 reports.extend(facts.map(|facts| Report::new(index, News::Found(facts))));
@@ -143,6 +150,7 @@ impl Board {
         let first = state.waiting.first_key_value();
         Look {
             left: self.jobs.len() - state.taken,
+            returns: state.returns,
             unattended: first.map_or(Duration::ZERO, |((due, _), _)| due.elapsed()),
             done: state.is_done(&self.jobs),
             reports: mem::take(&mut state.reports),

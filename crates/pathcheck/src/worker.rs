@@ -12,11 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 /// How many threads there are at first: so that one device that is slow does not hold up a healthy
-/// machine, and few enough to be no burden to each other.
+/// machine, and few enough to be no burden to each other. When all of them are held up, as many more,
+/// and twice that each time when it does not help.
 const THREADS: usize = 4;
-
-/// How many more there are whenever all of them are held up.
-const MORE: usize = 64;
 
 /// How often news are passed on, and how long all threads may be held up before there are more.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -38,9 +36,11 @@ pub(crate) fn run() {
     });
     // Each device takes a descriptor, and more than the usual 1024 may hang at a time.
     let _ = kernel_fd::raise_descriptor_limit();
-    let mut left_before = jobs.len();
+    let count = jobs.len();
     let board = Arc::new(Board::new(jobs));
-    start_threads(&board, THREADS.min(left_before));
+    start_threads(&board, THREADS.min(count));
+    let mut more = THREADS;
+    let mut returns = 0;
     loop {
         let look = board.watch(PATIENCE);
         report(&look.reports);
@@ -48,11 +48,14 @@ pub(crate) fn run() {
             return;
         }
         // Every thread may be with a dead device.
-        let held_up = look.left > 0 && look.left == left_before;
+        let held_up = look.left > 0 && look.returns == returns;
         if held_up || look.unattended > PATIENCE {
-            start_threads(&board, MORE.min(look.left.max(1)));
+            start_threads(&board, more.min(look.left.max(1)));
+            more = more.saturating_mul(2);
+        } else {
+            more = THREADS;
         }
-        left_before = look.left;
+        returns = look.returns;
     }
 }
 
