@@ -2,9 +2,10 @@
 //!
 //! Two processes share the work. The one that the user started never touches a device: it lists
 //! the disks, prints the results, and ends in time whatever the devices do. All that can block
-//! (looking a file up, opening it, checking it) happens in a second process, the worker, on one
-//! thread per device. When a device hangs, the worker is left behind: the kernel holds a process
-//! until its last asynchronous read has ended, and nothing, not even SIGKILL, can hurry that.
+//! (looking a file up, opening it, checking it) happens in a second process, the worker, on threads
+//! of which a device can hold up one, and nothing else with it. When a device hangs, the worker is
+//! left behind: the kernel holds a process until its last asynchronous read has ended, and nothing,
+//! not even SIGKILL, can hurry that.
 //!
 //! | module | subject |
 //! |---|---|
