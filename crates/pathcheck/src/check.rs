@@ -1,7 +1,7 @@
 //! One device: looked up, opened and checked as multipathd does it.
 //!
-//! Any step may block on a dead device, whatever it promises; the caller gives this a thread of its
-//! own and is told what comes next.
+//! Any step may block on a dead device, whatever it promises; the caller is told what comes next, and
+//! has nothing else to lose with its thread.
 
 use crate::checkers::{Class, Instance};
 use crate::facts::Facts;
@@ -16,7 +16,7 @@ use kernel_fd::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,48 +32,47 @@ const ROUND: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// Does the whole job and says what came of it.
-pub(crate) fn run(job: &Job, tell: &mut dyn FnMut(News)) -> Outcome {
-    tell(News::Begins(Step::LookUp));
-    let facts = match fs::metadata(&job.device) {
-        Ok(found) => match facts(&found) {
-            Ok(facts) => facts,
-            Err(what) => {
-                let why = format!("{what}: only block devices and image files can be checked");
-                return Outcome::Failed(why);
-            }
-        },
-        Err(error) => return Outcome::Failed(not_found(&job.device, &error)),
-    };
+/// How far a job has come.
+pub(crate) enum Stage {
+    /// The check has been started, and its answer is to be looked for.
+    UnderWay(Check),
+    Ended(Outcome),
+}
+
+/// Looks the device up, opens it and starts its check.
+pub(crate) fn begin(job: &Job, tell: &mut dyn FnMut(News)) -> Stage {
+    match prepare(job, tell) {
+        Ok(stage) => stage,
+        Err(outcome) => Stage::Ended(*outcome),
+    }
+}
+
+/// [`begin`]; the error is the outcome of a job that comes to no check.
+fn prepare(job: &Job, tell: &mut dyn FnMut(News)) -> Result<Stage, Box<Outcome>> {
+    let failed = |why| Box::new(Outcome::Failed(why));
+    let found = fs::metadata(&job.device);
+    let found = found.map_err(|error| failed(not_found(&job.device, &error)))?;
+    let facts = facts(&found).map_err(|what| {
+        let why = format!("{what}: only block devices and image files can be checked");
+        failed(why)
+    })?;
     let choice = job.choice(Some(&facts));
-    let class = choice.and_then(|choice| Class::named(&choice.checker, job.mode_select));
-    let Some(class) = class else {
-        return Outcome::Failed("there is no such checker".to_owned());
-    };
-    let timeout = Seconds(job.timeout.unwrap_or(facts.timeout));
+    let class = choice.and_then(|choice| Class::named(&choice.checker, job.options.mode_select));
+    let class = class.ok_or_else(|| failed("there is no such checker".to_owned()))?;
+    let timeout = Seconds(job.options.timeout.unwrap_or(facts.timeout));
     let empty = facts.size == 0;
     let stopped = sysfs_state::verdict(&facts);
     tell(News::Found(facts));
     if let Some((state, message)) = stopped {
-        return Outcome::Checked(Finding::new(state, message));
+        return Ok(Stage::Ended(Outcome::Checked(Finding::new(state, message))));
     }
 
     tell(News::Begins(Step::Open));
-    let file = match File::open(&job.device) {
-        Ok(file) => file,
-        Err(error) => return not_opened(job, &error),
-    };
+    let file = File::open(&job.device).map_err(|error| Box::new(not_opened(job, &error)))?;
 
     tell(News::Begins(Step::Check));
-    match check(class, file.as_raw_fd(), timeout) {
-        Ok(mut finding) => {
-            if empty && finding.state() == PathState::Down {
-                finding.message.push_str(": its size is 0");
-            }
-            Outcome::Checked(finding)
-        }
-        Err(error) => Outcome::Failed(not_prepared(error, Path::new("/proc/sys/fs"))),
-    }
+    Check::start(class, file, timeout, empty)
+        .map_err(|error| failed(not_prepared(error, Path::new("/proc/sys/fs"))))
 }
 
 /// What a file is; the error is the kind of file that cannot be checked.
@@ -89,61 +88,116 @@ fn facts(found: &fs::Metadata) -> Result<Facts, &'static str> {
     }
 }
 
-/// One check, from the checker's first call to its last.
-fn check(class: &Class, fd: RawFd, timeout: Seconds) -> Result<Finding, InitError> {
-    let mut call = Call {
-        fd,
-        timeout,
-        mode: Mode::Async,
-        delivery: Delivery::Pending,
-        path_state: PathState::Unchecked,
-        map: MapMemory::Absent,
-        init_message: None,
-        clock: kernel_fd::monotonic,
-    };
-    let mut checker = (class.init)(&mut call)?;
-    let finding = ask(checker.as_mut(), class.messages, &mut call);
-    checker.free(&call);
-    Ok(finding)
+/// A check under way.
+pub(crate) struct Check {
+    checker: Box<dyn Instance>,
+    messages: MessageTable,
+    call: Call,
+    /// What the call's descriptor belongs to.
+    file: File,
+    /// The device's size is 0.
+    empty: bool,
+    start: Instant,
+    /// When to look for the answer.
+    due: Instant,
+    /// What says that there is no answer yet.
+    started: Verdict,
 }
 
-/// Starts a check and looks for its answer until it is there or the time is up.
-fn ask(checker: &mut dyn Instance, messages: MessageTable, call: &mut Call) -> Finding {
-    let limit = call.timeout.as_duration();
-    let start = Instant::now();
-    let started = checker.check(call);
-    // An array in transition answers "pending" as well, with another message.
-    let under_way = |verdict| verdict == started && started.state == PathState::Pending;
-    let mut verdict = started;
-    let mut passed = start.elapsed();
-    while under_way(verdict) && passed <= limit.max(FIRST_LOOK) {
-        std::thread::sleep(match limit.checked_sub(passed) {
-            Some(left) if limit > FIRST_LOOK => (passed / 8)
-                .clamp(SHORTEST, LONGEST)
-                // The last look comes just after the limit.
-                .min(left + Duration::from_millis(1)),
-            _ => FIRST_LOOK,
-        });
-        call.path_state = verdict.state;
-        verdict = checker.pending(call);
-        passed = start.elapsed();
+impl Check {
+    /// Starts a check of an open device.
+    fn start(class: &Class, file: File, timeout: Seconds, empty: bool) -> Result<Stage, InitError> {
+        let mut call = Call {
+            fd: file.as_raw_fd(),
+            timeout,
+            mode: Mode::Async,
+            delivery: Delivery::Pending,
+            path_state: PathState::Unchecked,
+            map: MapMemory::Absent,
+            init_message: None,
+            clock: kernel_fd::monotonic,
+        };
+        let mut checker = (class.init)(&mut call)?;
+        let start = Instant::now();
+        let started = checker.check(&mut call);
+        let check = Check {
+            checker,
+            messages: class.messages,
+            call,
+            file,
+            empty,
+            start,
+            due: start,
+            started,
+        };
+        Ok(check.go_on(started))
     }
-    // What the daemon would be told in its next round.
-    if under_way(verdict) {
-        call.clock = || kernel_fd::monotonic().plus(ROUND);
-        verdict = checker.pending(call);
+
+    /// When to look for the answer.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
     }
-    if under_way(verdict) {
-        verdict = checker.check(call);
+
+    /// Looks for the answer.
+    pub(crate) fn look(mut self) -> Stage {
+        self.call.path_state = PathState::Pending;
+        let verdict = self.checker.pending(&mut self.call);
+        self.go_on(verdict)
     }
-    let reason = checker.explain();
-    // A verdict that the limit brought about is no answer of the device's.
-    let answered = !under_way(verdict)
-        && verdict.state != PathState::Timeout
-        && (verdict.state == PathState::Up || reason.is_some() || passed <= limit.max(FIRST_LOOK));
-    Finding {
-        reason: reason.filter(|_| verdict.state != PathState::Up),
-        ..finding(verdict, messages, call.timeout, answered.then_some(passed))
+
+    /// An array in transition answers "pending" as well, with another message.
+    fn is_answered_by(&self, verdict: Verdict) -> bool {
+        verdict != self.started || verdict.state != PathState::Pending
+    }
+
+    /// Waits on, unless there is an answer or the time is up.
+    fn go_on(mut self, verdict: Verdict) -> Stage {
+        let limit = self.call.timeout.as_duration();
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.start);
+        if self.is_answered_by(verdict) || passed > limit.max(FIRST_LOOK) {
+            return Stage::Ended(Outcome::Checked(self.end(verdict, passed)));
+        }
+        self.due = now
+            + match limit.checked_sub(passed) {
+                Some(left) if limit > FIRST_LOOK => (passed / 8)
+                    .clamp(SHORTEST, LONGEST)
+                    // The last look comes just after the limit.
+                    .min(left + Duration::from_millis(1)),
+                _ => FIRST_LOOK,
+            };
+        Stage::UnderWay(self)
+    }
+
+    /// Says what came of it, and closes the device.
+    fn end(mut self, mut verdict: Verdict, passed: Duration) -> Finding {
+        // What the daemon would be told in its next round.
+        if !self.is_answered_by(verdict) {
+            self.call.clock = || kernel_fd::monotonic().plus(ROUND);
+            verdict = self.checker.pending(&mut self.call);
+        }
+        if !self.is_answered_by(verdict) {
+            verdict = self.checker.check(&mut self.call);
+        }
+        let reason = self.checker.explain();
+        let limit = self.call.timeout.as_duration();
+        // A verdict that the limit brought about is no answer of the device's.
+        let answered = self.is_answered_by(verdict)
+            && verdict.state != PathState::Timeout
+            && (verdict.state == PathState::Up
+                || reason.is_some()
+                || passed <= limit.max(FIRST_LOOK));
+        let answered = answered.then_some(passed);
+        let mut finding = Finding {
+            reason: reason.filter(|_| verdict.state != PathState::Up),
+            ..finding(verdict, self.messages, self.call.timeout, answered)
+        };
+        if self.empty && finding.state() == PathState::Down {
+            finding.message.push_str(": its size is 0");
+        }
+        self.checker.free(&self.call);
+        drop(self.file);
+        finding
     }
 }
 
@@ -209,7 +263,7 @@ fn not_opened(job: &Job, error: &io::Error) -> Outcome {
     let block = fs::metadata(&job.device).is_ok_and(|found| found.file_type().is_block_device());
     match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => Outcome::Failed(forbidden(block).to_owned()),
-        Some(libc::ENOMEDIUM) if job.listed => Outcome::Skipped("no medium".to_owned()),
+        Some(libc::ENOMEDIUM) if job.options.listed => Outcome::Skipped("no medium".to_owned()),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) | None => Outcome::Failed(reason(error)),
         Some(errno) if block => {
             let finding = Finding::new(PathState::Down, "cannot be opened".to_owned());

@@ -3,12 +3,13 @@
 use crate::checkers;
 use crate::listing;
 use crate::outcome::Outcome;
-use crate::protocol::Job;
+use crate::protocol::{Job, Options};
 use crate::survey::Path;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use std::ffi::OsString;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 /// Check disk paths as multipathd does
 ///
@@ -111,16 +112,19 @@ the kernel until it does; that process keeps the device open, and nothing else."
 /// # Errors
 /// When nothing is named and the kernel's list cannot be read, or is empty.
 pub(crate) fn paths(arguments: &Arguments) -> Result<Vec<Path>, String> {
-    let job = |device, listed| Job {
-        device,
+    let options = Arc::new(Options {
         checker: Some(arguments.checker.clone()).filter(|name| name != AUTO),
         mode_select: arguments.allow_mode_select,
         timeout: arguments.timeout,
-        listed,
+        listed: arguments.devices.is_empty(),
+    });
+    let job = |device| Job {
+        device,
+        options: Arc::clone(&options),
     };
     if !arguments.devices.is_empty() {
         let named = arguments.devices.iter().cloned();
-        return Ok(named.map(|device| Path::new(job(device, false))).collect());
+        return Ok(named.map(|device| Path::new(job(device))).collect());
     }
     let disks = listing::disks(FilePath::new("/sys"))
         .map_err(|error| format!("/sys/block: {error}: name the devices to check instead"))?;
@@ -128,7 +132,7 @@ pub(crate) fn paths(arguments: &Arguments) -> Result<Vec<Path>, String> {
         return Err("the kernel lists no disk in /sys/block: name the devices to check".to_owned());
     }
     let listed = disks.into_iter().map(|disk| {
-        let mut path = Path::new(job(disk.device, true));
+        let mut path = Path::new(job(disk.device));
         path.facts = Some(disk.facts);
         path.outcome = disk.empty.map(|why| Outcome::Skipped(why.to_owned()));
         path

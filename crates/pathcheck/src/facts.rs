@@ -1,7 +1,8 @@
 //! What sysfs knows about a device.
 
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The time limit of a check where sysfs gives none, in seconds; multipathd's.
@@ -44,18 +45,22 @@ impl Facts {
         let link = sys.join(format!("dev/block/{major}:{minor}"));
         // Followed, so that the parent of a partition is its disk.
         match fs::read_link(&link) {
-            Ok(target) => Facts::of(&sys.join("dev/block").join(target)),
+            // The kernel resolves each part of a path again for every attribute, "dev/block/../.." too.
+            Ok(target) => Facts::of(&match target.strip_prefix("../..") {
+                Ok(directory) => sys.join(directory),
+                Err(_) => sys.join("dev/block").join(target),
+            }),
             Err(_) => Facts::of(&link),
         }
     }
 
     /// The block device whose directory in sysfs is `directory`.
     pub(crate) fn of(directory: &Path) -> Facts {
-        let partition = directory.join("partition").exists();
-        let disk = match directory.parent() {
-            Some(disk) if partition => disk,
-            _ => directory,
-        };
+        let parent = directory.parent();
+        // The directory "block" holds whole disks only; not every disk is in one.
+        let in_block = parent.is_some_and(|parent| parent.ends_with("block"));
+        let partition = !in_block && directory.join("partition").exists();
+        let disk = parent.filter(|_| partition).unwrap_or(directory);
         let kind = kind(disk);
         let timeout = match kind.as_str() {
             // Only SCSI devices have a time limit that is the daemon's too.
@@ -106,7 +111,10 @@ fn number(attribute: PathBuf) -> Option<u64> {
 }
 
 fn text(attribute: PathBuf) -> Option<String> {
-    let text = fs::read_to_string(attribute).ok()?;
+    // More than any of these has; the kernel gives all of an attribute in one read.
+    let mut buffer = [0; 256];
+    let length = File::open(attribute).ok()?.read(&mut buffer).ok()?;
+    let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
     Some(text.trim().to_owned())
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Two processes share the work. The one that the user started never touches a device: it lists
 //! the disks, prints the results, and ends in time whatever the devices do. All that can block
-//! (looking a file up, opening it, checking it) happens in a second process, the worker, on one
-//! thread per device. When a device hangs, the worker is left behind: the kernel holds a process
-//! until its last asynchronous read has ended, and nothing, not even SIGKILL, can hurry that.
+//! (looking a file up, opening it, checking it) happens in a second process, the worker, on threads
+//! of which a device can hold up one, and nothing else with it. When a device hangs, the worker is
+//! left behind: the kernel holds a process until its last asynchronous read has ended, and nothing,
+//! not even SIGKILL, can hurry that.
 //!
 //! | module | subject |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | `listing`, `facts` | what sysfs knows: the disks there are; the kind and time limit of one |
 //! | `survey` | the first process: asks the worker, keeps the time limits |
 //! | `protocol` | what the two say to each other |
-//! | `worker`, `check` | the second process: all devices; one device |
+//! | `worker`, `board`, `check` | the second process: its threads; what they share; one device |
 //! | `checkers`, `rdac` | the checkers to choose from; one that is kept from changing anything |
 //! | `choice`, `hwtable` | which one suits a device |
 //! | `sysfs_state` | when a checker is not called at all |
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod board;
 mod check;
 mod checkers;
 mod choice;

@@ -112,10 +112,7 @@ mod tests {
                 .map(|outcome| {
                     let mut path = Path::new(Job {
                         device: "x".into(),
-                        checker: None,
-                        mode_select: false,
-                        timeout: None,
-                        listed: false,
+                        options: Default::default(),
                     });
                     path.outcome = Some(outcome.clone());
                     path

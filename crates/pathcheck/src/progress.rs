@@ -80,17 +80,18 @@ fn line(paths: &[Path], start: Instant, now: Instant) -> Option<String> {
 mod tests {
     use super::*;
     use crate::outcome::Outcome;
-    use crate::protocol::Job;
+    use crate::protocol::{Job, Options};
+    use std::sync::Arc;
 
     #[test]
     fn names_a_few_and_counts_the_rest() {
         let path = |device: &str| {
             Path::new(Job {
                 device: device.into(),
-                checker: None,
-                mode_select: false,
-                timeout: Some(9),
-                listed: true,
+                options: Arc::new(Options {
+                    timeout: Some(9),
+                    ..Options::default()
+                }),
             })
         };
         let start = Instant::now();

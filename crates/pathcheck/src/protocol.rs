@@ -1,25 +1,43 @@
-//! What the two processes say to each other: lines of JSON over the worker's standard input and
-//! output.
+//! What the two processes say to each other over the worker's standard input and output.
+//!
+//! The order: a line of JSON, then the devices' names, each with a NUL at its end. The reports: a list
+//! of them to a line, in JSON.
 
 use crate::choice::Choice;
 use crate::facts::Facts;
 use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
-/// One device to check.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
-    /// The file's path, as the user or the kernel's list gave it.
-    pub(crate) device: OsString,
+/// How devices are to be checked, all of them alike.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Options {
     /// The checker's name, unless the one that suits the device is wanted.
     pub(crate) checker: Option<String>,
     /// Whether a checker may change the device's settings, as rdac's does.
     pub(crate) mode_select: bool,
     /// The time limit in seconds, unless the device's own applies.
     pub(crate) timeout: Option<u32>,
-    /// It comes from the kernel's list: nobody asked for this device in particular.
+    /// They come from the kernel's list: nobody asked for these devices in particular.
     pub(crate) listed: bool,
+}
+
+/// One device to check.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// The file's path, as the user or the kernel's list gave it.
+    pub(crate) device: OsString,
+    pub(crate) options: Arc<Options>,
+}
+
+/// What goes before the devices' names.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    options: Options,
+    devices: usize,
 }
 
 /// What the worker reports of the job at an index of the list it was given.
@@ -31,7 +49,7 @@ pub(crate) struct Report {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum News {
-    /// This begins now, and may block.
+    /// This has begun, and may block.
     Begins(Step),
     /// What the device is.
     Found(Facts),
@@ -47,10 +65,57 @@ pub(crate) enum Step {
     Check,
 }
 
+/// The order to check these devices.
+///
+/// # Errors
+/// None that the types allow.
+pub(crate) fn order(options: &Options, devices: &[&OsStr]) -> io::Result<Vec<u8>> {
+    let header = Header {
+        options: options.clone(),
+        devices: devices.len(),
+    };
+    let mut order = serde_json::to_vec(&header)?;
+    order.push(b'\n');
+    for device in devices {
+        order.write_all(device.as_bytes())?;
+        order.push(0);
+    }
+    Ok(order)
+}
+
+/// Reads an order.
+///
+/// # Errors
+/// When there is none, or only a part of one.
+pub(crate) fn read_order(from: &mut impl BufRead) -> io::Result<Vec<Job>> {
+    let mut header = String::new();
+    from.read_line(&mut header)?;
+    let Header { options, devices } = serde_json::from_str(&header)?;
+    let options = Arc::new(options);
+    let job = |_| {
+        let mut device = Vec::new();
+        from.read_until(0, &mut device)?;
+        match device.pop() {
+            Some(0) => Ok(Job {
+                device: OsString::from_vec(device),
+                options: Arc::clone(&options),
+            }),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    };
+    (0..devices).map(job).collect()
+}
+
+impl Report {
+    pub(crate) fn new(job: usize, news: News) -> Report {
+        Report { job, news }
+    }
+}
+
 impl Job {
     /// The checker for this device, as far as it is known what the device is.
     pub(crate) fn choice(&self, facts: Option<&Facts>) -> Option<Choice> {
-        match &self.checker {
+        match &self.options.checker {
             Some(checker) => Some(Choice::asked_for(checker)),
             None => facts.map(Choice::for_device),
         }
@@ -64,6 +129,33 @@ impl Step {
             Step::LookUp => "looking the file up",
             Step::Open => "opening the device",
             Step::Check => "starting the check",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_arrive_whole_or_not_at_all() {
+        let options = Options {
+            checker: Some("tur".to_owned()),
+            timeout: Some(7),
+            ..Options::default()
+        };
+        let names = [&b"/dev/sda"[..], b"", b"two\nlines", b"\xff\xfe"].map(OsStr::from_bytes);
+        let order = order(&options, &names).unwrap();
+        let jobs = read_order(&mut order.as_slice()).unwrap();
+        let devices: Vec<_> = jobs.iter().map(|job| job.device.as_os_str()).collect();
+        assert_eq!(devices, names);
+        for job in jobs {
+            assert_eq!(job.options.checker.as_deref(), Some("tur"));
+            assert_eq!((job.options.timeout, job.options.listed), (Some(7), false));
+        }
+        for length in 0..order.len() {
+            let part = order.get(..length).unwrap();
+            assert!(read_order(&mut &*part).is_err(), "{length}");
         }
     }
 }

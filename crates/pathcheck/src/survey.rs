@@ -4,11 +4,12 @@ use crate::choice::Choice;
 use crate::facts::{DEFAULT_TIMEOUT, Facts};
 use crate::outcome::{Finding, Outcome};
 use crate::progress::Progress;
-use crate::protocol::{Job, News, Report, Step};
+use crate::protocol::{self, Job, News, Report, Step};
 use checkers_core::{PathState, Seconds};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,7 +63,7 @@ impl Path {
             .facts
             .as_ref()
             .map_or(DEFAULT_TIMEOUT, |facts| facts.timeout);
-        self.job.timeout.unwrap_or(own)
+        self.job.options.timeout.unwrap_or(own)
     }
 
     /// When the worker must have reported; `start` is when the program started.
@@ -179,25 +180,27 @@ fn expire(paths: &mut [Path], start: Instant) -> (usize, Instant) {
 /// # Errors
 /// When there will be no more reports.
 fn listen(
-    reports: &Receiver<Report>,
+    reports: &Receiver<Vec<Report>>,
     paths: &mut [Path],
     wanted: &[usize],
     mut waiting: usize,
     next: Instant,
 ) -> Result<(), RecvTimeoutError> {
     while waiting > 0 {
-        let report = match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(report) => report,
+        let batch = match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(batch) => batch,
             Err(RecvTimeoutError::Timeout) => break,
             Err(end) => return Err(end),
         };
-        let path = wanted
-            .get(report.job)
-            .and_then(|index| paths.get_mut(*index));
-        // An answer that comes when its time was up comes too late.
-        if let Some(path) = path.filter(|path| path.outcome.is_none()) {
-            path.learn(report.news);
-            waiting -= usize::from(path.outcome.is_some());
+        for report in batch {
+            let path = wanted
+                .get(report.job)
+                .and_then(|index| paths.get_mut(*index));
+            // An answer that comes when its time was up comes too late.
+            if let Some(path) = path.filter(|path| path.outcome.is_none()) {
+                path.learn(report.news);
+                waiting -= usize::from(path.outcome.is_some());
+            }
         }
     }
     Ok(())
@@ -215,7 +218,7 @@ struct Worker {
     process: Child,
     /// Open as long as the worker is wanted.
     orders: ChildStdin,
-    reports: Receiver<Report>,
+    reports: Receiver<Vec<Report>>,
 }
 
 impl Worker {
@@ -235,14 +238,14 @@ impl Worker {
         let (Some(mut orders), Some(answers)) = (orders, answers) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let mut line = serde_json::to_vec(jobs)?;
-        line.push(b'\n');
-        orders.write_all(&line)?;
+        let options = jobs.first().map(|job| Arc::clone(&job.options));
+        let devices: Vec<_> = jobs.iter().map(|job| job.device.as_os_str()).collect();
+        orders.write_all(&protocol::order(&options.unwrap_or_default(), &devices)?)?;
         let (sender, reports) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             for line in BufReader::new(answers).lines() {
-                let report = line.ok().and_then(|line| serde_json::from_str(&line).ok());
-                if report.is_none_or(|report| sender.send(report).is_err()) {
+                let reports = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+                if reports.is_none_or(|reports| sender.send(reports).is_err()) {
                     return;
                 }
             }

@@ -298,7 +298,7 @@ fn skipped(paths: &[Path]) -> Option<String> {
 /// Why the checkers of the rows were chosen, where that was not the user.
 fn choices(paths: &[Path]) -> Vec<String> {
     let chosen = paths.iter().filter(|path| {
-        path.job.checker.is_none() && !matches!(path.outcome, Some(Outcome::Skipped(_)))
+        path.job.options.checker.is_none() && !matches!(path.outcome, Some(Outcome::Skipped(_)))
     });
     let choices: BTreeSet<_> = chosen
         .filter_map(Path::choice)
@@ -311,7 +311,8 @@ fn choices(paths: &[Path]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::outcome::Finding;
-    use crate::protocol::Job;
+    use crate::protocol::{Job, Options};
+    use std::sync::Arc;
 
     #[test]
     fn latencies_have_three_digits_and_a_unit() {
@@ -352,10 +353,7 @@ mod tests {
         let path = |(kind, outcome): (&str, Outcome)| {
             let mut path = Path::new(Job {
                 device: "/dev/x".into(),
-                checker: None,
-                mode_select: false,
-                timeout: None,
-                listed: true,
+                options: Arc::default(),
             });
             path.facts = Some(Facts {
                 kind: kind.to_owned(),
@@ -392,7 +390,10 @@ mod tests {
             ]
         );
         let mut named = listed(vec![("scsi", up())]);
-        named[0].job.checker = Some("tur".to_owned());
+        named[0].job.options = Arc::new(Options {
+            checker: Some("tur".to_owned()),
+            ..Options::default()
+        });
         assert!(skipped(&named).is_none() && choices(&named).is_empty());
     }
 }

@@ -1,29 +1,28 @@
 //! The process that touches the devices.
 
-use crate::check;
+use crate::board::{Board, Task};
+use crate::check::{self, Stage};
 use crate::outcome::Outcome;
-use crate::protocol::{Job, News, Report};
-use std::io::{self, BufRead, Write};
+use crate::protocol::{self, News, Report};
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// How many threads there are at first, and how many more whenever all of them are busy.
-const THREADS: usize = 64;
+/// How many threads there are at first: so that one device that is slow does not hold up a healthy
+/// machine, and few enough to be no burden to each other. When all of them are held up, as many more,
+/// and twice that each time when it does not help.
+const THREADS: usize = 4;
 
-/// How long all threads may be busy before there are more.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How often news are passed on, and how long all threads may be held up before there are more.
+const PATIENCE: Duration = Duration::from_millis(5);
 
-/// Takes the list of jobs from standard input, does them, and reports on standard output. Ends when
-/// all are done, or with its standard input: the parent has gone then.
+/// Takes the order from standard input, carries it out, and reports on standard output. Ends when
+/// all jobs are done, or with its standard input: the parent has gone then.
 pub(crate) fn run() {
-    let mut order = String::new();
-    if io::stdin().lock().read_line(&mut order).is_err() {
-        return;
-    }
-    let jobs: Vec<Job> = match serde_json::from_str(&order) {
+    let jobs = match protocol::read_order(&mut io::stdin().lock()) {
         Ok(jobs) => jobs,
         Err(error) => {
             eprintln!("pathcheck: --worker is for the program's own use: {error}");
@@ -37,72 +36,70 @@ pub(crate) fn run() {
     });
     // Each device takes a descriptor, and more than the usual 1024 may hang at a time.
     let _ = kernel_fd::raise_descriptor_limit();
-    let queue = Arc::new(Mutex::new(Queue {
-        left: jobs.into_iter().enumerate().collect::<Vec<_>>().into_iter(),
-        running: 0,
-    }));
-    let mut left_before = usize::MAX;
+    let count = jobs.len();
+    let board = Arc::new(Board::new(jobs));
+    start_threads(&board, THREADS.min(count));
+    let mut more = THREADS;
+    let mut returns = 0;
     loop {
-        let (left, running) = {
-            let queue = lock(&queue);
-            (queue.left.len(), queue.running)
-        };
-        if left == 0 && running == 0 {
+        let look = board.watch(PATIENCE);
+        report(&look.reports);
+        if look.done {
             return;
         }
-        // Nobody has taken a job since the last look: every thread may be with a dead device.
-        if left > 0 && left == left_before || left_before == usize::MAX {
-            for _ in 0..left.min(THREADS) {
-                let queue = Arc::clone(&queue);
-                // Without another thread the jobs wait for those there are.
-                let _ = thread::Builder::new().spawn(move || work(&queue));
-            }
+        // Every thread may be with a dead device.
+        let held_up = look.left > 0 && look.returns == returns;
+        if held_up || look.unattended > PATIENCE {
+            start_threads(&board, more.min(look.left.max(1)));
+            more = more.saturating_mul(2);
+        } else {
+            more = THREADS;
         }
-        left_before = left;
-        thread::sleep(PATIENCE);
+        returns = look.returns;
     }
 }
 
-struct Queue {
-    left: std::vec::IntoIter<(usize, Job)>,
-    running: usize,
+/// Without another thread the jobs wait for those there are.
+fn start_threads(board: &Arc<Board>, count: usize) {
+    for _ in 0..count {
+        let board = Arc::clone(board);
+        let _ = thread::Builder::new().spawn(move || work(&board));
+    }
 }
 
-fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Does jobs as long as there are any.
-fn work(queue: &Mutex<Queue>) {
-    loop {
-        let (index, job) = {
-            let mut queue = lock(queue);
-            let Some(next) = queue.left.next() else {
-                return;
-            };
-            queue.running += 1;
-            next
+/// Does what there is to do.
+fn work(board: &Board) {
+    while let Some(task) = board.take() {
+        let index = match task {
+            Task::Begin(index, _) | Task::Look(index, _) => index,
         };
-        let run = || check::run(&job, &mut |news| report(index, news));
-        let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-            Outcome::Failed("the checker has a fault (it panicked)".to_owned())
+        let step = || match task {
+            Task::Begin(_, job) => check::begin(job, &mut |news| board.note(index, news)),
+            Task::Look(_, check) => check.look(),
+        };
+        let stage = catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+            Stage::Ended(Outcome::Failed(
+                "the checker has a fault (it panicked)".to_owned(),
+            ))
         });
-        report(index, News::Ended(outcome));
-        lock(queue).running -= 1;
+        match stage {
+            Stage::UnderWay(check) => board.put(index, check),
+            Stage::Ended(outcome) => board.note(index, News::Ended(outcome)),
+        }
     }
 }
 
-fn report(job: usize, news: News) {
-    let Ok(mut line) = serde_json::to_vec(&Report { job, news }) else {
+fn report(reports: &[Report]) {
+    if reports.is_empty() {
+        return;
+    }
+    let Ok(mut line) = serde_json::to_vec(reports) else {
         return;
     };
     line.push(b'\n');
     let mut stdout = io::stdout().lock();
-    if stdout
-        .write_all(&line)
-        .and_then(|()| stdout.flush())
-        .is_err()
-    {
+    let written = stdout.write_all(&line).and_then(|()| stdout.flush());
+    if written.is_err() {
         process::exit(0);
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use checkers_core::{Asynchronous, MessageId, NoNote, Probe, Task};
 use sg_io::Evidence;
 use sg_io::script::{Script, Step as Answer, fixed_sense};
+use std::os::fd::RawFd;
 
 /// A probe that is tur over a device of its own.
 macro_rules! tur_over {
@@ -54,8 +55,18 @@ tur_over!(Hung, {
 fn tur<P: Probe<Evidence = Evidence>>(timeout: u32) -> (Finding, Duration) {
     let class = Class::of::<Asynchronous<P>>();
     let start = Instant::now();
-    let finding = check(&class, -1, Seconds(timeout)).unwrap();
-    (finding, start.elapsed())
+    let null = File::open("/dev/null").unwrap();
+    let mut stage = Check::start(&class, null, Seconds(timeout), false).unwrap();
+    loop {
+        stage = match stage {
+            Stage::UnderWay(check) => {
+                std::thread::sleep(check.due().saturating_duration_since(Instant::now()));
+                check.look()
+            }
+            Stage::Ended(Outcome::Checked(finding)) => return (finding, start.elapsed()),
+            Stage::Ended(other) => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

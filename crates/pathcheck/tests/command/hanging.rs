@@ -186,6 +186,36 @@ fn hundreds_that_hang_do_not_keep_a_thread_from_the_last() {
 
 #[test]
 #[ignore = "needs root and FUSE"]
+fn a_few_that_hang_among_thousands_take_nobody_with_them() {
+    let (stalled, sound) = (Stalled::mount(true), Stalled::mount(true));
+    let (open, read) = (stalled.file("open"), stalled.file("read"));
+    let sound = sound.file("sound");
+    let arguments = ["--json", "-t4"].map(OsStr::new).into_iter();
+    let part = || [sound.as_os_str(); 1000].into_iter();
+    let hung = || [open.as_os_str(), read.as_os_str()].into_iter();
+    // Each time as many as there are threads at first.
+    let arguments = arguments.chain(hung().cycle().take(8)).chain(part());
+    let arguments = arguments.chain(hung().cycle().take(8)).chain(part());
+    let (output, took) = timed(arguments);
+    within(4, took);
+    let document = json(&output);
+    for (path, state) in document["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(states(&document))
+    {
+        let expected = match path["device"].as_str() {
+            Some(device) if device == open.to_str().unwrap() => "timeout",
+            Some(device) if device == read.to_str().unwrap() => "down",
+            _ => "up",
+        };
+        assert_eq!(state, expected, "{path}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and FUSE"]
 fn a_worker_goes_when_its_device_answers_and_when_it_is_not_wanted() {
     let stalled = Stalled::mount(true);
     let mut child = command(["-t1000".as_ref(), stalled.file("open").as_os_str()])

@@ -73,6 +73,7 @@ fn all() -> Vec<Target> {
         target("directio", LOOP, 0, None, Q::HungLocked, Era::C, Limit(4400.0)),
         target("directio", LOOP, 0, None, Q::IdleLocked, Era::C, Limit(300.0)),
         target("directio", LOOP, 0, Some(10_000), Q::Command, Era::C, FloorCheck(2.0)),
+        target("directio", LOOP, 0, Some(10_000), Q::Command, Era::C, floor(2.0)),
         target("tur", INSTANT, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.2)),
         target("tur", INSTANT, 0, MANY, Q::Processor, Era::D, c(Era::C, 0.2)),
         target("tur", INSTANT, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0 / 3.0)),
