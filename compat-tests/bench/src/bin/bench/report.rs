@@ -19,10 +19,10 @@ Medians, and (least–most), of turns that the sides take round by round. A roun
 all paths and asks for their verdicts until the last is in; the processor time is that of the whole
 process at the daemon's pace, which sleeps 5 ms between starting and asking. `floor` is one bare
 `io_submit` per check with completions read from the ring, or the bare `ioctl`, called inline; `batched`
-submits up to 1024 reads at a time. With hung paths it is the start of a thread for each of them, and
-nothing else. The letter is the era of the host: B is multipath-tools 0.7.9 to
-0.10, C 0.11 to 0.14, D 0.15. SCSI devices are an `ioctl` of the host process that answers at once unless a
-time is given. Bytes are of a process whose memory is locked, as multipathd's is.";
+submits up to 1024 reads at a time. With hung paths the floor is the start of a thread for each of them,
+and nothing else. The letter is the era of the host: B is multipath-tools 0.7.9 to 0.10, C 0.11 to 0.14,
+D 0.15. SCSI devices are an `ioctl` of the host process that answers at once unless a time is given.
+Bytes are of a process whose memory is locked, as multipathd's is.";
 
 /// Who makes which system calls per check.
 struct SyscallsOf {
@@ -43,11 +43,14 @@ pub(crate) struct Report {
 /// What stands below the promises.
 const LIMITS: &str = "\
 `floor` in this table is the floor's ratio to the same figure: nobody can do with less. In a first round
-with hung paths each of them takes a worker with it, which the pool counts as lost only after a while, and
-it runs few side by side: hundreds of hung paths hold that round up, and start as many threads. In era B
-every check of them waits for its answer besides. pathcheck opens every device, asks sysfs about it, and
+with hung paths two promises pull against each other: at most 16 threads for devices that answer within
+a millisecond means that no more than 15 workers can be given up in each, so hundreds of hung paths hold
+that round up for tens of milliseconds. Later rounds start none. In era B the first check of a hung path
+waits a millisecond for its answer besides, as C's does. And there host and worker hand over to each
+other for every check, which takes one of two times, far apart, depending on whether the scheduler puts
+them on one processor or on two: see the spread. pathcheck opens every device, asks sysfs about it, and
 does so in a process of its own, to outlive a device that hangs: no run of it can cost as little as the
-check alone.";
+check alone. The floor of its second row looks the devices up and opens them, too.";
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Report {
