@@ -41,6 +41,8 @@ pub(crate) struct Outcome {
     pub(crate) floor: String,
     /// `None` when one of the figures has not been measured.
     pub(crate) kept: Option<bool>,
+    /// The floor itself does not keep the promise.
+    pub(crate) out_of_reach: bool,
 }
 
 const LOOP: Device = Device::Loop;
@@ -143,11 +145,13 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
     let to_other = |figure: Option<Figure>| Some(figure?.median / other?);
     let ratio = to_other(own);
     let floor = match target.against {
-        Against::Other(Who::C(_), _) | Against::NoneHung(_) => {
+        Against::Other(Who::C(_), _) | Against::NoneHung(_) | Against::FloorCheck(_) => {
             to_other(find(target.hung, target.quantity, Who::Floor))
         }
         _ => None,
     };
+    // What is printed as equal counts as equal.
+    let keeps = |ratio| ratio <= factor * 1.005;
     let case = Case {
         checker: target.checker.to_owned(),
         device: target.device,
@@ -168,8 +172,8 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
         promise: format!("≤ {}{name}", short(factor)),
         measured: ratio.map_or("not measured".to_owned(), short),
         floor: floor.map_or(String::new(), short),
-        // What is printed as equal counts as equal.
-        kept: ratio.map(|ratio| ratio <= factor * 1.005),
+        kept: ratio.map(keeps),
+        out_of_reach: floor.is_some_and(|floor| !keeps(floor)),
     }
 }
 
@@ -177,6 +181,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kept {
             Some(true) => "met",
+            Some(false) if self.out_of_reach => "NOT MET, nor by the floor",
             Some(false) => "NOT MET",
             None => "not run",
         })
