@@ -5,7 +5,7 @@
 
 use crate::Checker;
 use crate::case::{Case, Check, Checked, Map, Mode, Record, TAS_LINE};
-use crate::device::{Answer, Reply};
+use crate::device::{Answer, Reply, Sent};
 use compat_tests::layout::Era;
 use std::collections::BTreeSet;
 
@@ -13,6 +13,9 @@ const WILD: i32 = 0;
 const DOWN: i32 = 2;
 const UP: i32 = 3;
 const PENDING: i32 = 6;
+
+/// The operation code of READ (10).
+const READ_10: u8 = 0x28;
 
 /// The message of a running check that 0.15.0's host sets before it calls a plugin's function.
 const RUNNING: i16 = 10;
@@ -134,8 +137,9 @@ fn of_the_snapshot(
     if (checker, era) != (Checker::EmcClariion, Era::D) || checked.verdict() != (DOWN, RUNNING) {
         return None;
     }
-    // A passive path is asked once.
-    if case.map == Map::None && checked.sent.len() == 1 {
+    // Only an active path is read from. (The INQUIRY before may have been sent more than once.)
+    let read = |sent: &Sent| sent.cdb.first() == Some(&READ_10);
+    if case.map == Map::None && !checked.sent.iter().any(read) {
         set(checked, UP, 108, ": Active path is healthy");
         return Some("E8");
     }
