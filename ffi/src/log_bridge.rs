@@ -148,7 +148,7 @@ impl log::Log for Bridge {
 
 /// Not by `std::io::stderr`, whose lock wants a thread-local variable: the dynamic linker allocates
 /// those of a library that was loaded late, and ends the process when it cannot.
-fn write_to_stderr(text: &[u8]) {
+pub(crate) fn write_to_stderr(text: &[u8]) {
     // SAFETY: the pointer and the length are those of a slice. Without a standard error, or with one
     // that takes less, there is nobody to tell.
     unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
@@ -156,14 +156,10 @@ fn write_to_stderr(text: &[u8]) {
 
 /// The levels up to `verbosity`.
 fn filter(verbosity: c_int) -> log::LevelFilter {
-    match verbosity {
-        ..=-1 => log::LevelFilter::Off,
-        0 => log::LevelFilter::Error,
-        1 => log::LevelFilter::Warn,
-        2 => log::LevelFilter::Info,
-        3 => log::LevelFilter::Debug,
-        4.. => log::LevelFilter::Trace,
-    }
+    log::Level::iter()
+        .take_while(|level| number(*level) <= verbosity)
+        .last()
+        .map_or(log::LevelFilter::Off, |level| level.to_level_filter())
 }
 
 fn number(level: log::Level) -> c_int {

@@ -4,6 +4,7 @@
 //! `RUST_BACKTRACE`, and that takes more stack than a worker has. Which checker it was goes to the
 //! host's log, from who gets to know of the panic on a thread that may log.
 
+use crate::log_bridge;
 use std::fmt::{self, Write};
 use std::panic::PanicHookInfo;
 
@@ -13,17 +14,15 @@ pub(crate) fn install() {
 }
 
 fn tell(info: &PanicHookInfo<'_>) {
-    // Without a standard error there is nobody to tell.
+    // Only a text's own formatting could fail.
     let _ = writeln!(Stderr, "path checker plugin: {info}");
 }
 
-/// Not `std::io::stderr`, whose lock wants a thread-local variable, hence memory.
 struct Stderr;
 
 impl Write for Stderr {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: the pointer and the length are those of a string slice.
-        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+        log_bridge::write_to_stderr(text.as_bytes());
         Ok(())
     }
 }

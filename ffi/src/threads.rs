@@ -25,7 +25,8 @@ pub(crate) fn spawn(body: fn()) -> io::Result<()> {
     })
 }
 
-/// How many processors the calling thread may use; one when the kernel will not say.
+/// How many processors the calling thread may use; one when the kernel will not say. (std's
+/// `available_parallelism` reads files about control groups, for which it allocates.)
 pub(crate) fn processors() -> c_int {
     let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
     // SAFETY: the pointer is to a set of the size given, for which all zeroes is a valid value.

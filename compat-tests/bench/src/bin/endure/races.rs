@@ -29,8 +29,7 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
     if subjects.is_empty() {
         tally.skip(format!("races: no plugins in {}", options.ours.display()));
     }
-    let worth_it = |subject: &&Subject| is_worth_it(subject);
-    for subject in subjects.iter().filter(worth_it) {
+    for subject in subjects.iter().filter(|subject| is_worth_it(subject)) {
         let name = format!("many threads: {}", subject.name());
         match one(options, &subject.plugin, &subject.checker, subject.era) {
             Err(Trouble::NotHere(why)) => tally.skip(format!("{name}: {why}")),
