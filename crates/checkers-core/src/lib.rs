@@ -23,8 +23,9 @@ pub mod sync;
 mod verdict;
 
 pub use asynchronous::{Asynchronous, Class};
-pub use call::{Call, Delivery, MapMemory, Mode, Monotonic};
+pub use call::{Call, Delivery, MapMemory, Mode};
 pub use checker::{Checker, InitError};
+pub use kernel_fd::Monotonic;
 pub use message::{MessageId, MessageTable, Text, locate, resolve};
 pub use probe::{NoNote, Note, Outcome, Probe, Task};
 pub use seconds::Seconds;

@@ -1,6 +1,37 @@
 //! The monotonic clock.
 
-use checkers_core::Monotonic;
+use std::time::Duration;
+
+/// A point on the monotonic clock, as `clock_gettime(CLOCK_MONOTONIC)` gives it.
+///
+/// The phase of the whole seconds matters: one protocol compares seconds only, as C does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Monotonic {
+    /// Seconds since the clock's arbitrary start.
+    pub seconds: u64,
+    /// Nanoseconds within the second, below 1 000 000 000.
+    pub nanos: u32,
+}
+
+impl Monotonic {
+    /// This point moved on by `span`; saturates at the end of time.
+    pub fn plus(self, span: Duration) -> Monotonic {
+        let sum = self.since_start().saturating_add(span);
+        Monotonic {
+            seconds: sum.as_secs(),
+            nanos: sum.subsec_nanos(),
+        }
+    }
+
+    /// How long from `self` until `later`; zero when that has passed.
+    pub fn until(self, later: Monotonic) -> Duration {
+        later.since_start().saturating_sub(self.since_start())
+    }
+
+    fn since_start(self) -> Duration {
+        Duration::new(self.seconds, self.nanos)
+    }
+}
 
 /// Now. A clock that the kernel will not read counts as standing at zero; that happens on no Linux
 /// since `CLOCK_MONOTONIC` came with 2.6.
@@ -22,7 +53,6 @@ pub fn monotonic() -> Monotonic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn moves_as_fast_as_time() {
@@ -31,5 +61,17 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let passed = before.until(monotonic());
         assert!(passed >= Duration::from_millis(20) && passed < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn clock_arithmetic_carries_and_saturates() {
+        let at = |seconds, nanos| Monotonic { seconds, nanos };
+        assert_eq!(at(1, 999_999_999).plus(Duration::from_nanos(2)), at(2, 1));
+        assert_eq!(
+            at(u64::MAX, 0).plus(Duration::from_secs(9)).seconds,
+            u64::MAX
+        );
+        assert_eq!(at(5, 0).until(at(6, 500)), Duration::new(1, 500));
+        assert_eq!(at(6, 0).until(at(5, 0)), Duration::ZERO);
     }
 }

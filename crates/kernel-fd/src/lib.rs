@@ -1,4 +1,5 @@
-//! What the kernel says about an open file descriptor, and its monotonic clock.
+//! What the kernel says about an open file descriptor, its monotonic clock, and whether this is still the
+//! same process.
 //!
 //! A path checker gets a descriptor *number* from its host. The number may be closed, -1 or belong
 //! to something odd; the kernel then answers with an errno and nothing worse happens, so every
@@ -11,13 +12,14 @@ mod block;
 mod clock;
 mod errno;
 mod flags;
+pub mod fork;
 mod limit;
 mod stat;
 mod strerror;
 mod terminal;
 
 pub use block::{logical_block_size, soft_block_size};
-pub use clock::monotonic;
+pub use clock::{Monotonic, monotonic};
 pub use errno::Errno;
 pub use flags::{set_status_flags, status_flags};
 pub use limit::raise_descriptor_limit;

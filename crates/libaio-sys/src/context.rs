@@ -1,11 +1,11 @@
 //! An AIO context that owns the buffers of its requests.
 
 use crate::bindings::{aio_context_t, io_event};
-use crate::fork::Generation;
 use crate::requests::Requests;
 use crate::ring::Ring;
 use crate::slots::Key;
 use crate::{Errno, Events, Submission, Submitted, Waiter, calls};
+use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -11,7 +11,6 @@
 //! | `calls` | `io_setup`, `io_destroy`, `io_submit`, `io_cancel`, `io_getevents` |
 //! | `ring` | completions in user memory |
 //! | `requests` | what is in flight: its `slots`, and its buffers in the `arena` or a `mapping` |
-//! | `fork` | a child process does not own its parent's contexts |
 //! | `context`, `submission`, `waiter` | what the user sees |
 
 mod arena;
@@ -24,7 +23,6 @@ mod arena;
 pub mod bindings;
 pub mod calls;
 mod context;
-mod fork;
 mod mapping;
 mod requests;
 mod ring;

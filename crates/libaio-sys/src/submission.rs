@@ -1,9 +1,9 @@
 //! Submitting a request without holding the context.
 
 use crate::bindings::{IOCB_CMD_PREAD, aio_context_t, iocb};
-use crate::fork::Generation;
 use crate::slots::Key;
 use crate::{Errno, calls};
+use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

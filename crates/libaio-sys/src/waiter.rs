@@ -1,7 +1,8 @@
 //! Waiting for completions without holding the context.
 
 use crate::bindings::{aio_context_t, io_event};
-use crate::{Errno, calls, fork::Generation};
+use crate::{Errno, calls};
+use kernel_fd::fork::Generation;
 use std::time::Duration;
 
 /// How many completions one wait brings at most.

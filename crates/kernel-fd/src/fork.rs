@@ -1,28 +1,27 @@
-//! A child process does not own its parent's contexts.
+//! Which process this is, counted in forks.
 //!
-//! After `fork` the child has the parent's ring mapped, shared with the parent: to advance its head
-//! would steal the parent's completions. So a context remembers the generation of the process that
-//! made it, and serves no other.
+//! A child has the memory of its parent, but neither its threads nor its AIO contexts. What depends on
+//! them remembers the [`Generation`] in which it was made and compares.
 
-use kernel_fd::Errno;
+use crate::Errno;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-/// How many forks lie between this process and the one that first made a context (a handler that
-/// two threads registered at once counts twice, which is as good).
+/// The number of forks between this process and the one that called [`Generation::current`] first. A
+/// handler registered by two threads at once counts each fork twice, which does no harm.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-/// The process that made something.
+/// The process in which something was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Generation(u32);
+pub struct Generation(u32);
 
 impl Generation {
-    /// This process; forks are noticed from the first call on.
+    /// This process. Forks are counted from the first call on.
     ///
     /// # Errors
-    /// `ENOMEM` when the handler could not be registered.
-    pub(crate) fn current() -> Result<Generation, Errno> {
+    /// `ENOMEM` when the fork handler could not be registered.
+    pub fn current() -> Result<Generation, Errno> {
         if !REGISTERED.load(Relaxed) {
             // SAFETY: the handler stays loaded as long as the process (a plugin that holds this
             // code is linked with -z nodelete) and does nothing but an atomic addition, which is
@@ -35,8 +34,8 @@ impl Generation {
         Ok(Generation(GENERATION.load(Relaxed)))
     }
 
-    /// Whether this is still the same process.
-    pub(crate) fn is_here(self) -> bool {
+    /// Whether this is still the process that called [`Generation::current`]. Costs one relaxed load.
+    pub fn is_here(self) -> bool {
         self.0 == GENERATION.load(Relaxed)
     }
 }
