@@ -10,6 +10,7 @@
 
 mod block;
 mod clock;
+mod duplicate;
 mod errno;
 mod flags;
 pub mod fork;
@@ -20,6 +21,7 @@ mod terminal;
 
 pub use block::{logical_block_size, soft_block_size};
 pub use clock::{Monotonic, monotonic};
+pub use duplicate::duplicate;
 pub use errno::Errno;
 pub use flags::{set_status_flags, status_flags};
 pub use limit::raise_descriptor_limit;
