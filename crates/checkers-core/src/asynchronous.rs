@@ -332,7 +332,6 @@ impl<P: Probe> Asynchronous<P> {
     /// held up and there are no more threads to be had. That tells nothing about the path, so it is
     /// no timeout; the run stays queued, and its time starts afresh.
     fn not_begun(&mut self, call: &Call) -> Verdict {
-        POOL.call_for_help();
         self.start_clock(call);
         let (major, minor) = self.device;
         log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);

@@ -1,60 +1,63 @@
 //! Threads for calls that may never come back.
 //!
-//! What a host needs of them: a burst of healthy checks must not start a thread each, and a device
-//! that hangs must not delay anybody else's check. So the pool starts small and grows only when it
-//! sees its workers held up:
+//! A burst of healthy checks must not start a thread each, and a device that hangs must not delay the check
+//! of another. Two roles share the work:
 //!
-//! * Whenever jobs wait, at least one worker is *alert*: about to take a job, or watching.
-//! * The pool has a *width*: how many jobs it runs side by side, at first one. A watcher looks at the
-//!   queue every [`TICK`]; as long as jobs are being finished at a rate that only the processor
-//!   limits, more threads would not help. Otherwise it doubles the width, up to [`MAX_WIDTH`].
-//! * A worker without a job stays alert for a moment, so that it is found awake by a host that submits
-//!   one job after the other.
-//! * Workers held up for longer than [`STUCK_AFTER`] do not count. So the number of threads is
-//!   bounded by the width, a watcher, and the number of hung jobs.
+//! * *Workers* take jobs as long as the queue holds any. A worker without a job spins for a moment, since a
+//!   host submits one check after the other, then sleeps until it is woken, and ends after [`IDLE`].
+//! * One *starter* is awake while jobs wait. It alone starts workers: whenever fewer than [`BUSY_RATE`] jobs
+//!   have ended within a tick, it wakes or starts 1, 2, 4 … [`MAX_WIDTH`] workers. If the system gives no
+//!   thread, it tries again, from [`RETRY`] to [`MAX_RETRY`] later, for as long as jobs wait.
 //!
-//! A worker does not start another one itself, but leaves that to one thread, the *starter*: to start a
-//! thread takes memory from the C library, which gives every thread that asks for any an arena of its own
-//! (glibc: 132 KiB, locked in a daemon that locks its memory). Workers need none.
+//! A job is queued only if a starter exists or a worker without a job is there for it. So no job waits
+//! without a thread that will run it or will start one that does.
 //!
-//! Idle workers leave after [`IDLE`], and so does the starter.
+//! Workers neither allocate nor free. glibc gives each thread that does an arena of its own (132 KiB, locked
+//! in a daemon that locks its memory); starting a thread allocates as well, so one thread does all of that.
 //!
-//! A child process has the memory of its parent, but not the threads: the first job that it submits
-//! finds that out and starts with no workers. (What they were running counts as hung.)
+//! A child process has the memory of its parent, but not its threads: the first call in a child empties the
+//! queue and forgets the workers.
 
-use crate::memory::{OutOfMemory, try_push};
+use crate::memory::OutOfMemory;
 use crate::spin::Spin;
 use crate::sync::lock;
+use kernel_fd::fork::Generation;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. C's
+/// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. Upstream's
 /// tur gives its threads 4 KiB more; probes need less than a third of it, and the rest is for a panic
 /// (without a backtrace).
 pub const STACK_SIZE: usize = 28 * 1024;
 
-/// How often a watcher looks.
+/// How often the starter compares, as long as it still widens its steps.
 const TICK: Duration = Duration::from_micros(100);
 
-/// This many jobs finished within a tick means that no device held them up.
+/// How often it compares when each step starts [`MAX_WIDTH`] workers.
+const LONG_TICK: Duration = Duration::from_millis(1);
+
+/// This many jobs ended within a tick mean that the processor is the limit, not a device.
 const BUSY_RATE: u64 = 32;
 
-/// A job that has been running for longer is one that its device holds up.
-const STUCK_AFTER: Duration = Duration::from_millis(1);
-
-/// How many jobs run side by side at most, those that are stuck not counted.
+/// How many workers one step starts at most.
 const MAX_WIDTH: usize = 15;
 
-/// How long a worker without work stays.
+/// The first wait after the system has given no thread; each further failure doubles it.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// The longest wait between two attempts to start a thread.
+const MAX_RETRY: Duration = Duration::from_millis(100);
+
+/// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Something to be run once, by any worker.
 pub trait Job: Sync {
-    /// Does the work; must not panic. Gives back what the one sleeps on who waits for the end, if there
-    /// is anybody: he is woken when the worker is ready for the job that he may submit next.
+    /// Does the work; must not panic. Returns the condvar of the thread waiting for this job, if any: the
+    /// pool signals it once this worker can take another job.
     fn run(&'static self) -> Option<&'static Condvar>;
 }
 
@@ -63,8 +66,8 @@ pub type Spawner = fn(fn()) -> io::Result<()>;
 
 static SPAWNER: OnceLock<Spawner> = OnceLock::new();
 
-/// Sets how workers are started, for a host that is particular about its threads. Without it, and
-/// for every call after the first, they are started as [`std::thread`] does.
+/// Sets how threads are started, for a host that is particular about them. Without it, and for every call
+/// after the first, they are started as [`std::thread`] does.
 pub fn set_spawner(spawner: Spawner) {
     SPAWNER.get_or_init(|| spawner);
 }
@@ -86,159 +89,112 @@ fn spawn_with_std(body: fn()) -> io::Result<()> {
     builder.spawn(body).map(drop)
 }
 
-/// The one pool of the process.
-pub static POOL: Pool = Pool::new();
+/// The pool of the process.
+pub static POOL: Pool = Pool::new(spawn, || POOL.start_workers(), || POOL.work());
 
-/// The workers and what waits for them.
+/// The workers, their starter and the jobs that wait.
 pub struct Pool {
     state: Mutex<State>,
-    wake: Condvar,
-    /// What watchers sleep on; nobody notifies it, it only keeps them apart from the idle ones.
-    watch: Condvar,
-    /// What the starter sleeps on.
-    ordered: Condvar,
-    /// The length of the queue, for who spins without the lock.
+    /// Idle workers sleep on it.
+    job_queued: Condvar,
+    /// The starter sleeps on it while no job waits.
+    workers_wanted: Condvar,
+    /// The starter's clock; never signalled.
+    tick: Condvar,
+    /// The length of the queue, for a worker that spins without the lock.
     waiting: AtomicUsize,
-    /// Of workers that have run out of jobs.
+    /// Experience with spinning for the next job.
     spin: Spin,
+    spawn: Spawner,
+    /// [`Pool::start_workers`] and [`Pool::work`] of this pool.
+    starter: fn(),
+    worker: fn(),
 }
 
 struct State {
     queue: VecDeque<&'static dyn Job>,
     /// How many jobs the queue must be able to hold without allocating.
     room: usize,
-    /// Workers asleep without a task.
+    /// Workers started and not ended, hung ones included.
+    workers: usize,
+    /// Workers asleep.
     idle: usize,
-    /// How many of those have been told to wake up.
-    called: usize,
-    /// Workers about to take a job, starting or watching.
-    alert: usize,
-    /// How many jobs may run side by side at the moment.
-    width: usize,
-    /// Every worker's place; a vacant one is reused.
-    places: Vec<Place>,
-    /// How many of the starting ones the starter has yet to start.
-    orders: usize,
-    /// There is a starter.
-    starter: bool,
-    /// Jobs finished, ever.
-    finished: u64,
-    /// Raised to send the idle workers home.
+    /// A worker spins, and takes the next job.
+    spinning: bool,
+    starter: Starter,
+    /// Jobs ended, ever.
+    ended: u64,
+    /// Raised to make idle threads end.
     dismissals: u64,
-    /// The process that the workers belong to.
-    process: u32,
+    /// The process that the threads belong to.
+    process: Option<Generation>,
 }
 
-/// What the worker in a place is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Vacant,
-    Starting,
-    Waiting,
-    /// Running a job since then.
-    Busy(Instant),
+enum Starter {
+    Absent,
+    Asleep,
+    Awake,
 }
 
 impl State {
-    /// How many jobs are being run that do not look stuck.
-    fn flowing(&self) -> usize {
-        let now = Instant::now();
-        let flows = |place: &&Place| match place {
-            Place::Busy(since) => now.saturating_duration_since(*since) < STUCK_AFTER,
-            _ => false,
-        };
-        self.places.iter().filter(flows).count()
-    }
-
-    /// Forgets the workers if they are those of a parent process.
-    fn forget_foreign_workers(&mut self) {
-        let process = std::process::id();
-        if self.process != process {
-            self.process = process;
-            self.places.clear();
-            (self.idle, self.called, self.alert, self.width) = (0, 0, 0, 1);
-            (self.orders, self.starter) = (0, false);
+    /// Forgets threads and jobs of a parent process.
+    fn enter_process(&mut self) {
+        if self.process.is_some_and(Generation::is_here) {
+            return;
         }
+        // Without memory for the fork handler a later fork goes unnoticed; the pool works all the same.
+        self.process = Generation::current().ok();
+        self.queue.clear();
+        (self.workers, self.idle, self.spinning) = (0, 0, false);
+        self.starter = Starter::Absent;
     }
 
-    fn has_workers(&self) -> bool {
-        self.places.iter().any(|place| *place != Place::Vacant)
-    }
-
-    /// Finds a place for a new worker.
-    fn vacancy(&mut self) -> Option<&mut Place> {
-        let index = match self.places.iter().position(|place| *place == Place::Vacant) {
-            Some(index) => index,
-            None => {
-                try_push(&mut self.places, Place::Vacant).ok()?;
-                self.places.len() - 1
-            }
-        };
-        self.places.get_mut(index)
-    }
-
-    /// Takes back that a worker is starting.
-    fn call_off(&mut self) {
-        let starting = |place: &&mut Place| **place == Place::Starting;
-        if let Some(place) = self.places.iter_mut().find(starting) {
-            *place = Place::Vacant;
-            self.alert -= 1;
-        }
-    }
-
-    fn set(&mut self, worker: usize, doing: Place) {
-        if let Some(place) = self.places.get_mut(worker) {
-            *place = doing;
-        }
+    /// Workers that will take a job as soon as they get the lock.
+    fn available(&self) -> usize {
+        self.idle + usize::from(self.spinning)
     }
 }
 
-/// Who wants a worker.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asker {
-    /// The host, on a thread of its own.
-    Host,
-    /// A worker, which leaves it to the starter.
-    Worker,
-}
-
-fn notify(sleeper: Option<&Condvar>) {
-    if let Some(sleeper) = sleeper {
-        sleeper.notify_one();
-    }
-}
-
-/// No worker can be had.
+/// No thread can be had for a job.
 #[derive(Debug)]
 pub struct NoWorker;
 
+/// Keeps a [`Pool`] locked; see [`Pool::hold`].
+pub struct Held(#[expect(dead_code, reason = "held for its drop")] MutexGuard<'static, State>);
+
 impl Pool {
-    const fn new() -> Pool {
+    /// A pool without threads. `starter` and `worker` must call [`Pool::start_workers`] and [`Pool::work`]
+    /// of this very pool, on threads that `spawn` starts.
+    pub const fn new(spawn: Spawner, starter: fn(), worker: fn()) -> Pool {
         Pool {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 room: 0,
+                workers: 0,
                 idle: 0,
-                called: 0,
-                alert: 0,
-                width: 1,
-                places: Vec::new(),
-                orders: 0,
-                starter: false,
-                finished: 0,
+                spinning: false,
+                starter: Starter::Absent,
+                ended: 0,
                 dismissals: 0,
-                process: 0,
+                process: None,
             }),
-            wake: Condvar::new(),
-            watch: Condvar::new(),
-            ordered: Condvar::new(),
+            job_queued: Condvar::new(),
+            workers_wanted: Condvar::new(),
+            tick: Condvar::new(),
             waiting: AtomicUsize::new(0),
             spin: Spin::new(),
+            spawn,
+            starter,
+            worker,
         }
     }
 
     /// Makes sure that one job more than before can be queued without allocating.
-    pub(crate) fn make_room(&self) -> Result<(), OutOfMemory> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the room is as before.
+    pub fn make_room(&self) -> Result<(), OutOfMemory> {
         let mut state = self.lock();
         let missing = (state.room + 1).saturating_sub(state.queue.len());
         state.queue.try_reserve(missing).map_err(|_| OutOfMemory)?;
@@ -246,219 +202,355 @@ impl Pool {
         Ok(())
     }
 
-    /// Queues `job`, which comes from a [`Shelf`](crate::Shelf) and is not queued yet, and sees to it
-    /// that somebody will run it.
+    /// Queues `job`, for which [`Pool::make_room`] has been called and which is not queued yet.
     ///
     /// # Errors
-    /// When there is no worker at all and none can be started; the job is not queued then.
+    /// [`NoWorker`] when no worker is free for it and the starter, which could start one, cannot be started
+    /// itself; the job is not queued then.
     pub fn submit(&self, job: &'static dyn Job) -> Result<(), NoWorker> {
         let mut state = self.lock();
-        state.forget_foreign_workers();
-        state.queue.push_back(job);
-        let wake = match self.alarm(&mut state, Asker::Host) {
-            Ok(wake) => wake,
-            Err(NoWorker) if state.has_workers() => None,
-            Err(NoWorker) => {
-                state.queue.pop_back();
+        if state.starter == Starter::Absent {
+            // Started with the lock held, so the starter finds the job queued.
+            if (self.spawn)(self.starter).is_ok() {
+                state.starter = Starter::Awake;
+            } else if state.available() <= state.queue.len() {
                 return Err(NoWorker);
             }
-        };
-        self.waiting.store(state.queue.len(), Ordering::Release);
+        }
+        state.queue.push_back(job);
+        let signal = self.alert(&mut state);
         drop(state);
-        notify(wake);
+        signal_one(signal);
         Ok(())
     }
 
-    /// Sees to it that somebody will run what is queued, for a caller whose job has been waiting for
-    /// long: when it was submitted, there may have been no thread to be had.
-    pub(crate) fn call_for_help(&self) {
+    /// Takes `job` out of the queue. Returns whether it was there; if not, a worker has taken it.
+    pub fn withdraw(&self, job: &'static dyn Job) -> bool {
         let mut state = self.lock();
-        // If nobody can be had, the next to finish a job or to submit one goes on.
-        let wake = self.alarm(&mut state, Asker::Host).unwrap_or_default();
-        drop(state);
-        notify(wake);
-    }
-
-    /// Sends every worker home that has nothing to do.
-    pub fn dismiss_idle(&self) {
-        let mut state = self.lock();
-        state.dismissals += 1;
-        drop(state);
-        self.wake.notify_all();
-        self.ordered.notify_all();
-    }
-
-    /// Sees to it that a worker is alert while jobs wait: an idle one, else a new one. Gives what the one
-    /// sleeps on who is to be woken when the lock has been released, which is the first thing that he
-    /// will want.
-    fn alarm(&self, state: &mut State, asker: Asker) -> Result<Option<&Condvar>, NoWorker> {
-        if state.alert > 0 || state.queue.is_empty() {
-            return Ok(None);
-        }
-        if state.idle > state.called {
-            state.called += 1;
-            state.alert += 1;
-            return Ok(Some(&self.wake));
-        }
-        *state.vacancy().ok_or(NoWorker)? = Place::Starting;
-        state.alert += 1;
-        // The lock is held, so who has been started does not look around before we are done.
-        if asker == Asker::Worker && (state.starter || spawn(|| POOL.start()).is_ok()) {
-            state.starter = true;
-            state.orders += 1;
-            return Ok(Some(&self.ordered));
-        }
-        if spawn(|| POOL.work()).is_err() {
-            state.call_off();
-            return Err(NoWorker);
-        }
-        Ok(None)
-    }
-
-    /// The life of the starter.
-    fn start(&self) {
-        let mut state = self.lock();
-        let dismissals = state.dismissals;
-        let mut bored = false;
-        loop {
-            if state.orders > 0 {
-                state.orders -= 1;
-                drop(state);
-                let started = spawn(|| POOL.work());
-                state = self.lock();
-                if started.is_err() {
-                    state.call_off();
-                }
-            } else if bored || state.dismissals != dismissals {
-                state.starter = false;
-                return;
-            } else {
-                let woken = self.ordered.wait_timeout(state, IDLE);
-                let (woken, slept) = woken.unwrap_or_else(PoisonError::into_inner);
-                state = woken;
-                bored = slept.timed_out();
-            }
-        }
-    }
-
-    /// The life of a worker.
-    fn work(&self) {
-        let mut state = self.lock();
-        let Some(me) = state
-            .places
+        let position = state
+            .queue
             .iter()
-            .position(|place| *place == Place::Starting)
-        else {
-            return;
-        };
-        state.set(me, Place::Waiting);
-        // Whoever just finished a job goes on with the next; the others first see if they help.
-        let mut in_the_flow = false;
-        let mut sleeper = None;
+            .position(|queued| std::ptr::addr_eq(*queued, job));
+        let found = position.and_then(|position| state.queue.remove(position));
+        self.waiting.store(state.queue.len(), Ordering::Release);
+        found.is_some()
+    }
+
+    /// Makes every thread end that has nothing to do.
+    pub fn dismiss_idle(&self) {
+        self.lock().dismissals += 1;
+        self.job_queued.notify_all();
+        self.workers_wanted.notify_all();
+    }
+
+    /// Locks the pool until the guard is dropped, so that a child process forked meanwhile finds it
+    /// unlocked once its copy of the guard has been dropped.
+    pub fn hold(&'static self) -> Held {
+        Held(lock(&self.state))
+    }
+
+    /// Returns what to signal, once the lock is released, so that the queued jobs are taken.
+    fn alert(&self, state: &mut State) -> Option<&Condvar> {
+        let waiting = state.queue.len();
+        self.waiting.store(waiting, Ordering::Release);
+        if waiting == 0 || state.spinning || state.starter == Starter::Awake {
+            return None;
+        }
+        if state.starter == Starter::Absent || (waiting == 1 && state.idle > 0) {
+            return Some(&self.job_queued);
+        }
+        state.starter = Starter::Awake;
+        Some(&self.workers_wanted)
+    }
+
+    /// The body of the starter. Returns when no job has waited for [`IDLE`], or when dismissed.
+    pub fn start_workers(&self) {
+        let mut state = self.lock();
+        let mut width = 1;
+        let mut retry = RETRY;
         loop {
             if state.queue.is_empty() {
-                state.width = 1;
+                (width, retry) = (1, RETRY);
                 let dismissals = state.dismissals;
-                state = self.linger(state, sleeper.take());
-                if !state.queue.is_empty() {
+                state.starter = Starter::Asleep;
+                let (woken, slept) = wait(&self.workers_wanted, state, IDLE);
+                state = woken;
+                if state.queue.is_empty() && (slept || state.dismissals != dismissals) {
+                    state.starter = Starter::Absent;
+                    return;
+                }
+                state.starter = Starter::Awake;
+                continue;
+            }
+            if state.workers > 0 {
+                let ended = state.ended;
+                let tick = if width < MAX_WIDTH { TICK } else { LONG_TICK };
+                state = wait(&self.tick, state, tick).0;
+                if state.ended - ended >= BUSY_RATE {
                     continue;
                 }
-                state.alert -= 1;
-                let Some(woken) = self.sleep(state, me, dismissals) else {
-                    return;
-                };
-                state = woken;
-                in_the_flow = false;
-            } else if in_the_flow || state.flowing() < state.width {
-                (state, sleeper) = self.take_one(state, me, sleeper);
-                in_the_flow = true;
+            }
+            let wanted = width.min(state.queue.len());
+            width = (width * 2).min(MAX_WIDTH);
+            let started;
+            (state, started) = self.provide(state, wanted);
+            if started {
+                retry = RETRY;
             } else {
-                let finished = state.finished;
-                let watched = self.watch.wait_timeout(state, TICK);
-                state = watched.unwrap_or_else(PoisonError::into_inner).0;
-                if state.finished - finished < BUSY_RATE {
-                    state.width = (state.width * 2).min(MAX_WIDTH);
+                state = wait(&self.tick, state, retry).0;
+                retry = (retry * 2).min(MAX_RETRY);
+            }
+        }
+    }
+
+    /// Wakes and starts `wanted` workers. Returns whether the system gave as many threads as asked for.
+    fn provide<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        wanted: usize,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let asleep = wanted.min(state.idle);
+        for _ in 0..asleep {
+            self.job_queued.notify_one();
+        }
+        for _ in asleep..wanted {
+            state.workers += 1;
+            drop(state);
+            let started = (self.spawn)(self.worker);
+            state = self.lock();
+            if started.is_err() {
+                state.workers -= 1;
+                return (state, false);
+            }
+        }
+        (state, true)
+    }
+
+    /// The body of a worker. Returns when there was nothing to do for [`IDLE`], or when dismissed.
+    pub fn work(&self) {
+        let mut state = self.lock();
+        let mut waiter = None;
+        loop {
+            while let Some(job) = state.queue.pop_front() {
+                let signal = self.alert(&mut state);
+                drop(state);
+                signal_one(signal);
+                signal_all(waiter.take());
+                waiter = job.run();
+                state = self.lock();
+                state.ended += 1;
+            }
+            let dismissals = state.dismissals;
+            state = self.spin_for_job(state, waiter.take());
+            if state.queue.is_empty() {
+                let ends;
+                (state, ends) = self.sleep(state, dismissals);
+                if ends {
+                    state.workers -= 1;
+                    return;
                 }
             }
         }
     }
 
-    /// Wakes who slept for the job before, and runs the first one of the queue. The caller was alert
-    /// and is again afterwards.
-    fn take_one<'a>(
+    /// Signals `waiter` and stays awake for a moment in case its thread submits the next job. One spinning
+    /// worker is enough.
+    fn spin_for_job<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        me: usize,
-        sleeper: Option<&'static Condvar>,
-    ) -> (MutexGuard<'a, State>, Option<&'static Condvar>) {
-        let Some(job) = state.queue.pop_front() else {
-            return (state, sleeper);
-        };
-        self.waiting.store(state.queue.len(), Ordering::Release);
-        state.alert -= 1;
-        // If nobody can be had, the next to finish a job or to submit one goes on.
-        let wake = self.alarm(&mut state, Asker::Worker).unwrap_or_default();
-        state.set(me, Place::Busy(Instant::now()));
-        drop(state);
-        notify(wake);
-        if let Some(sleeper) = sleeper {
-            sleeper.notify_all();
-        }
-        let sleeper = job.run();
-        let mut state = self.lock();
-        state.set(me, Place::Waiting);
-        state.alert += 1;
-        state.finished += 1;
-        (state, sleeper)
-    }
-
-    /// Wakes who slept for the job before, and stays alert for a moment in case that he comes back with
-    /// the next. The queue was empty; one worker that lingers is enough.
-    fn linger<'a>(
-        &'a self,
-        state: MutexGuard<'a, State>,
-        sleeper: Option<&'static Condvar>,
+        waiter: Option<&'static Condvar>,
     ) -> MutexGuard<'a, State> {
-        let others = state.alert > 1;
-        if others && sleeper.is_none() {
+        let spins = !std::mem::replace(&mut state.spinning, true);
+        if !spins && waiter.is_none() {
             return state;
         }
         drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.notify_all();
-        }
-        if !others {
+        signal_all(waiter);
+        if spins {
             self.spin.until(|| self.waiting.load(Ordering::Acquire) > 0);
         }
-        self.lock()
+        state = self.lock();
+        state.spinning &= !spins;
+        state
     }
 
-    /// Sleeps until called; `None` when it is time to leave, with the place given up: after a while, or
-    /// when more `dismissals` have been counted than when there was nothing left to do.
+    /// Sleeps until a job waits. Returns `true` when the worker is to end: after [`IDLE`], or when more
+    /// `dismissals` have been counted than when the queue was found empty.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        me: usize,
         dismissals: u64,
-    ) -> Option<MutexGuard<'a, State>> {
+    ) -> (MutexGuard<'a, State>, bool) {
         let asleep = Instant::now();
         state.idle += 1;
-        while state.called == 0 {
+        while state.queue.is_empty() {
             let left = IDLE.saturating_sub(asleep.elapsed());
             if left.is_zero() || state.dismissals != dismissals {
                 state.idle -= 1;
-                state.set(me, Place::Vacant);
-                return None;
+                return (state, true);
             }
-            let woken = self.wake.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait(&self.job_queued, state, left).0;
         }
-        state.called -= 1;
         state.idle -= 1;
-        Some(state)
+        (state, false)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        let mut state = lock(&self.state);
+        state.enter_process();
+        state
+    }
+}
+
+/// Waits for a signal for `limit` at most. Returns whether the limit has passed.
+fn wait<'a>(
+    condvar: &Condvar,
+    state: MutexGuard<'a, State>,
+    limit: Duration,
+) -> (MutexGuard<'a, State>, bool) {
+    let woken = condvar.wait_timeout(state, limit);
+    let (state, slept) = woken.unwrap_or_else(PoisonError::into_inner);
+    (state, slept.timed_out())
+}
+
+fn signal_one(condvar: Option<&Condvar>) {
+    if let Some(condvar) = condvar {
+        condvar.notify_one();
+    }
+}
+
+fn signal_all(condvar: Option<&Condvar>) {
+    if let Some(condvar) = condvar {
+        condvar.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
+
+    /// A pool of the test's own: how many threads it may start, and how many have been asked for.
+    macro_rules! pool {
+        ($pool:ident, $supply:ident) => {
+            static $supply: AtomicI32 = AtomicI32::new(0);
+            static $pool: Pool = Pool::new(
+                |body| match $supply.fetch_sub(1, SeqCst) {
+                    1.. => spawn_with_std(body),
+                    _ => Err(io::ErrorKind::WouldBlock.into()),
+                },
+                || $pool.start_workers(),
+                || $pool.work(),
+            );
+        };
+    }
+
+    /// Counts its runs, and hangs while held.
+    struct Counter {
+        held: AtomicBool,
+        begun: AtomicUsize,
+    }
+
+    impl Counter {
+        const fn new(held: bool) -> Counter {
+            Counter {
+                held: AtomicBool::new(held),
+                begun: AtomicUsize::new(0),
+            }
+        }
+
+        fn begun(&self) -> usize {
+            self.begun.load(SeqCst)
+        }
+    }
+
+    impl Job for Counter {
+        fn run(&'static self) -> Option<&'static Condvar> {
+            self.begun.fetch_add(1, SeqCst);
+            while self.held.load(SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            None
+        }
+    }
+
+    fn within(mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never happened");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_job_waits_for_the_thread_that_is_to_be_had_later() {
+        pool!(LATER, SUPPLY);
+        static HUNG: Counter = Counter::new(true);
+        static JOB: Counter = Counter::new(false);
+        SUPPLY.store(2, SeqCst);
+        LATER.submit(&HUNG).unwrap();
+        within(|| HUNG.begun() == 1);
+        LATER.submit(&JOB).unwrap();
+        within(|| SUPPLY.load(SeqCst) <= -3);
+        assert_eq!(JOB.begun(), 0);
+        SUPPLY.store(1, SeqCst);
+        within(|| JOB.begun() == 1);
+        HUNG.held.store(false, SeqCst);
+    }
+
+    #[test]
+    fn without_starter_and_free_worker_a_job_is_refused() {
+        pool!(NONE, SUPPLY);
+        static JOB: Counter = Counter::new(false);
+        assert!(NONE.submit(&JOB).is_err());
+        assert!(NONE.lock().queue.is_empty());
+        // A starter without a worker: the job is queued.
+        SUPPLY.store(1, SeqCst);
+        NONE.submit(&JOB).unwrap();
+        assert!(NONE.withdraw(&JOB));
+        assert!(!NONE.withdraw(&JOB));
+        SUPPLY.store(1, SeqCst);
+        NONE.submit(&JOB).unwrap();
+        within(|| JOB.begun() == 1);
+        assert!(!NONE.withdraw(&JOB));
+    }
+
+    #[test]
+    fn a_free_worker_is_enough_for_one_job_each() {
+        pool!(FREE, SUPPLY);
+        static FIRST: Counter = Counter::new(false);
+        static HUNG: Counter = Counter::new(true);
+        SUPPLY.store(2, SeqCst);
+        FREE.submit(&FIRST).unwrap();
+        within(|| FIRST.begun() == 1);
+        within(|| FREE.lock().idle == 1);
+        // The starter ends, the worker stays.
+        let workers = {
+            let mut state = FREE.lock();
+            state.starter = Starter::Absent;
+            state.workers
+        };
+        assert_eq!(workers, 1);
+        FREE.submit(&HUNG).unwrap();
+        within(|| HUNG.begun() == 1);
+        assert!(FREE.submit(&FIRST).is_err());
+        HUNG.held.store(false, SeqCst);
+        within(|| FREE.lock().idle == 1);
+        FREE.submit(&FIRST).unwrap();
+        within(|| FIRST.begun() == 2);
+    }
+
+    #[test]
+    fn idle_threads_end_when_dismissed() {
+        pool!(SHORT, SUPPLY);
+        static JOB: Counter = Counter::new(false);
+        SUPPLY.store(1000, SeqCst);
+        SHORT.submit(&JOB).unwrap();
+        within(|| JOB.begun() == 1);
+        within(|| {
+            SHORT.dismiss_idle();
+            let state = SHORT.lock();
+            state.workers == 0 && state.starter == Starter::Absent
+        });
     }
 }

@@ -3,7 +3,7 @@
 use crate::memory::{OutOfMemory, try_box};
 use crate::pool::{Job, POOL};
 use crate::sync::lock;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// The jobs of one kind that are free for reuse.
 ///
@@ -18,6 +18,11 @@ struct Free<J: 'static> {
     list: Vec<&'static J>,
     made: usize,
 }
+
+/// Keeps a [`Shelf`] locked; see [`Shelf::hold`].
+pub struct Held<J: 'static>(
+    #[expect(dead_code, reason = "held for its drop")] MutexGuard<'static, Free<J>>,
+);
 
 impl<J: Job> Shelf<J> {
     /// A shelf without jobs.
@@ -42,10 +47,18 @@ impl<J: Job> Shelf<J> {
         }
         let room = free.made + 1 - free.list.len();
         free.list.try_reserve(room).map_err(|_| OutOfMemory)?;
+        let job = try_box(new())?;
+        // Last, since it cannot be undone.
         POOL.make_room()?;
-        let [job] = Box::leak(try_box(new())?);
+        let [job] = Box::leak(job);
         free.made += 1;
         Ok(job)
+    }
+
+    /// Locks the list until the guard is dropped, so that a child process forked meanwhile finds it
+    /// unlocked once its copy of the guard has been dropped.
+    pub fn hold(&'static self) -> Held<J> {
+        Held(lock(&self.free))
     }
 
     /// Gives a job up that [`Shelf::take`] has given. It must not be in the pool.
