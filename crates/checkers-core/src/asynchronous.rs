@@ -1,228 +1,66 @@
 //! How a blocking [`Probe`] becomes a [`Checker`] that never holds its host up.
 //!
-//! The protocol is that of multipath-tools' tur checker (0.14): a check is started on a worker, its
-//! verdict is collected by a later call, and a worker that does not come back is left alone. The
-//! parts that keep a dead device from hurting anybody:
+//! The protocol is that of multipath-tools' tur checker (0.14): a check is started on a worker, its verdict
+//! is collected by a later call, and a worker that does not come back is left alone. What keeps a dead
+//! device from delaying anything else:
 //!
-//! * A run works on copies (descriptor number, time limit, memory) in a [`Slot`] that belongs to the
-//!   instance *and* to the worker, so either may go first.
-//! * Once the time limit has passed the instance forgets the run and answers TIMEOUT. The next check
-//!   may start **one** further run beside the hung one, in a new slot; if that hangs as well, every
-//!   check answers TIMEOUT until it has come back.
-//! * A run that nobody waits for any more is cancelled: it sends no further command.
+//! * Once the time limit has passed the path gives the run up: TIMEOUT. The next check may start **one**
+//!   further run beside the hung one, in a slot of its own; while both hang, every check is TIMEOUT.
+//! * A run that has been given up, or whose path has been freed, sends no further command.
+//! * A run that no worker has begun within the time limit says nothing about the path: UNCHECKED, and the
+//!   run stays queued.
 
 use crate::memory::OutOfMemory;
-use crate::pool::{Job, POOL};
+use crate::pool::{NoWorker, POOL};
 use crate::probe::{Note, Outcome, Probe, Task};
-use crate::shelf::Shelf;
+use crate::run::{Ended, Order, Panicked, Progress, Slot, Target};
 use crate::spin::Spin;
-use crate::sync::lock;
 use crate::{
     Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
-    Seconds, Verdict,
+    Verdict,
 };
-use std::os::fd::RawFd;
+use kernel_fd::fork::Generation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long `check` waits for the verdict where the host will not ask again soon
+/// How long `check` waits for the verdict if the host will not ask again soon
 /// ([`Delivery::InCheck`]), and `init` for the end of the setup commands.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// How many extra runs may hang beside a hung one.
-const MAX_STALLED: u8 = 1;
-
-/// Of those who wait for a verdict.
+/// Experience with spinning for a verdict.
 static VERDICTS: Spin = Spin::new();
-
-/// What the instances of one probe share: the slots that are free for reuse.
-///
-/// Slots are never given back to the allocator, so their number is that of the most paths checked at
-/// one time, plus the hung runs.
-pub struct Class<P: Probe> {
-    slots: Shelf<Slot<P>>,
-}
-
-impl<P: Probe> Class<P> {
-    /// A class without slots.
-    pub const fn new() -> Class<P> {
-        Class {
-            slots: Shelf::new(),
-        }
-    }
-}
-
-impl<P: Probe> Default for Class<P> {
-    fn default() -> Self {
-        Class::new()
-    }
-}
-
-/// One place for a run, shared by an instance and a worker.
-struct Slot<P: Probe> {
-    cancel: AtomicBool,
-    /// As `busy` in `run`, but a moment later, for who spins without the lock.
-    under_way: AtomicBool,
-    run: Mutex<Run<P>>,
-    ended: Condvar,
-}
-
-struct Run<P: Probe> {
-    /// The instance still looks at this slot.
-    owned: bool,
-    /// Queued or executing, whoever waits for it.
-    busy: bool,
-    /// A worker has taken it from the queue.
-    begun: bool,
-    /// Commands yet to be sent, in this order.
-    setup: bool,
-    probe: bool,
-    /// Somebody sleeps on `ended`.
-    awaited: bool,
-    fd: RawFd,
-    timeout: Seconds,
-    memory: P::Memory,
-    map: MapMemory,
-    /// What the probe made of the map's value, if it changed it. While it ran, other paths may have
-    /// changed it too, so an unchanged copy must not be written back.
-    new_map: Option<MapMemory>,
-    setup_note: Option<P::Note>,
-    /// The result of the probe, or of a probe that panicked.
-    outcome: Option<Result<Outcome<P>, Panicked>>,
-}
-
-#[derive(Clone, Copy)]
-struct Panicked;
-
-impl<P: Probe> Slot<P> {
-    fn new() -> Slot<P> {
-        Slot {
-            cancel: AtomicBool::new(false),
-            under_way: AtomicBool::new(false),
-            run: Mutex::new(Run {
-                owned: true,
-                busy: false,
-                begun: false,
-                setup: false,
-                probe: false,
-                awaited: false,
-                fd: -1,
-                timeout: Seconds(0),
-                memory: P::Memory::default(),
-                map: MapMemory::Absent,
-                new_map: None,
-                setup_note: None,
-                outcome: None,
-            }),
-            ended: Condvar::new(),
-        }
-    }
-
-    fn claim() -> Result<&'static Slot<P>, OutOfMemory> {
-        let slot = P::class().slots.take(Slot::new)?;
-        let mut run = lock(&slot.run);
-        slot.cancel.store(false, Ordering::SeqCst);
-        run.owned = true;
-        run.setup = false;
-        run.probe = false;
-        run.setup_note = None;
-        run.outcome = None;
-        drop(run);
-        Ok(slot)
-    }
-
-    /// The instance looks away for good. Says whether a worker still has the slot.
-    fn abandon(&'static self) -> bool {
-        self.cancel.store(true, Ordering::SeqCst);
-        let mut run = lock(&self.run);
-        run.owned = false;
-        let busy = run.busy;
-        drop(run);
-        if !busy {
-            P::class().slots.put_back(self);
-        }
-        busy
-    }
-
-    /// Sleeps until the worker is done with the slot; `limit` is `None` for "as long as it takes".
-    fn wait<'a>(
-        &'a self,
-        mut run: MutexGuard<'a, Run<P>>,
-        limit: Option<Duration>,
-    ) -> MutexGuard<'a, Run<P>> {
-        let start = Instant::now();
-        run.awaited = true;
-        while run.busy {
-            match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
-                None => run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break,
-                Some(left) => {
-                    let woken = self.ended.wait_timeout(run, left);
-                    run = woken.unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
-        run.awaited = false;
-        run
-    }
-}
-
-impl<P: Probe> Job for Slot<P> {
-    fn run(&'static self) -> Option<&'static Condvar> {
-        let mut run = lock(&self.run);
-        run.begun = true;
-        while !self.cancel.load(Ordering::SeqCst) {
-            if run.setup {
-                run.setup = false;
-                let task = Task::new(run.fd, run.timeout, (), MapMemory::Absent, &self.cancel);
-                drop(run);
-                let note = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
-                run = lock(&self.run);
-                run.setup_note = note.unwrap_or_default();
-            } else if run.probe {
-                run.probe = false;
-                let mut task = Task::new(run.fd, run.timeout, run.memory, run.map, &self.cancel);
-                drop(run);
-                let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
-                run = lock(&self.run);
-                run.memory = task.memory;
-                run.new_map = (task.map != run.map).then_some(task.map);
-                run.outcome = Some(outcome.map_err(|_| Panicked));
-            } else {
-                break;
-            }
-        }
-        run.busy = false;
-        let (owned, awaited) = (run.owned, run.awaited);
-        drop(run);
-        self.under_way.store(false, Ordering::Release);
-        // Without an owner the slot is ours to give back. With one, it may already be running again
-        // by the time of the notification: a sleeper looks at `busy`, so that does no harm.
-        if !owned {
-            P::class().slots.put_back(self);
-        }
-        (owned && awaited).then_some(&self.ended)
-    }
-}
 
 /// A [`Probe`] as a [`Checker`].
 pub struct Asynchronous<P: Probe> {
     slot: &'static Slot<P>,
-    /// A run was started whose verdict has been neither collected nor given up.
-    running: bool,
-    /// The setup commands may still be under way.
-    setting_up: bool,
-    /// Nobody looked for the verdict since the start.
-    unseen: bool,
-    /// How many runs in a row were given up while hanging; see [`MAX_STALLED`].
-    stalled: u8,
-    /// The whole second of the monotonic clock after which a run is late.
-    last_second: u64,
+    /// An earlier run of this path that has been given up and may still hang.
+    hung: Option<&'static Slot<P>>,
+    phase: Phase,
+    /// The note of the setup commands has not been emitted, or they have not been sent.
+    setup_open: bool,
+    /// That both runs hang has been logged.
+    stall_logged: bool,
     device: (u32, u32),
     memory: P::Memory,
     evidence: Option<P::Evidence>,
+    /// The process in which the workers have `slot`; `None` when forks cannot be noticed.
+    process: Option<Generation>,
+}
+
+/// What the path makes of the run in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There is none whose verdict is wanted.
+    Idle,
+    /// Its verdict has been neither collected nor given up.
+    Running {
+        /// The whole second of the monotonic clock after which it is late.
+        last_second: u64,
+        /// A call has asked for the verdict since the start.
+        polled: bool,
+    },
+    /// It was late, and its worker may still hang.
+    GivenUp,
 }
 
 impl<P: Probe> Asynchronous<P> {
@@ -231,20 +69,19 @@ impl<P: Probe> Asynchronous<P> {
         self.evidence
     }
 
-    /// Where a run stands: `None` while it is under way.
-    fn collect(&mut self, call: &mut Call) -> Option<Verdict> {
-        let mut run = lock(&self.slot.run);
-        if run.busy {
-            return None;
-        }
-        let outcome = run.outcome.take();
-        let (memory, new_map) = (run.memory, run.new_map);
-        drop(run);
-        self.running = false;
+    /// The verdict of the run that has ended with `result`.
+    fn conclude(&mut self, result: Option<Ended<P>>, call: &mut Call) -> Verdict {
+        self.phase = Phase::Idle;
         self.finish_setup();
-        self.memory = memory;
-        call.map = new_map.unwrap_or(call.map);
-        let mut verdict = self.accept(outcome.unwrap_or(Err(Panicked)));
+        let outcome = match result {
+            Some(ended) => {
+                self.memory = ended.memory;
+                call.map = ended.map.unwrap_or(call.map);
+                ended.outcome
+            }
+            None => Err(Panicked),
+        };
+        let mut verdict = self.accept(outcome);
         // The host cleared the message before the check, and the start wrote over it. A verdict that
         // leaves the message alone means the host's.
         verdict.message = verdict.message.or(Some(MessageId::NONE));
@@ -254,7 +91,7 @@ impl<P: Probe> Asynchronous<P> {
             P::NAME,
             verdict.state
         );
-        Some(verdict)
+        verdict
     }
 
     fn accept(&mut self, outcome: Result<Outcome<P>, Panicked>) -> Verdict {
@@ -265,9 +102,7 @@ impl<P: Probe> Asynchronous<P> {
                 evidence,
             }) => {
                 self.evidence = evidence;
-                if let Some(note) = note {
-                    note.emit();
-                }
+                emit(note);
                 verdict
             }
             Err(Panicked) => {
@@ -279,27 +114,32 @@ impl<P: Probe> Asynchronous<P> {
 
     /// Emits what the setup had to say, once it is over.
     fn finish_setup(&mut self) {
-        if !self.setting_up {
+        if !self.setup_open {
             return;
         }
-        let mut run = lock(&self.slot.run);
-        if run.busy {
-            return;
+        if let Some(note) = self.slot.finished_setup() {
+            self.setup_open = false;
+            emit(note);
         }
-        let note = run.setup_note.take();
-        drop(run);
-        self.setting_up = false;
-        if let Some(note) = note {
-            note.emit();
+    }
+
+    /// Sends the setup commands on the host's thread, unless a worker has begun to: then waits for it.
+    fn set_up_inline(&mut self) {
+        while self.setup_open {
+            if let Some(Target { fd, timeout }) = self.slot.take_setup() {
+                self.setup_open = false;
+                let task = Task::uncancelled(fd, timeout, (), MapMemory::Absent);
+                emit(catch_unwind(AssertUnwindSafe(|| P::setup(&task))).unwrap_or_default());
+            } else {
+                self.slot.wait(None);
+                self.finish_setup();
+            }
         }
     }
 
     /// Runs the probe on the host's thread. A run in flight goes on and is collected later.
     fn check_inline(&mut self, call: &mut Call) -> Verdict {
-        if self.setting_up {
-            drop(self.slot.wait(lock(&self.slot.run), None));
-            self.finish_setup();
-        }
+        self.set_up_inline();
         let mut task = Task::uncancelled(call.fd, call.timeout, self.memory, call.map);
         let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
         self.memory = task.memory;
@@ -307,120 +147,145 @@ impl<P: Probe> Asynchronous<P> {
         self.accept(outcome.map_err(|_| Panicked))
     }
 
-    /// The check of a host that comes back while a run is known.
-    fn check_again(&mut self, call: &mut Call) -> Verdict {
-        self.unseen = false;
-        if let Some(verdict) = self.collect(call) {
-            return verdict;
+    /// The check of a host that comes back while a run is wanted.
+    fn check_again(&mut self, last_second: u64, call: &mut Call) -> Verdict {
+        if let Progress::Ended(result) = self.slot.progress() {
+            return self.conclude(result, call);
         }
         let (major, minor) = self.device;
         // Whole seconds, strictly greater: the run is late between T and T + 1 s after its start.
-        if (call.clock)().seconds > self.last_second {
-            if !lock(&self.slot.run).begun {
-                return self.not_begun(call);
-            }
-            self.slot.cancel.store(true, Ordering::SeqCst);
-            self.running = false;
-            log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
-            return Verdict::new(PathState::Timeout, P::TIMED_OUT);
+        if (call.clock)().seconds <= last_second {
+            self.phase = Phase::Running {
+                last_second,
+                polled: true,
+            };
+            log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
+            return Verdict::new(PathState::Pending, P::RUNNING);
         }
-        log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
-        Verdict::new(PathState::Pending, P::RUNNING)
-    }
-
-    /// What to say of a run that no worker has taken within the time limit, because all of them are
-    /// held up and there are no more threads to be had. That tells nothing about the path, so it is
-    /// no timeout; the run stays queued, and its time starts afresh.
-    fn not_begun(&mut self, call: &Call) -> Verdict {
-        self.start_clock(call);
-        let (major, minor) = self.device;
-        log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
-        Verdict::new(PathState::Unchecked, P::NOT_STARTED)
-    }
-
-    fn start_clock(&mut self, call: &Call) {
-        self.last_second = (call.clock)()
-            .seconds
-            .saturating_add(u64::from(call.timeout.0));
+        // After the whole process was stopped, the worker may have its reply but not yet the processor.
+        std::thread::yield_now();
+        match self.slot.progress() {
+            Progress::Ended(result) => self.conclude(result, call),
+            Progress::Queued => {
+                self.phase = running(call, true);
+                log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
+                Verdict::new(PathState::Unchecked, P::NOT_STARTED)
+            }
+            Progress::Executing => {
+                self.slot.cancel();
+                self.phase = Phase::GivenUp;
+                log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
+                Verdict::new(PathState::Timeout, P::TIMED_OUT)
+            }
+        }
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
-    fn place_for_run(&mut self) -> Result<(), Verdict> {
+    fn prepare_slot(&mut self) -> Result<(), Verdict> {
         self.finish_setup();
-        let busy = lock(&self.slot.run).busy;
-        // A cancelled slot is one whose run was given up; setup commands under way are not that.
-        if !busy || !self.slot.cancel.load(Ordering::SeqCst) {
-            self.stalled = if busy { self.stalled } else { 0 };
-            self.slot.cancel.store(false, Ordering::SeqCst);
+        if let Some(hung) = self.hung.filter(|hung| !hung.is_busy()) {
+            hung.abandon();
+            self.hung = None;
+        }
+        if self.phase != Phase::GivenUp || !self.slot.is_busy() {
+            self.stall_logged = false;
             return Ok(());
         }
         let (major, minor) = self.device;
-        if self.stalled == MAX_STALLED {
-            log::info!(
-                "{major}:{minor} : waiting for stalled {} thread to finish",
-                P::NAME
-            );
-            self.stalled += 1;
-        }
-        if self.stalled > MAX_STALLED {
+        if self.hung.is_some() {
+            if !self.stall_logged {
+                self.stall_logged = true;
+                log::info!(
+                    "{major}:{minor} : waiting for stalled {} thread to finish",
+                    P::NAME
+                );
+            }
             return Err(Verdict::new(PathState::Timeout, P::TIMED_OUT));
         }
         log::debug!("{major}:{minor} : {} thread not responding", P::NAME);
         let slot = Slot::claim()
             .map_err(|OutOfMemory| Verdict::new(PathState::Unchecked, P::NOT_STARTED))?;
-        let still_hung = self.slot.abandon();
-        self.stalled = if still_hung { self.stalled + 1 } else { 0 };
-        self.setting_up = false;
-        self.slot = slot;
+        self.hung = Some(std::mem::replace(&mut self.slot, slot));
+        self.setup_open = false;
         Ok(())
     }
 
     fn start(&mut self, call: &mut Call) -> Verdict {
-        if let Err(verdict) = self.place_for_run() {
+        if let Err(verdict) = self.prepare_slot() {
             return verdict;
         }
+        self.phase = Phase::Idle;
         let (major, minor) = self.device;
-        let mut run = lock(&self.slot.run);
-        run.probe = true;
-        run.fd = call.fd;
-        run.timeout = call.timeout;
-        run.memory = self.memory;
-        run.map = call.map;
-        run.outcome = None;
-        // While setup commands are under way the worker goes on with the probe by itself.
-        let queued = run.busy;
-        run.busy = true;
-        run.begun &= queued;
-        self.slot.under_way.store(true, Ordering::Relaxed);
-        drop(run);
-        if !queued && POOL.submit(self.slot).is_err() {
-            let mut run = lock(&self.slot.run);
-            run.busy = false;
-            run.probe = false;
-            drop(run);
+        let order = Order {
+            target: target(call),
+            memory: self.memory,
+            map: call.map,
+        };
+        if let Err(NoWorker) = self.slot.start_probe(order) {
             log::debug!("{major}:{minor} : failed to start {} thread", P::NAME);
             return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
         }
-        self.running = true;
-        self.unseen = true;
-        self.start_clock(call);
+        self.phase = running(call, false);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
         if call.delivery == Delivery::InCheck {
-            VERDICTS.until(|| !self.slot.under_way.load(Ordering::Acquire));
-            drop(self.slot.wait(lock(&self.slot.run), Some(SHORT_WAIT)));
-            return self.look(call);
+            self.slot.spin(&VERDICTS);
+            self.slot.wait(Some(SHORT_WAIT));
+            return self.poll(call);
         }
         Verdict::new(PathState::Pending, P::RUNNING)
     }
 
-    /// The verdict if there is one, else "still running"; does not look at the clock.
-    fn look(&mut self, call: &mut Call) -> Verdict {
-        self.unseen = false;
-        self.collect(call).unwrap_or_else(|| {
-            let (major, minor) = self.device;
-            log::trace!("{major}:{minor} : {} checker still running", P::NAME);
-            Verdict::new(PathState::Pending, P::RUNNING)
-        })
+    /// The verdict if there is one, else "still running"; does not ask the clock.
+    fn poll(&mut self, call: &mut Call) -> Verdict {
+        if let Progress::Ended(result) = self.slot.progress() {
+            return self.conclude(result, call);
+        }
+        if let Phase::Running { polled, .. } = &mut self.phase {
+            *polled = true;
+        }
+        let (major, minor) = self.device;
+        log::trace!("{major}:{minor} : {} checker still running", P::NAME);
+        Verdict::new(PathState::Pending, P::RUNNING)
+    }
+
+    /// Forgets the runs that a parent process started: its workers do not exist here.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when there is no slot for this process.
+    fn enter_process(&mut self, call: &Call) -> Result<(), OutOfMemory> {
+        if self.process.is_none_or(Generation::is_here) {
+            return Ok(());
+        }
+        self.slot = Slot::claim()?;
+        self.hung = None;
+        self.phase = Phase::Idle;
+        self.process = Generation::current().ok();
+        if self.setup_open {
+            self.slot.start_setup(target(call));
+        }
+        Ok(())
+    }
+}
+
+/// A run that starts now.
+fn running(call: &Call, polled: bool) -> Phase {
+    let now = (call.clock)().seconds;
+    Phase::Running {
+        last_second: now.saturating_add(u64::from(call.timeout.0)),
+        polled,
+    }
+}
+
+fn target(call: &Call) -> Target {
+    Target {
+        fd: call.fd,
+        timeout: call.timeout,
+    }
+}
+
+fn emit(note: Option<impl Note>) {
+    if let Some(note) = note {
+        note.emit();
     }
 }
 
@@ -430,63 +295,61 @@ impl<P: Probe> Checker for Asynchronous<P> {
     const USES_MAP: bool = P::USES_MAP;
 
     fn init(call: &mut Call) -> Result<Self, InitError> {
+        let process = Generation::current().ok();
         let mut instance = Asynchronous {
             slot: Slot::<P>::claim()?,
-            running: false,
-            setting_up: false,
-            unseen: false,
-            stalled: 0,
-            last_second: 0,
+            hung: None,
+            phase: Phase::Idle,
+            setup_open: P::HAS_SETUP,
+            stall_logged: false,
             device: P::device_number(call.fd),
             memory: P::Memory::default(),
             evidence: None,
+            process,
         };
         if P::HAS_SETUP {
-            let mut run = lock(&instance.slot.run);
-            run.setup = true;
-            run.fd = call.fd;
-            run.timeout = call.timeout;
-            run.busy = true;
-            run.begun = false;
-            drop(run);
-            instance.setting_up = true;
-            if POOL.submit(instance.slot).is_err() {
-                // Left for the first run, which does it before anything else.
-                lock(&instance.slot.run).busy = false;
-            } else {
-                drop(
-                    instance
-                        .slot
-                        .wait(lock(&instance.slot.run), Some(SHORT_WAIT)),
-                );
-                instance.finish_setup();
-            }
+            instance.slot.start_setup(target(call));
+            instance.slot.wait(Some(SHORT_WAIT));
+            instance.finish_setup();
         }
         Ok(instance)
     }
 
     fn check(&mut self, call: &mut Call) -> Verdict {
-        match (call.mode, self.running) {
+        if let Err(OutOfMemory) = self.enter_process(call) {
+            return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
+        }
+        match (call.mode, self.phase) {
             (Mode::Sync, _) => self.check_inline(call),
-            (Mode::Async, true) => self.check_again(call),
-            (Mode::Async, false) => self.start(call),
+            (Mode::Async, Phase::Running { last_second, .. }) => {
+                self.check_again(last_second, call)
+            }
+            (Mode::Async, Phase::Idle | Phase::GivenUp) => self.start(call),
         }
     }
 
     fn pending(&mut self, call: &mut Call) -> Verdict {
-        if self.running {
-            self.look(call)
-        } else {
-            Self::idle(call.path_state)
+        if let Err(OutOfMemory) = self.enter_process(call) {
+            return Self::idle(call.path_state);
+        }
+        match self.phase {
+            Phase::Running { .. } => self.poll(call),
+            Phase::Idle | Phase::GivenUp => Self::idle(call.path_state),
         }
     }
 
     fn need_wait(&self) -> bool {
-        self.running && self.unseen && lock(&self.slot.run).busy
+        let unseen = matches!(self.phase, Phase::Running { polled: false, .. });
+        unseen && self.process.is_none_or(Generation::is_here) && self.slot.is_busy()
     }
 
     fn free(self, _call: &Call) {
-        self.slot.abandon();
+        if self.process.is_none_or(Generation::is_here) {
+            self.slot.abandon();
+            if let Some(hung) = self.hung {
+                hung.abandon();
+            }
+        }
     }
 
     fn reset() {

@@ -1,6 +1,6 @@
 //! A checker that is nothing but "send a command that may block, then classify the reply".
 
-use crate::asynchronous::Class;
+use crate::run::Class;
 use crate::{MapMemory, MessageId, MessageTable, Seconds, Verdict};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -24,7 +24,11 @@ const NOT_STARTED: MessageId = MessageId::plugin(2);
 const STILL_RUNNING: Verdict = Verdict::new(PathState::Pending, RUNNING);
 const TIMEOUT: Verdict = Verdict::new(PathState::Timeout, TIMED_OUT);
 
-/// What the devices of one test do and have seen, by descriptor number.
+/// The first of the descriptor numbers that the tests use. None of them is open, so a run uses the number
+/// itself instead of a duplicate, and a device can be told by it.
+const FIRST: RawFd = 1_000_000_000;
+
+/// What the devices of one test do and have seen, by their numbers counted from [`FIRST`].
 struct Lab {
     state: Mutex<Option<LabState>>,
     change: Condvar,
@@ -67,6 +71,7 @@ impl Lab {
 
     /// What a command to `fd` does: it is counted, and stays away while the device hangs.
     fn command(&self, fd: RawFd) {
+        let fd = fd - FIRST;
         let mut state = self.state.lock().unwrap();
         let lab = state.get_or_insert_default();
         *lab.commands.entry(fd).or_default() += 1;
@@ -140,9 +145,9 @@ fn pass(seconds: u64) {
     SECOND.set(SECOND.get() + seconds);
 }
 
-fn host_call(fd: RawFd, delivery: Delivery) -> Call {
+fn host_call(device: RawFd, delivery: Delivery) -> Call {
     Call {
-        fd,
+        fd: FIRST + device,
         timeout: Seconds(5),
         mode: Mode::Async,
         delivery,
@@ -283,6 +288,44 @@ fn one_extra_run_beside_a_hung_one_then_timeout_until_it_is_back() {
     path.free();
 }
 
+static FICKLE_COMMANDS: AtomicUsize = AtomicUsize::new(0);
+
+// Every second command hangs.
+device!(Fickle, FICKLE, (), |_task| {
+    let number = FICKLE_COMMANDS.fetch_add(1, Ordering::SeqCst) as RawFd;
+    if number % 2 == 0 {
+        FICKLE.hang(number);
+    }
+    FICKLE.command(FIRST + number);
+    Verdict::UP.into()
+});
+
+#[test]
+fn two_runs_of_a_path_hang_at_most_however_often_one_comes_back() {
+    let mut path = Path::<Fickle>::new(1);
+    for _ in 0..40 {
+        let number = FICKLE_COMMANDS.load(Ordering::SeqCst);
+        if path.check() == STILL_RUNNING {
+            within(|| FICKLE_COMMANDS.load(Ordering::SeqCst) > number);
+            if number % 2 == 0 {
+                within(|| FICKLE.commands(number as RawFd) == 1);
+                pass(6);
+                assert_eq!(path.check(), TIMEOUT);
+            } else {
+                assert_eq!(path.collect(), Verdict::UP);
+            }
+        }
+        let hung = FICKLE.with(|lab| lab.waiting);
+        assert!(hung <= 2, "{hung} hung runs");
+    }
+    assert_eq!(FICKLE.with(|lab| lab.waiting), 2);
+    path.free();
+    for number in 0..FICKLE_COMMANDS.load(Ordering::SeqCst) {
+        FICKLE.release(number as RawFd);
+    }
+    FICKLE.wait_for_waiting(0);
+}
+
 device!(Late, LATE, (), |task| {
     LATE.command(task.fd);
     Verdict::UP.into()
@@ -352,7 +395,7 @@ fn a_synchronous_check_leaves_the_run_in_flight_alone() {
     let mut path = Path::<Counting>::new(1);
     path.check();
     within(|| COUNTING.commands(1) == 1);
-    path.call.fd = 2;
+    path.call.fd = FIRST + 2;
     assert_eq!(
         path.check_in_sync().message,
         Some(MessageId::from_raw(1)),

@@ -11,6 +11,10 @@ use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+/// The first of the descriptor numbers that the test uses. None of them is open, so that a run uses the
+/// number itself instead of a duplicate, and a device can be told by it.
+const FIRST: RawFd = 1_000_000_000;
+
 const HOSTS: RawFd = 8;
 const LIVES: RawFd = 400;
 
@@ -34,15 +38,16 @@ impl Probe for Device {
     }
 
     fn probe(task: &mut Task<'_, i32>) -> Outcome<Self> {
-        if task.fd % 7 == 0 {
+        let device = task.fd - FIRST;
+        if device % 7 == 0 {
             std::thread::sleep(Duration::from_millis(2));
         }
         task.memory += 1;
         Outcome {
             // The message says whose verdict this is.
-            verdict: Verdict::new(PathState::Up, MessageId::from_raw(task.fd as i16)),
+            verdict: Verdict::new(PathState::Up, MessageId::from_raw(device as i16)),
             note: None,
-            evidence: Some(task.fd),
+            evidence: Some(device),
         }
     }
 
@@ -67,12 +72,12 @@ fn clock() -> Monotonic {
     }
 }
 
-fn lead_a_life(fd: RawFd) {
+fn run_path(device: RawFd) {
     let mut call = Call {
-        fd,
+        fd: FIRST + device,
         timeout: Seconds(5),
         mode: Mode::Async,
-        delivery: if fd % 3 == 0 {
+        delivery: if device % 3 == 0 {
             Delivery::InCheck
         } else {
             Delivery::Pending
@@ -83,15 +88,15 @@ fn lead_a_life(fd: RawFd) {
         clock,
     };
     let mut checker = Asynchronous::<Device>::init(&mut call).unwrap();
-    let mine = Verdict::new(PathState::Up, MessageId::from_raw(fd as i16));
-    for round in 0..fd % 5 {
+    let mine = Verdict::new(PathState::Up, MessageId::from_raw(device as i16));
+    for round in 0..device % 5 {
         let first = checker.check(&mut call);
-        match (fd + round) % 4 {
-            // The host looks at something else meanwhile, and its patience ends.
+        match (device + round) % 4 {
+            // The host comes back when the time limit has passed.
             0 if first != mine => {
                 SECOND.set(SECOND.get() + 6);
                 let second = checker.check(&mut call);
-                // Down to the last: a run that no worker has taken yet is not late.
+                // A run that no worker has begun is not late.
                 let states = [PathState::Timeout, PathState::Unchecked];
                 assert!(
                     second == mine || states.contains(&second.state),
@@ -137,7 +142,7 @@ fn stress() {
         for host in 0..HOSTS {
             scope.spawn(move || {
                 for life in 0..LIVES {
-                    lead_a_life(life * HOSTS + host);
+                    run_path(life * HOSTS + host);
                     if life % 40 == 0 {
                         Asynchronous::<Device>::reset();
                     }

@@ -8,6 +8,9 @@ use std::{fmt, io};
 pub struct Errno(pub i32);
 
 impl Errno {
+    /// The descriptor is not open.
+    pub const EBADF: Errno = Errno(libc::EBADF);
+
     /// What the calling thread's last failed call left in `errno`.
     pub fn last() -> Errno {
         // The standard library reads errno without allocating.

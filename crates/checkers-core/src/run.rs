@@ -1,0 +1,421 @@
+//! One run of a probe, shared by the path that wants it and the worker that executes it.
+//!
+//! A run works on copies (descriptor, time limit, memory) in a [`Slot`] that belongs to the path *and* to
+//! the worker, so either may go first. A worker that finds its slot abandoned returns it to the slot cache;
+//! a path that abandons a slot that no worker has does so itself.
+
+use crate::memory::OutOfMemory;
+use crate::pool::{Job, NoWorker, POOL};
+use crate::probe::{Outcome, Probe, Task};
+use crate::shelf::{self, Shelf};
+use crate::spin::Spin;
+use crate::sync::lock;
+use crate::{MapMemory, Seconds};
+use kernel_fd::Errno;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the instances of one probe share: the slots that are free for reuse.
+///
+/// Slots are never given back to the allocator, so their number is that of the most paths checked at one
+/// time, plus the hung runs.
+pub struct Class<P: Probe> {
+    slots: Shelf<Slot<P>>,
+}
+
+impl<P: Probe> Class<P> {
+    /// A class without slots.
+    pub const fn new() -> Class<P> {
+        Class {
+            slots: Shelf::new(),
+        }
+    }
+
+    /// Locks the list of free slots until the guard is dropped; see [`Shelf::hold`].
+    pub fn hold(&'static self) -> HeldClass<P> {
+        HeldClass(self.slots.hold())
+    }
+}
+
+impl<P: Probe> Default for Class<P> {
+    fn default() -> Self {
+        Class::new()
+    }
+}
+
+/// Keeps a [`Class`] locked; see [`Class::hold`].
+pub struct HeldClass<P: Probe>(
+    #[expect(dead_code, reason = "held for its drop")] shelf::Held<Slot<P>>,
+);
+
+/// What a command is sent to, and for how long.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) fd: RawFd,
+    pub(crate) timeout: Seconds,
+}
+
+/// A probe to be executed.
+pub(crate) struct Order<P: Probe> {
+    pub(crate) target: Target,
+    pub(crate) memory: P::Memory,
+    pub(crate) map: MapMemory,
+}
+
+/// How a probe ended.
+pub(crate) struct Ended<P: Probe> {
+    pub(crate) outcome: Result<Outcome<P>, Panicked>,
+    pub(crate) memory: P::Memory,
+    /// The map's value if the probe changed it. An unchanged copy must not be written back: while the
+    /// probe ran, other paths of the map may have changed the value.
+    pub(crate) map: Option<MapMemory>,
+}
+
+/// The probe has panicked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panicked;
+
+/// What a worker has to do with a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing.
+    Idle,
+    /// The slot is in the pool's queue.
+    Queued,
+    /// A worker executes the setup commands or the probe.
+    Executing,
+}
+
+/// One place for a run.
+pub(crate) struct Slot<P: Probe> {
+    /// No further command is to be sent.
+    cancelled: AtomicBool,
+    /// Whether the stage is not [`Stage::Idle`], for a host that spins without the lock.
+    busy: AtomicBool,
+    run: Mutex<Run<P>>,
+    ended: Condvar,
+}
+
+struct Run<P: Probe> {
+    stage: Stage,
+    /// The path still wants the slot.
+    owned: bool,
+    /// A thread sleeps on `ended`.
+    awaited: bool,
+    /// Setup commands yet to be sent, before the probe.
+    setup: Option<Target>,
+    probe: Option<Order<P>>,
+    setup_note: Option<P::Note>,
+    result: Option<Ended<P>>,
+}
+
+impl<P: Probe> Run<P> {
+    const fn new() -> Run<P> {
+        Run {
+            stage: Stage::Idle,
+            owned: true,
+            awaited: false,
+            setup: None,
+            probe: None,
+            setup_note: None,
+            result: None,
+        }
+    }
+}
+
+/// Where a run stands, as its path sees it.
+pub(crate) enum Progress<P: Probe> {
+    /// No worker has begun with it.
+    Queued,
+    /// A worker sends commands.
+    Executing,
+    /// It has ended; `None` when no probe was executed.
+    Ended(Option<Ended<P>>),
+}
+
+impl<P: Probe> Slot<P> {
+    fn new() -> Slot<P> {
+        Slot {
+            cancelled: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
+            run: Mutex::new(Run::new()),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// A slot for the caller alone.
+    pub(crate) fn claim() -> Result<&'static Slot<P>, OutOfMemory> {
+        let slot = P::class().slots.take(Slot::new)?;
+        slot.cancelled.store(false, Ordering::SeqCst);
+        *lock(&slot.run) = Run::new();
+        Ok(slot)
+    }
+
+    /// Gives the slot up, with a run in it or not. No command is begun after this has returned.
+    pub(crate) fn abandon(&'static self) {
+        self.cancel();
+        let mut run = lock(&self.run);
+        run.owned = false;
+        let stage = run.stage;
+        drop(run);
+        // A queued slot that cannot be withdrawn has just been taken by a worker.
+        if stage == Stage::Idle || (stage == Stage::Queued && POOL.withdraw(self)) {
+            self.busy.store(false, Ordering::Relaxed);
+            P::class().slots.put_back(self);
+        }
+    }
+
+    /// Makes the run end before its next command.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a worker has, or will have, anything to do with the slot.
+    pub(crate) fn is_busy(&self) -> bool {
+        lock(&self.run).stage != Stage::Idle
+    }
+
+    /// Orders the setup commands.
+    pub(crate) fn start_setup(&'static self, target: Target) {
+        let mut run = lock(&self.run);
+        run.setup = Some(target);
+        // Without a thread they stay due, and go before the first probe.
+        let _ = self.queue(run);
+    }
+
+    /// Orders a probe, which goes after setup commands that are due or being sent.
+    ///
+    /// # Errors
+    /// When the system gives no thread; the probe is not ordered then.
+    pub(crate) fn start_probe(&'static self, order: Order<P>) -> Result<(), NoWorker> {
+        self.cancelled.store(false, Ordering::SeqCst);
+        let mut run = lock(&self.run);
+        run.probe = Some(order);
+        run.result = None;
+        if run.stage == Stage::Idle {
+            self.queue(run)?;
+        }
+        Ok(())
+    }
+
+    fn queue(&'static self, mut run: MutexGuard<'_, Run<P>>) -> Result<(), NoWorker> {
+        run.stage = Stage::Queued;
+        self.busy.store(true, Ordering::Relaxed);
+        drop(run);
+        let submitted = POOL.submit(self);
+        if submitted.is_err() {
+            let mut run = lock(&self.run);
+            run.stage = Stage::Idle;
+            run.probe = None;
+            self.busy.store(false, Ordering::Relaxed);
+        }
+        submitted
+    }
+
+    /// Takes the result of a run that has ended.
+    pub(crate) fn progress(&self) -> Progress<P> {
+        let mut run = lock(&self.run);
+        match run.stage {
+            Stage::Queued => Progress::Queued,
+            Stage::Executing => Progress::Executing,
+            Stage::Idle => Progress::Ended(run.result.take()),
+        }
+    }
+
+    /// What the setup had to say, once it is over: `None` before.
+    pub(crate) fn finished_setup(&self) -> Option<Option<P::Note>> {
+        let mut run = lock(&self.run);
+        (run.stage == Stage::Idle && run.setup.is_none()).then(|| run.setup_note.take())
+    }
+
+    /// Takes setup commands away that no worker has begun to send.
+    pub(crate) fn take_setup(&self) -> Option<Target> {
+        lock(&self.run).setup.take()
+    }
+
+    /// Waits until the run has ended, for `limit` at most; `None` is without limit.
+    pub(crate) fn wait(&self, limit: Option<Duration>) {
+        let start = Instant::now();
+        let mut run = lock(&self.run);
+        run.awaited = true;
+        while run.stage != Stage::Idle {
+            match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
+                None => run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    let woken = self.ended.wait_timeout(run, left);
+                    run = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+        run.awaited = false;
+    }
+
+    /// Spins for a moment for the end of the run, if experience with `spin` tells that it may help.
+    pub(crate) fn spin(&self, spin: &Spin) {
+        spin.until(|| !self.busy.load(Ordering::Acquire));
+    }
+
+    /// Sends the setup commands and executes the probe, as far as they are due, and returns the run that
+    /// has ended, with the descriptor that was used.
+    fn execute(&self) -> (MutexGuard<'_, Run<P>>, Option<OwnedFd>) {
+        let mut copy = None;
+        let mut sets_up = true;
+        let mut run = lock(&self.run);
+        run.stage = Stage::Executing;
+        while !self.cancelled.load(Ordering::SeqCst) {
+            match run.setup.filter(|_| sets_up) {
+                Some(target) => match descriptor(target.fd, &mut copy) {
+                    Ok(fd) => run = self.set_up(run, Target { fd, ..target }),
+                    // Setup commands may write. Without a descriptor of the run's own they stay due.
+                    Err(NoDescriptor) => sets_up = false,
+                },
+                None if run.probe.is_some() => run = self.probe(run, &mut copy),
+                None => break,
+            }
+        }
+        (run, copy)
+    }
+
+    /// Sends the setup commands, with the lock released meanwhile.
+    fn set_up<'a>(
+        &'a self,
+        mut run: MutexGuard<'a, Run<P>>,
+        Target { fd, timeout }: Target,
+    ) -> MutexGuard<'a, Run<P>> {
+        run.setup = None;
+        drop(run);
+        let task = Task::new(fd, timeout, (), MapMemory::Absent, &self.cancelled);
+        let note = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
+        let mut run = lock(&self.run);
+        run.setup_note = note.unwrap_or_default();
+        run
+    }
+
+    /// Executes the probe, with the lock released meanwhile.
+    fn probe<'a>(
+        &'a self,
+        mut run: MutexGuard<'a, Run<P>>,
+        copy: &mut Option<OwnedFd>,
+    ) -> MutexGuard<'a, Run<P>> {
+        let Some(order) = run.probe.take() else {
+            return run;
+        };
+        let Target { fd, timeout } = order.target;
+        let fd = descriptor(fd, copy).unwrap_or(fd);
+        drop(run);
+        let mut task = Task::new(fd, timeout, order.memory, order.map, &self.cancelled);
+        let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
+        let mut run = lock(&self.run);
+        run.result = Some(Ended {
+            outcome: outcome.map_err(|_| Panicked),
+            memory: task.memory,
+            map: (task.map != order.map).then_some(task.map),
+        });
+        run
+    }
+}
+
+/// The process has no descriptor left.
+struct NoDescriptor;
+
+/// A descriptor of the run's own for the device behind `fd`, made once per run: after the path has been
+/// freed the host may close `fd` and the number may name another file, while a worker is about to send a
+/// command. Called with the run's lock held and the run not cancelled, so the path has not been freed.
+///
+/// A number that is not open is returned as it is; the command then fails with `EBADF`.
+///
+/// # Errors
+/// [`NoDescriptor`] when the process or the system may open no more.
+fn descriptor(fd: RawFd, copy: &mut Option<OwnedFd>) -> Result<RawFd, NoDescriptor> {
+    if copy.is_none() {
+        *copy = match kernel_fd::duplicate(fd) {
+            Ok(duplicate) => Some(duplicate),
+            Err(Errno::EBADF) => None,
+            Err(_) => return Err(NoDescriptor),
+        };
+    }
+    Ok(copy.as_ref().map_or(fd, AsRawFd::as_raw_fd))
+}
+
+impl<P: Probe> Job for Slot<P> {
+    fn run(&'static self) -> Option<&'static Condvar> {
+        let (mut run, copy) = self.execute();
+        run.stage = Stage::Idle;
+        let (owned, awaited) = (run.owned, run.awaited);
+        drop(run);
+        self.busy.store(false, Ordering::Release);
+        // An owned slot may be queued again from here on; a thread woken without need checks the stage.
+        if !owned {
+            P::class().slots.put_back(self);
+        }
+        // After the result has been published: closing may wait, if the host has closed its descriptor.
+        drop(copy);
+        (owned && awaited).then_some(&self.ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MessageId, MessageTable, NoNote, Verdict, pool};
+    use std::sync::atomic::AtomicI32;
+
+    struct Device;
+
+    impl Probe for Device {
+        const NAME: &'static str = "device";
+        const MESSAGES: MessageTable = &[];
+        const RUNNING: MessageId = MessageId::plugin(0);
+        const TIMED_OUT: MessageId = MessageId::plugin(1);
+        const NOT_STARTED: MessageId = MessageId::plugin(2);
+        type Memory = ();
+        type Note = NoNote;
+        type Evidence = ();
+
+        fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
+            Verdict::UP.into()
+        }
+
+        fn device_number(_fd: RawFd) -> (u32, u32) {
+            (8, 0)
+        }
+
+        fn class() -> &'static Class<Self> {
+            static CLASS: Class<Device> = Class::new();
+            &CLASS
+        }
+    }
+
+    #[test]
+    fn a_slot_that_waits_for_a_thread_is_reused_after_its_path() {
+        static SUPPLY: AtomicI32 = AtomicI32::new(1);
+        // A starter, and never a worker.
+        pool::set_spawner(|body| match SUPPLY.fetch_sub(1, Ordering::SeqCst) {
+            1.. => std::thread::Builder::new().spawn(body).map(drop),
+            _ => Err(std::io::ErrorKind::WouldBlock.into()),
+        });
+        let order = || Order {
+            target: Target {
+                fd: -1,
+                timeout: Seconds(5),
+            },
+            memory: (),
+            map: MapMemory::Absent,
+        };
+        let slot = Slot::<Device>::claim().unwrap();
+        slot.start_probe(order()).unwrap();
+        assert!(matches!(slot.progress(), Progress::Queued));
+        slot.abandon();
+        for _ in 0..100 {
+            let next = Slot::<Device>::claim().unwrap();
+            assert!(std::ptr::eq(slot, next), "another slot was made");
+            assert!(!next.is_busy());
+            next.start_probe(order()).unwrap();
+            next.abandon();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What happens to checks and setup commands when the system gives no thread for a while.
+//!
+//! One test at a time: the supply of threads is that of the process.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
+
+use checkers_core::{
+    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
+    Monotonic, Note, Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
+};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many threads may still be started; below zero counts the refusals.
+static SUPPLY: AtomicI32 = AtomicI32::new(0);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Descriptor numbers that are never open. The device of this one hangs while [`HOLD`] is 1.
+const HANGS: RawFd = 1_000_000_000;
+const HEALTHY: RawFd = 1_000_000_001;
+
+static HOLD: AtomicUsize = AtomicUsize::new(0);
+static HUNG: AtomicUsize = AtomicUsize::new(0);
+static SETUPS: AtomicUsize = AtomicUsize::new(0);
+static NOTES: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Clone, Copy)]
+struct Prepared;
+
+impl Note for Prepared {
+    fn emit(&self) {
+        NOTES.fetch_add(1, SeqCst);
+    }
+}
+
+struct Device;
+
+impl Probe for Device {
+    const NAME: &'static str = "device";
+    const MESSAGES: MessageTable = &[];
+    const RUNNING: MessageId = MessageId::plugin(0);
+    const TIMED_OUT: MessageId = MessageId::plugin(1);
+    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const HAS_SETUP: bool = true;
+    type Memory = ();
+    type Note = Prepared;
+    type Evidence = ();
+
+    fn setup(task: &Task<'_, ()>) -> Option<Prepared> {
+        if task.fd == HANGS {
+            HUNG.fetch_add(1, SeqCst);
+            while HOLD.load(SeqCst) == 1 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            HUNG.fetch_sub(1, SeqCst);
+        } else {
+            SETUPS.fetch_add(1, SeqCst);
+        }
+        Some(Prepared)
+    }
+
+    fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
+        Verdict::UP.into()
+    }
+
+    fn device_number(_fd: RawFd) -> (u32, u32) {
+        (8, 0)
+    }
+
+    fn class() -> &'static Class<Self> {
+        static CLASS: Class<Device> = Class::new();
+        &CLASS
+    }
+}
+
+fn spawn(body: fn()) -> io::Result<()> {
+    if SUPPLY.fetch_sub(1, SeqCst) > 0 {
+        std::thread::Builder::new().spawn(body).map(drop)
+    } else {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// A process without threads of the pool.
+fn begin() -> MutexGuard<'static, ()> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| pool::set_spawner(spawn));
+    HOLD.store(0, SeqCst);
+    // Threads of an earlier test go home.
+    SUPPLY.store(1000, SeqCst);
+    pool::POOL.dismiss_idle();
+    std::thread::sleep(Duration::from_millis(20));
+    pool::POOL.dismiss_idle();
+    SETUPS.store(0, SeqCst);
+    NOTES.store(0, SeqCst);
+    guard
+}
+
+fn call(fd: RawFd, mode: Mode) -> Call {
+    Call {
+        fd,
+        timeout: Seconds(5),
+        mode,
+        delivery: Delivery::Pending,
+        path_state: PathState::Unchecked,
+        map: MapMemory::Absent,
+        init_message: None,
+        clock: || Monotonic {
+            seconds: 1000,
+            nanos: 0,
+        },
+    }
+}
+
+fn within(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(20), "never happened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A path whose setup commands hang on the only worker.
+fn hang_the_only_worker() -> (Asynchronous<Device>, Call) {
+    HOLD.store(1, SeqCst);
+    // The starter, and one worker.
+    SUPPLY.store(2, SeqCst);
+    let mut call = call(HANGS, Mode::Async);
+    let path = Asynchronous::<Device>::init(&mut call).unwrap();
+    within(|| HUNG.load(SeqCst) == 1);
+    SUPPLY.store(0, SeqCst);
+    (path, call)
+}
+
+#[test]
+fn a_check_queued_while_no_thread_can_be_had_runs_as_soon_as_one_can() {
+    let _guard = begin();
+    let (hung, hung_call) = hang_the_only_worker();
+    let mut call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    let verdict = path.check(&mut call);
+    assert_eq!(verdict.state, PathState::Pending);
+    within(|| SUPPLY.load(SeqCst) <= -3);
+    SUPPLY.store(1000, SeqCst);
+    // No further check is started: the queued one has to run.
+    within(|| path.pending(&mut call) == Verdict::UP);
+    assert_eq!(SETUPS.load(SeqCst), 1);
+    path.free(&call);
+    HOLD.store(0, SeqCst);
+    hung.free(&hung_call);
+}
+
+#[test]
+fn a_synchronous_check_sends_setup_commands_for_which_there_was_no_thread() {
+    let _guard = begin();
+    SUPPLY.store(0, SeqCst);
+    let mut call = call(HEALTHY, Mode::Sync);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    for _ in 0..2 {
+        assert_eq!(path.check(&mut call), Verdict::UP);
+        assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+    }
+    path.free(&call);
+}
+
+#[test]
+fn a_synchronous_check_does_not_wait_behind_the_device_of_another_path() {
+    let _guard = begin();
+    let (hung, hung_call) = hang_the_only_worker();
+    // Released in the end all the same, so that a failure is one.
+    let watchdog = std::thread::spawn(|| {
+        let start = Instant::now();
+        while HOLD.load(SeqCst) == 1 && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        HOLD.store(0, SeqCst);
+    });
+    let mut call = call(HEALTHY, Mode::Sync);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    assert_eq!(path.check(&mut call), Verdict::UP);
+    assert_eq!(HOLD.load(SeqCst), 1, "the other device was waited for");
+    assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+    path.free(&call);
+    HOLD.store(0, SeqCst);
+    hung.free(&hung_call);
+    watchdog.join().unwrap();
+}
+
+#[test]
+fn the_note_of_setup_commands_that_end_late_is_emitted() {
+    let _guard = begin();
+    let (mut path, mut call) = hang_the_only_worker();
+    assert_eq!(NOTES.load(SeqCst), 0);
+    HOLD.store(0, SeqCst);
+    within(|| HUNG.load(SeqCst) == 0);
+    SUPPLY.store(1000, SeqCst);
+    path.check(&mut call);
+    within(|| path.pending(&mut call) == Verdict::UP);
+    assert_eq!(NOTES.load(SeqCst), 1);
+    path.free(&call);
+}
