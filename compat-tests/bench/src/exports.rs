@@ -1,9 +1,9 @@
 //! What every host executable exports besides the functions of its era's `libmultipath`: the
 //! devices' `ioctl`, and the thread functions by which threads are counted.
 
-/// Exports it; to be used once, in the executable.
+/// Exports the devices' `ioctl`, and the `fcntl` by which their descriptors are duplicated.
 #[macro_export]
-macro_rules! export_machine {
+macro_rules! export_devices {
     () => {
         /// `int ioctl(int, unsigned long, ...)`. On the 64-bit ABIs of Linux the one variadic
         /// argument is passed like a third ordinary one.
@@ -16,6 +16,25 @@ macro_rules! export_machine {
             // SAFETY: the caller's promise to the C library's ioctl is the one needed here.
             unsafe { $crate::stub::ioctl(fd, request, argument) }
         }
+
+        /// `int fcntl(int, int, ...)`; a duplicate of a device's descriptor is that device.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn fcntl(
+            fd: ::std::ffi::c_int,
+            command: ::std::ffi::c_int,
+            argument: usize,
+        ) -> ::std::ffi::c_int {
+            // SAFETY: the caller's promise to the C library's fcntl is the one needed here.
+            unsafe { $crate::stub::fcntl(fd, command, argument) }
+        }
+    };
+}
+
+/// Exports it; to be used once, in the executable.
+#[macro_export]
+macro_rules! export_machine {
+    () => {
+        $crate::export_devices!();
 
         /// POSIX; counts, and lets the C library do it.
         #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@
 
 use std::ffi::{c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub enum Device {
 
 const MAX_FD: usize = 1 << 15;
 static DEVICES: [AtomicU8; MAX_FD] = [const { AtomicU8::new(0) }; MAX_FD];
+/// The descriptor that each one is a duplicate of, plus 1; 0 for none.
+static ORIGINALS: [AtomicI32; MAX_FD] = [const { AtomicI32::new(0) }; MAX_FD];
 static LATENCY_NANOS: AtomicU64 = AtomicU64::new(0);
 /// How long a device hangs at most; 0 is for as long as it is told to.
 static PATIENCE_NANOS: AtomicU64 = AtomicU64::new(0);
@@ -47,6 +49,9 @@ const RESULTS: std::ops::Range<usize> = 64..88;
 /// When the descriptor's number is 32768 or more.
 pub fn set(fd: RawFd, device: Device) {
     let _held = hung();
+    if let Some(original) = place(&ORIGINALS, fd) {
+        original.store(0, Ordering::SeqCst);
+    }
     match slot(fd) {
         Some(slot) => slot.store(device as u8, Ordering::SeqCst),
         None => panic!("descriptor {fd} is too large"),
@@ -82,7 +87,26 @@ fn hung() -> MutexGuard<'static, u64> {
 }
 
 fn slot(fd: RawFd) -> Option<&'static AtomicU8> {
-    DEVICES.get(usize::try_from(fd).ok()?)
+    place(&DEVICES, fd)
+}
+
+fn place<T>(table: &'static [T; MAX_FD], fd: RawFd) -> Option<&'static T> {
+    table.get(usize::try_from(fd).ok()?)
+}
+
+/// The exported function.
+///
+/// # Safety
+/// As for the C library's `fcntl`.
+pub unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's word.
+    let result = unsafe { libc::syscall(libc::SYS_fcntl, fd, command, argument) } as c_int;
+    if command == libc::F_DUPFD_CLOEXEC {
+        if let Some(original) = place(&ORIGINALS, result) {
+            original.store(fd + 1, Ordering::Relaxed);
+        }
+    }
+    result
 }
 
 /// The exported function.
@@ -90,6 +114,8 @@ fn slot(fd: RawFd) -> Option<&'static AtomicU8> {
 /// # Safety
 /// As for the C library's `ioctl`.
 pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
+    let original = place(&ORIGINALS, fd).map_or(0, |original| original.load(Ordering::Relaxed));
+    let fd = if original == 0 { fd } else { original - 1 };
     let device = slot(fd).map_or(0, |slot| slot.load(Ordering::Relaxed));
     if device == Device::None as u8 || !COMMAND_REQUESTS.contains(&request) {
         // SAFETY: the caller's word.

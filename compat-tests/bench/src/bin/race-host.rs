@@ -21,7 +21,6 @@ use compat_tests::layout::Era;
 use compat_tests::plugin::Plugin;
 use compat_tests::{Doing, Result, Trouble};
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_ulong, c_void};
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,12 +28,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// `int ioctl(int, unsigned long, ...)`, behind which the SCSI devices are.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
-    // SAFETY: the caller's promise to the C library's ioctl is the one needed here.
-    unsafe { stub::ioctl(fd, request, argument) }
-}
+bench::export_devices!();
 
 /// How many threads check paths.
 const THREADS: u64 = 4;
