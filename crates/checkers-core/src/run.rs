@@ -159,10 +159,14 @@ impl<P: Probe> Slot<P> {
         self.cancel();
         let mut run = lock(&self.run);
         run.owned = false;
-        let stage = run.stage;
+        // With the lock held: a worker that has taken the slot from the queue cannot finish with it, so
+        // that it would be queued for another path.
+        if run.stage == Stage::Queued && POOL.withdraw(self) {
+            run.stage = Stage::Idle;
+        }
+        let idle = run.stage == Stage::Idle;
         drop(run);
-        // A queued slot that cannot be withdrawn has just been taken by a worker.
-        if stage == Stage::Idle || (stage == Stage::Queued && POOL.withdraw(self)) {
+        if idle {
             self.busy.store(false, Ordering::Relaxed);
             P::class().slots.put_back(self);
         }

@@ -126,6 +126,9 @@ fn run_path(device: RawFd) {
             }
         }
     }
+    // Freed with a check queued, executed or ended.
+    call.delivery = Delivery::Pending;
+    checker.check(&mut call);
     checker.free(&call);
 }
 
