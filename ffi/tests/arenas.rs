@@ -1,0 +1,66 @@
+//! Hung workers cost their stacks, and no malloc arenas: glibc gives one (132 KiB, locked in a daemon that
+//! locks its memory) to each thread that allocates or frees.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use common::*;
+use std::ffi::{CStr, c_char, c_int};
+use std::os::fd::AsRawFd;
+use std::ptr::null_mut;
+
+unsafe extern "C" {
+    fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_int;
+    fn open_memstream(text: *mut *mut c_char, size: *mut usize) -> *mut libc::FILE;
+}
+
+/// How many arenas the process has.
+fn arenas() -> usize {
+    let mut text = null_mut();
+    let mut size = 0;
+    // SAFETY: the stream writes into memory of its own, whose address and size it leaves in the two
+    // variables when it is closed; they outlive it.
+    let description = unsafe {
+        let stream = open_memstream(&raw mut text, &raw mut size);
+        assert!(!stream.is_null());
+        assert_eq!(malloc_info(0, stream), 0);
+        libc::fclose(stream);
+        CStr::from_ptr(text).to_str().unwrap().to_owned()
+    };
+    // SAFETY: the stream's memory is the caller's to free.
+    unsafe { libc::free(text.cast()) };
+    description.matches("<heap nr=").count()
+}
+
+#[test]
+fn hung_workers_have_none() {
+    alone("hung_workers_have_none", Host::None, |shim| {
+        let plugin = Plugin::load_for("tur", b'C');
+        let file = file();
+        let before = arenas();
+        let mut hung = Vec::new();
+        // Bursts with a few hung paths among healthy ones.
+        for burst in 1..=6 {
+            shim.set(Knob::Scsi, 1);
+            for _ in 0..10 {
+                let mut path = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
+                assert_eq!(path.init(), 0);
+                path.check();
+                hung.push(path);
+            }
+            within(|| shim.get(Knob::ScsiInside) == burst * 10);
+        }
+        // One for the thread that starts the workers.
+        assert!(
+            arenas() <= before + 1,
+            "{before} arenas before, {} after",
+            arenas()
+        );
+        shim.set(Knob::Scsi, 2);
+        for mut path in hung {
+            assert_eq!(path.verdict(), UP);
+            path.free();
+        }
+    });
+}
