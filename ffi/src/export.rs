@@ -57,6 +57,7 @@ macro_rules! export_checker {
         pub unsafe extern "C" fn libcheck_init(
             checker: *mut ::std::ffi::c_void,
         ) -> ::std::ffi::c_int {
+            $crate::register_fork_handlers($crate::fork_handlers!($checker));
             // SAFETY: the caller's promise is passed on.
             unsafe { $crate::calls::init::<$checker>(checker) }
         }

@@ -18,6 +18,7 @@
 //! | `border` | panics and cancellation stop here |
 //! | `calls` | the exported functions, written once for all checkers |
 //! | `export` | the macro that exports them |
+//! | `fork` | a child process is not left with locks that nothing releases |
 //! | `library` | libmultipath's own side, for a build that has the checkers inside |
 //! | `log_bridge` | log lines go to the host's `dlog` |
 //! | `panics` | what a panic says on standard error |
@@ -27,6 +28,7 @@ mod border;
 pub mod calls;
 mod era;
 mod export;
+mod fork;
 mod host;
 mod layout;
 pub mod library;
@@ -39,4 +41,5 @@ pub use era::Era;
 pub use export::MessagePointer;
 #[doc(hidden)]
 pub use export::message_table;
+pub use fork::{ForkHandlers, ForkLocks, register as register_fork_handlers};
 pub use layout::Layout;

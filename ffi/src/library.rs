@@ -21,8 +21,8 @@ pub use thread::CheckerContext;
 
 use crate::border::enter;
 use crate::era::Era;
-use crate::host;
 use crate::layout::RawChecker;
+use crate::{fork, host};
 use checkers_core::registry::{self, Class, Registry};
 use checkers_core::{MessageId, PathState, Text, locate};
 use entries::Entries;
@@ -65,6 +65,9 @@ impl Library {
     pub unsafe fn start(&'static self, directory: *const c_char) -> c_int {
         enter(WHO, 1, || {
             host::be(self.era, is_sync);
+            for checker in self.built_in {
+                fork::register(checker.fork_handlers);
+            }
             // SAFETY: the caller's promise is the one needed here.
             let plugins = unsafe { self.plugins(directory) };
             c_int::from(!self.registry.add(&plugins, DEFAULT_CHECKER))

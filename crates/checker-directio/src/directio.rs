@@ -58,6 +58,10 @@ impl Checker for Directio {
         c" cannot get blocksize, set default",
     ];
 
+    type Shared = ();
+
+    fn lock_shared() {}
+
     fn init(call: &mut Call) -> Result<Self, InitError> {
         parting::retry();
         let place = groups().join().map_err(report)?;

@@ -13,7 +13,7 @@
 use crate::memory::OutOfMemory;
 use crate::pool::{NoWorker, POOL};
 use crate::probe::{Note, Outcome, Probe, Task};
-use crate::run::{Ended, Order, Panicked, Progress, Slot, Target};
+use crate::run::{Ended, HeldClass, Order, Panicked, Progress, Slot, Target};
 use crate::spin::Spin;
 use crate::{
     Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
@@ -293,6 +293,12 @@ impl<P: Probe> Checker for Asynchronous<P> {
     const NAME: &'static str = P::NAME;
     const MESSAGES: MessageTable = P::MESSAGES;
     const USES_MAP: bool = P::USES_MAP;
+
+    type Shared = HeldClass<P>;
+
+    fn lock_shared() -> HeldClass<P> {
+        P::class().hold()
+    }
 
     fn init(call: &mut Call) -> Result<Self, InitError> {
         let process = Generation::current().ok();

@@ -34,17 +34,23 @@ const ERA: Era = if cfg!(feature = "layout-b") {
     Era::C
 };
 
+macro_rules! built_in {
+    ($checker:ty) => {
+        BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))
+    };
+}
+
 static LIBRARY: Library = Library::new(
     ERA,
     &[
-        BuiltIn::new::<checker_directio::Directio>(),
-        BuiltIn::new::<Asynchronous<checker_tur::Tur>>(),
-        BuiltIn::new::<Asynchronous<checker_readsector0::Readsector0>>(),
-        BuiltIn::new::<Asynchronous<checker_rdac::Rdac>>(),
-        BuiltIn::new::<Asynchronous<checker_emc_clariion::EmcClariion>>(),
-        BuiltIn::new::<Asynchronous<checker_hp_sw::HpSw>>(),
+        built_in!(checker_directio::Directio),
+        built_in!(Asynchronous<checker_tur::Tur>),
+        built_in!(Asynchronous<checker_readsector0::Readsector0>),
+        built_in!(Asynchronous<checker_rdac::Rdac>),
+        built_in!(Asynchronous<checker_emc_clariion::EmcClariion>),
+        built_in!(Asynchronous<checker_hp_sw::HpSw>),
         #[cfg(feature = "cciss-tur")]
-        BuiltIn::new::<Asynchronous<checker_cciss_tur::CcissTur>>(),
+        built_in!(Asynchronous<checker_cciss_tur::CcissTur>),
     ],
 );
 

@@ -2,6 +2,7 @@
 
 use super::loader;
 use crate::calls;
+use crate::fork::ForkHandlers;
 use crate::layout::RawChecker;
 use checkers_core::registry::{Module, Name};
 use checkers_core::{Checker, MessageId, MessageTable, PathState, Verdict};
@@ -23,14 +24,16 @@ pub(super) type Thread = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void
 #[derive(Clone, Copy)]
 pub struct BuiltIn {
     pub(super) name: &'static str,
+    pub(super) fork_handlers: ForkHandlers,
     pub(super) entries: Entries,
 }
 
 impl BuiltIn {
-    /// The checker `T`.
-    pub const fn new<T: Checker>() -> BuiltIn {
+    /// The checker `T`, with its [`fork_handlers!`](crate::fork_handlers).
+    pub const fn new<T: Checker>(fork_handlers: ForkHandlers) -> BuiltIn {
         BuiltIn {
             name: T::NAME,
+            fork_handlers,
             entries: Entries {
                 check: check::<T>,
                 init: init::<T>,

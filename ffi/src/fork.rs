@@ -1,0 +1,138 @@
+//! A fork leaves no child with a lock that a thread of the parent held.
+//!
+//! The child of a program with threads has the memory of its parent as it was at the fork: a lock that
+//! another thread held stays locked, since that thread does not exist in the child. So the forking thread
+//! takes every lock that instances share before the fork, and releases them after it, in both processes.
+//! (What a single instance owns needs none: a child replaces it before it is used.)
+
+use checkers_core::pool::{self, POOL};
+use checkers_core::{Checker, sync::lock};
+use std::cell::UnsafeCell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Guards between the two fork handlers.
+struct Kept<G>(UnsafeCell<Option<G>>);
+
+// SAFETY: the cell is accessed in `keep`, with the locks held that `G` stands for, and in `release`, which
+// still holds them. Only the thread that called `keep`, or its copy in the child, comes to `release`: the C
+// library runs the handlers of one fork on the thread that forks.
+unsafe impl<G> Sync for Kept<G> {}
+
+impl<G> Kept<G> {
+    const fn new() -> Kept<G> {
+        Kept(UnsafeCell::new(None))
+    }
+
+    fn keep(&self, guards: G) {
+        // SAFETY: no other thread can be here, since the caller has locked what `guards` stands for.
+        unsafe { *self.0.get() = Some(guards) };
+    }
+
+    fn release(&self) {
+        // SAFETY: the locks are still held; they are released when `guards` is dropped, after the access.
+        let guards = unsafe { (*self.0.get()).take() };
+        drop(guards);
+    }
+}
+
+/// What one checker's instances share, locked during a fork. One static for each checker of a process.
+pub struct ForkLocks<T: Checker>(Kept<T::Shared>);
+
+impl<T: Checker> ForkLocks<T> {
+    /// For a static.
+    pub const fn new() -> ForkLocks<T> {
+        ForkLocks(Kept::new())
+    }
+
+    /// The handler before a fork.
+    pub fn hold(&self) {
+        self.0.keep(T::lock_shared());
+    }
+
+    /// The handler after a fork, in the parent and in the child.
+    pub fn release(&self) {
+        self.0.release();
+    }
+}
+
+impl<T: Checker> Default for ForkLocks<T> {
+    fn default() -> Self {
+        ForkLocks::new()
+    }
+}
+
+/// The fork handlers of one checker, made by [`fork_handlers!`](crate::fork_handlers).
+#[derive(Clone, Copy)]
+pub struct ForkHandlers {
+    /// [`ForkLocks::hold`].
+    pub hold: extern "C" fn(),
+    /// [`ForkLocks::release`].
+    pub release: extern "C" fn(),
+    /// Whether the C library knows them.
+    pub registered: &'static AtomicBool,
+}
+
+/// Makes a checker's [`ForkHandlers`].
+#[macro_export]
+macro_rules! fork_handlers {
+    ($checker:ty) => {{
+        static LOCKS: $crate::ForkLocks<$checker> = $crate::ForkLocks::new();
+        static REGISTERED: ::std::sync::atomic::AtomicBool =
+            ::std::sync::atomic::AtomicBool::new(false);
+        extern "C" fn hold() {
+            LOCKS.hold();
+        }
+        extern "C" fn release() {
+            LOCKS.release();
+        }
+        $crate::ForkHandlers {
+            hold,
+            release,
+            registered: &REGISTERED,
+        }
+    }};
+}
+
+static POOL_LOCK: Kept<pool::Held> = Kept::new();
+
+extern "C" fn hold_pool() {
+    POOL_LOCK.keep(POOL.hold());
+}
+
+extern "C" fn release_pool() {
+    POOL_LOCK.release();
+}
+
+/// Registers a checker's handlers with the C library, unless that has been done. Without memory for it, the
+/// next call tries again.
+pub fn register(checker: ForkHandlers) {
+    if checker.registered.load(Ordering::Relaxed) {
+        return;
+    }
+    static POOL_REGISTERED: AtomicBool = AtomicBool::new(false);
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = lock(&ONE_AT_A_TIME);
+    // Handlers before a fork are called last one first, so the pool is locked after all checkers: the order
+    // in which a check locks them.
+    let pool = ForkHandlers {
+        hold: hold_pool,
+        release: release_pool,
+        registered: &POOL_REGISTERED,
+    };
+    for handlers in [pool, checker] {
+        if !handlers.registered.load(Ordering::Relaxed) && !tell_c_library(handlers) {
+            return;
+        }
+    }
+}
+
+fn tell_c_library(handlers: ForkHandlers) -> bool {
+    let ForkHandlers { hold, release, .. } = handlers;
+    // SAFETY: the handlers stay loaded as long as the process, since a plugin is linked with -z nodelete,
+    // and take nothing but locks that this project holds for moments, never while it calls the C library's
+    // fork.
+    let registered = unsafe { libc::pthread_atfork(Some(hold), Some(release), Some(release)) } == 0;
+    handlers.registered.store(registered, Ordering::Relaxed);
+    registered
+}

@@ -1,0 +1,118 @@
+//! A child of a program whose threads are checking paths can check paths itself.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use common::*;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+const CHILDREN: usize = 300;
+
+/// Of children that hang until their alarm. Each costs two seconds.
+const ENOUGH: usize = 3;
+
+/// How a child ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Checked,
+    Hung,
+    Other(i32),
+}
+
+/// Runs `body` in a child process, which has two seconds for it.
+fn child(body: impl FnOnce() -> bool) -> End {
+    // SAFETY: what the child calls is what this test is about; it never returns from here.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                libc::alarm(2);
+                libc::_exit(i32::from(!body()))
+            }
+            pid => {
+                let mut status = 0;
+                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                match status {
+                    0 => End::Checked,
+                    _ if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM => {
+                        End::Hung
+                    }
+                    other => End::Other(other),
+                }
+            }
+        }
+    }
+}
+
+/// Checks until there is a verdict; the child of a child may not use [`within`], which panics.
+fn reaches(path: &mut Checker, expected: i32) -> bool {
+    for _ in 0..10_000 {
+        match path.round() {
+            PENDING | UNCHECKED => std::thread::sleep(Duration::from_micros(100)),
+            state => return state == expected,
+        }
+    }
+    false
+}
+
+fn forks_while_others_check(shim: Shim, name: &str, era: u8) {
+    // Only tur understands the good replies of the shim.
+    shim.set(Knob::Scsi, 2);
+    let plugin = Plugin::load_for(name, era);
+    let file = file();
+    let fd = file.as_raw_fd();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    Checker::new(plugin, era, fd, 30).life();
+                }
+            });
+        }
+        let mut inherited = Checker::new(plugin, era, fd, 30);
+        assert_eq!(inherited.init(), 0);
+        let mut ends = Vec::new();
+        for number in 0..CHILDREN {
+            std::thread::sleep(Duration::from_micros(300));
+            // In flight while forking, now and then.
+            if number % 2 == 0 {
+                inherited.check();
+            }
+            ends.push(child(|| {
+                let mut own = Checker::new(plugin, era, fd, 30);
+                let made = own.init() == 0 && reaches(&mut own, UP);
+                own.free();
+                let kept = reaches(&mut inherited, UP);
+                inherited.free();
+                (plugin.reset)();
+                made && kept
+            }));
+            if ends.iter().filter(|end| **end != End::Checked).count() >= ENOUGH {
+                break;
+            }
+        }
+        assert!(reaches(&mut inherited, UP), "the parent goes on");
+        inherited.free();
+        stop.store(true, SeqCst);
+        ends.retain(|end| *end != End::Checked);
+        assert!(ends.is_empty(), "{name}, era {}: {ends:?}", char::from(era));
+    });
+}
+
+#[test]
+fn children_check_by_a_worker() {
+    alone("children_check_by_a_worker", Host::None, |shim| {
+        forks_while_others_check(shim, "tur", b'C');
+    });
+}
+
+#[test]
+fn children_of_an_older_host_check_by_a_worker() {
+    let name = "children_of_an_older_host_check_by_a_worker";
+    alone(name, Host::None, |shim| {
+        forks_while_others_check(shim, "tur", b'B');
+    });
+}
