@@ -6,8 +6,9 @@
 //! * *Workers* take jobs as long as the queue holds any. A worker without a job spins for a moment, since a
 //!   host submits one check after the other, then sleeps until it is woken, and ends after [`IDLE`].
 //! * One *starter* is awake while jobs wait. It alone starts workers: whenever fewer than [`BUSY_RATE`] jobs
-//!   have ended within a tick, it wakes or starts 1, 2, 4 … [`MAX_WIDTH`] workers. If the system gives no
-//!   thread, it tries again, from [`RETRY`] to [`MAX_RETRY`] later, for as long as jobs wait.
+//!   have ended within a tick, it wakes or starts 1, 2, 4 … [`MAX_WIDTH`] workers, and more only when no job
+//!   has ended for [`ALL_HUNG`] ticks. If the system gives no thread, it tries again, from [`RETRY`] to
+//!   [`MAX_RETRY`] later, for as long as jobs wait.
 //!
 //! A job is queued only if a starter exists or a worker without a job is there for it. So no job waits
 //! without a thread that will run it or will start one that does.
@@ -42,8 +43,12 @@ const LONG_TICK: Duration = Duration::from_millis(1);
 /// This many jobs ended within a tick mean that the processor is the limit, not a device.
 const BUSY_RATE: u64 = 32;
 
-/// How many workers one step starts at most.
+/// How many workers one step starts at most, as long as jobs end now and then.
 const MAX_WIDTH: usize = 15;
+
+/// After so many ticks without the end of a job, everything hangs and the steps grow without bound: the
+/// healthy device behind thousands of hung ones must not wait for 15 of them a millisecond.
+const ALL_HUNG: u32 = 10;
 
 /// The first wait after the system has given no thread; each further failure doubles it.
 const RETRY: Duration = Duration::from_millis(1);
@@ -266,11 +271,10 @@ impl Pool {
     /// The body of the starter. Returns when no job has waited for [`IDLE`], or when dismissed.
     pub fn start_workers(&self) {
         let mut state = self.lock();
-        let mut width = 1;
-        let mut retry = RETRY;
+        let (mut width, mut quiet, mut retry) = (1_usize, 0_u32, RETRY);
         loop {
             if state.queue.is_empty() {
-                (width, retry) = (1, RETRY);
+                (width, quiet, retry) = (1, 0, RETRY);
                 let dismissals = state.dismissals;
                 state.starter = Starter::Asleep;
                 let (woken, slept) = wait(&self.workers_wanted, state, IDLE);
@@ -286,12 +290,21 @@ impl Pool {
                 let ended = state.ended;
                 let tick = if width < MAX_WIDTH { TICK } else { LONG_TICK };
                 state = wait(&self.tick, state, tick).0;
-                if state.ended - ended >= BUSY_RATE {
+                let ended = state.ended - ended;
+                if ended >= BUSY_RATE {
                     continue;
                 }
+                quiet = if ended == 0 {
+                    quiet.saturating_add(1)
+                } else {
+                    0
+                };
+            }
+            if quiet < ALL_HUNG {
+                width = width.min(MAX_WIDTH);
             }
             let wanted = width.min(state.queue.len());
-            width = (width * 2).min(MAX_WIDTH);
+            width = width.saturating_mul(2);
             let started;
             (state, started) = self.provide(state, wanted);
             if started {
@@ -314,6 +327,9 @@ impl Pool {
             self.job_queued.notify_one();
         }
         for _ in asleep..wanted {
+            if state.queue.is_empty() {
+                break;
+            }
             state.workers += 1;
             drop(state);
             let started = (self.spawn)(self.worker);
