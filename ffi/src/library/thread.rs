@@ -9,9 +9,10 @@ use super::entries::{Entries, Thread};
 use crate::border::enter;
 use crate::symbols::Symbols;
 use checkers_core::registry::Class;
+use kernel_fd::Errno;
 use std::ffi::{c_int, c_void};
+use std::ptr;
 use std::sync::OnceLock;
-use std::{io, ptr};
 
 /// What a plugin's own context begins with: the class of its path.
 #[repr(C)]
@@ -67,7 +68,7 @@ pub(super) unsafe fn start(
         log::warn!(
             "failed to start checker thread for {}: {}",
             class.name(),
-            io::Error::from_raw_os_error(code)
+            Errno(code)
         );
     }
     code

@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::ffi::{CString, c_int, c_long, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr::null_mut;
@@ -74,9 +74,45 @@ pub(crate) fn alone(name: &str, host: Host, body: impl FnOnce(Shim)) {
 }
 
 /// Where cargo puts what it builds in this profile.
-fn built() -> PathBuf {
+pub(crate) fn built() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     program.parent().unwrap().parent().unwrap().to_owned()
+}
+
+/// Where the calling test's C objects are.
+fn c_objects() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let program = program.file_stem().unwrap().to_string_lossy().into_owned();
+    // Tests run in threads that are named after them.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    built().join(format!("{program}-{test}-{}", std::process::id()))
+}
+
+/// Removes what [`compile_c`] has made for the calling test.
+pub(crate) fn remove_c_objects() {
+    match std::fs::remove_dir_all(c_objects()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        result => result.unwrap(),
+    }
+}
+
+/// Compiles C source into a shared object, in a directory of the calling test's; gives the file's path.
+pub(crate) fn compile_c(name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let directory = c_objects();
+    std::fs::create_dir_all(&directory).unwrap();
+    let object = directory.join(name);
+    let mut cc = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
+        .args(["-xc", "-", "-shared", "-fPIC", "-O1", "-Wall", "-Werror"])
+        .args(flags)
+        .arg("-o")
+        .arg(&object)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut cc.stdin.take().unwrap(), source.as_bytes()).unwrap();
+    assert!(cc.wait().unwrap().success(), "{name} does not build");
+    object
 }
 
 fn build_plugins() {
@@ -187,6 +223,19 @@ impl Shim {
 
     pub(crate) fn get(&self, knob: Knob) -> i64 {
         self.knob(knob).load(Ordering::SeqCst)
+    }
+
+    /// The lines that went to `dlog`, each as `LEVEL TEXT`; for shims with a host.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        // SAFETY: the name is NUL-terminated; a shim with a host has a function of this name and
+        // type, whose text has a NUL at its end.
+        let text = unsafe {
+            let text = libc::dlsym(libc::RTLD_DEFAULT, c"shim_text".as_ptr());
+            assert!(!text.is_null(), "the shim has no host");
+            let text = std::mem::transmute::<*mut c_void, extern "C" fn() -> *const c_char>(text);
+            CStr::from_ptr(text())
+        };
+        text.to_string_lossy().lines().map(str::to_owned).collect()
     }
 }
 

@@ -9,6 +9,8 @@
 use core::arch::asm;
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 use core::sync::atomic::{AtomicI64, Ordering::SeqCst};
+#[cfg(host)]
+use core::sync::atomic::{AtomicU8, AtomicUsize};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -264,10 +266,32 @@ mod host {
         knob(SYNC) as c_int
     }
 
+    /// All lines, each after its level; NUL where none has been written yet.
+    static TEXT: [AtomicU8; 1 << 16] = [const { AtomicU8::new(0) }; 1 << 16];
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn shim_text() -> *const c_char {
+        TEXT.as_ptr().cast()
+    }
+
+    /// Appends what fits; the last byte stays NUL.
+    fn keep(byte: u8) {
+        let at = WRITTEN.fetch_add(1, SeqCst);
+        if let Some(place) = TEXT[..TEXT.len() - 1].get(at) {
+            place.store(byte, SeqCst);
+        }
+    }
+
     /// Variadic in C; see `syscall`.
     #[unsafe(no_mangle)]
-    pub extern "C" fn dlog(_level: c_int, _format: *const c_char, _text: *const c_char) {
+    pub extern "C" fn dlog(level: c_int, _format: *const c_char, text: *const c_char) {
         KNOBS[LINES].fetch_add(1, SeqCst);
+        keep(b'0' + level as u8);
+        keep(b' ');
+        for &byte in unsafe { core::ffi::CStr::from_ptr(text) }.to_bytes() {
+            keep(byte);
+        }
         // A cancellation point, as in the real one.
         unsafe { usleep(1) };
         let call_back = KNOBS[CALL_BACK].swap(0, SeqCst);
