@@ -3,6 +3,7 @@
 //! The five levels of `log` are the five of libmultipath: error 0, warn 1, info 2, debug 3, trace 4.
 
 use crate::symbols::Symbols;
+use kernel_fd::write_to_stderr;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::ptr::NonNull;
@@ -144,14 +145,6 @@ impl log::Log for Bridge {
     }
 
     fn flush(&self) {}
-}
-
-/// Not by `std::io::stderr`, whose lock wants a thread-local variable: the dynamic linker allocates
-/// those of a library that was loaded late, and ends the process when it cannot.
-pub(crate) fn write_to_stderr(text: &[u8]) {
-    // SAFETY: the pointer and the length are those of a slice. Without a standard error, or with one
-    // that takes less, there is nobody to tell.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
 }
 
 /// The levels up to `verbosity`.

@@ -4,8 +4,8 @@
 //! `RUST_BACKTRACE`, and that takes more stack than a worker has. Which checker it was goes to the
 //! host's log, from who gets to know of the panic on a thread that may log.
 
-use crate::log_bridge;
-use std::fmt::{self, Write};
+use kernel_fd::Stderr;
+use std::fmt::Write;
 use std::panic::PanicHookInfo;
 
 /// Sets the hook of our own copy of the standard library; no hook of the program's is replaced.
@@ -15,16 +15,7 @@ pub(crate) fn install() {
 
 fn tell(info: &PanicHookInfo<'_>) {
     // Only a text's own formatting could fail.
-    let _ = writeln!(Stderr, "path checker plugin: {info}");
-}
-
-struct Stderr;
-
-impl Write for Stderr {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        log_bridge::write_to_stderr(text.as_bytes());
-        Ok(())
-    }
+    let _ = writeln!(Stderr::new(), "path checker plugin: {info}");
 }
 
 #[cfg(test)]

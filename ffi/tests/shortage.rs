@@ -37,7 +37,8 @@ fn without_memory(shim: Shim, host: Host, eras: &[u8]) {
             if host == Host::None {
                 assert_eq!((plugin.assume)(i32::from(era)), 0);
             }
-            for scsi in [2, 3] {
+            // 0: a file that takes no SCSI command, of which cciss_tur tells the standard error.
+            for scsi in [2, 3, 0] {
                 shim.set(Knob::Scsi, scsi);
                 shim.set(Knob::Seed, i64::from(era));
                 let fd = file.as_raw_fd();

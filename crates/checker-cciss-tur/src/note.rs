@@ -1,8 +1,9 @@
 //! What cciss_tur tells its user.
 
 use checkers_core::Note;
+use kernel_fd::Stderr;
 use sg_io::{Errno, Strerror};
-use std::io::{Write, stderr};
+use std::fmt::{self, Write};
 
 /// Lines for the standard error stream, where the C checker of this name puts them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ impl CcissNote {
     /// Writes the lines to `to`.
     ///
     /// # Errors
-    /// What the stream says.
-    pub fn write(&self, mut to: impl Write) -> std::io::Result<()> {
+    /// What `to` says.
+    pub fn write(&self, mut to: impl Write) -> fmt::Result {
         match self {
             CcissNote::NoVolume(errno) => {
                 let text = Strerror(*errno);
@@ -32,7 +33,7 @@ impl CcissNote {
 
 impl Note for CcissNote {
     fn emit(&self) {
-        // A daemon without a standard error stream loses nothing but these lines.
-        let _ = self.write(stderr());
+        // The stream takes everything, and a daemon without one loses nothing but these lines.
+        let _ = self.write(Stderr::new());
     }
 }

@@ -16,6 +16,7 @@ mod flags;
 pub mod fork;
 mod limit;
 mod stat;
+mod stderr;
 mod strerror;
 mod terminal;
 
@@ -26,5 +27,6 @@ pub use errno::Errno;
 pub use flags::{set_status_flags, status_flags};
 pub use limit::raise_descriptor_limit;
 pub use stat::{FileKind, Stat, stat};
+pub use stderr::{Stderr, write_to_stderr};
 pub use strerror::Strerror;
 pub use terminal::terminal_size;
