@@ -6,7 +6,7 @@
 //! (multipathd's threads have deferred cancellation. Under asynchronous cancellation POSIX allows no
 //! function to be called but three, so no plugin can be used there.)
 
-use crate::log_bridge;
+use crate::{log_bridge, threads};
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -23,6 +23,7 @@ const PTHREAD_CANCEL_DISABLE: c_int = 1;
 pub(crate) fn enter<T>(name: &'static str, fallback: T, inside: impl FnOnce() -> T) -> T {
     let _uncancellable = CancelDisabled::new();
     log_bridge::follow_verbosity();
+    threads::report();
     catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|payload| {
         // Dropping a payload may panic as well.
         std::mem::forget(payload);

@@ -133,6 +133,7 @@ fn prepare_process() {
     PREPARED.call_once(|| {
         panics::install();
         log_bridge::install();
+        threads::prepare();
         checkers_core::pool::set_spawner(threads::spawn);
         if threads::processors() > 1 {
             checkers_core::spin::allow();

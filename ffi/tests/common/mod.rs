@@ -49,6 +49,16 @@ pub(crate) enum Host {
 
 /// Runs `body` in a process of its own with the shim in it. `name` must be that of the test.
 pub(crate) fn alone(name: &str, host: Host, body: impl FnOnce(Shim)) {
+    alone_with(name, host, |_| {}, body);
+}
+
+/// As [`alone`]; `prepare` may change the command, which loads what `LD_PRELOAD` has besides the shim.
+pub(crate) fn alone_with(
+    name: &str,
+    host: Host,
+    prepare: impl Fn(&mut Command),
+    body: impl FnOnce(Shim),
+) {
     const MARK: &str = "CHECKERS_TEST_ALONE";
     if std::env::var(MARK).is_ok_and(|inside| inside == name) {
         return body(Shim::find());
@@ -56,14 +66,15 @@ pub(crate) fn alone(name: &str, host: Host, body: impl FnOnce(Shim)) {
     build_plugins();
     let shim = build_shim(host);
     // A test that hangs is one that has found something.
-    let output = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .args(["--kill-after=5", "120"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, name)
-        .env("LD_PRELOAD", shim)
-        .output()
-        .unwrap();
+        .env("LD_PRELOAD", shim);
+    prepare(&mut command);
+    let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && stdout.contains("1 passed"),
@@ -71,6 +82,17 @@ pub(crate) fn alone(name: &str, host: Host, body: impl FnOnce(Shim)) {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// One more object for `LD_PRELOAD`, before the shim.
+pub(crate) fn preload(command: &mut Command, object: &Path) {
+    let shim = command
+        .get_envs()
+        .find(|(name, _)| *name == "LD_PRELOAD")
+        .and_then(|(_, value)| value)
+        .unwrap();
+    let both = format!("{}:{}", object.display(), shim.to_string_lossy());
+    command.env("LD_PRELOAD", both);
 }
 
 /// Where cargo puts what it builds in this profile.
