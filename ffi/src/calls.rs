@@ -19,7 +19,9 @@ use std::ptr::{NonNull, null_mut};
 /// `checker` must be NULL or a `struct checker` of the host, as libmultipath passes it.
 pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
     border::enter(T::NAME, 1, || {
-        let Some(host) = host::find() else { return 1 };
+        let Some((host, begun)) = host::begin_instance() else {
+            return 1;
+        };
         // SAFETY: the caller's promise is the one needed here.
         let Some(raw) = (unsafe { RawChecker::new(host.era, checker, null_mut()) }) else {
             return 1;
@@ -40,7 +42,7 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
         let Ok(instance) = instance else { return 1 };
         *context = [Some(instance)];
         raw.set_context(Box::into_raw(context).cast());
-        host::count_instance();
+        begun.keep();
         0
     })
 }
@@ -134,7 +136,7 @@ pub unsafe fn free<T: Checker>(checker: *mut c_void) {
             return;
         };
         raw.set_context(null_mut());
-        host::discount_instance();
+        host::end_instance();
         // SAFETY: `context` was made by `Box::into_raw` in `init` and has just been forgotten.
         let cell: Cell<Option<T>> = unsafe { Box::from_raw(context.as_ptr().cast()) };
         let [instance] = *cell;

@@ -70,6 +70,52 @@ pub(crate) fn find() -> Option<&'static Host> {
         let _deciding = lock(&DECIDING);
         detect()
     });
+    reported(known)
+}
+
+/// As [`find`], and from now on nothing changes the era until the instance has ended.
+pub(crate) fn begin_instance() -> Option<(&'static Host, Begun)> {
+    // Nothing changes the era of a real host, so the lock is not needed any more. (A process that has
+    // been forked while another thread held it would wait for ever.)
+    if let Some(host) = REAL.get() {
+        prepare_process();
+        return Some((host, Begun::new()));
+    }
+    let deciding = lock(&DECIDING);
+    // In this order: `assume` looks at the number first, with the lock held.
+    let begun = Begun::new();
+    let known = current().or_else(detect);
+    drop(deciding);
+    Some((reported(known)?, begun))
+}
+
+/// An instance that is counted. Dropped, it counts no more.
+pub(crate) struct Begun(());
+
+impl Begun {
+    fn new() -> Begun {
+        INSTANCES.fetch_add(1, Ordering::AcqRel);
+        Begun(())
+    }
+
+    /// The instance has been made; [`end_instance`] is for its end.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        end_instance();
+    }
+}
+
+/// An instance that [`Begun::keep`] has left behind has ended.
+pub(crate) fn end_instance() {
+    INSTANCES.fetch_sub(1, Ordering::AcqRel);
+}
+
+fn reported(known: Option<&'static Host>) -> Option<&'static Host> {
     prepare_process();
     if known.is_none() {
         static SAID: Once = Once::new();
@@ -118,14 +164,6 @@ pub(crate) fn assume(letter: c_int) -> bool {
     }
     ASSUMED.store(letter, Ordering::Release);
     true
-}
-
-pub(crate) fn count_instance() {
-    INSTANCES.fetch_add(1, Ordering::AcqRel);
-}
-
-pub(crate) fn discount_instance() {
-    INSTANCES.fetch_sub(1, Ordering::AcqRel);
 }
 
 fn prepare_process() {

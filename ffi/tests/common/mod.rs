@@ -301,6 +301,12 @@ unsafe impl Send for Plugin {}
 unsafe impl Sync for Plugin {}
 
 impl Plugin {
+    /// Closes it, as a host does that has no use for it any more.
+    pub(crate) fn unload(self) {
+        // SAFETY: the handle is open; a plugin stays mapped all the same.
+        assert_eq!(unsafe { libc::dlclose(self.handle) }, 0);
+    }
+
     pub(crate) fn load(name: &str) -> Plugin {
         let file = built().join(format!("libcheck{name}.so"));
         let file = CString::new(file.to_str().unwrap()).unwrap();
