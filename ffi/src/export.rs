@@ -120,6 +120,11 @@ macro_rules! export_checker {
             $crate::calls::assume_abi(era)
         }
 
+        /// Not 0 once a plugin of the process has reported a host that it does not know; the plugins
+        /// use that of the one loaded first.
+        #[unsafe(no_mangle)]
+        pub static libcheck_unknown_host_reported: $crate::Reported = $crate::Reported::new();
+
         /// The checker's own messages, from id 100 on.
         #[unsafe(no_mangle)]
         pub static libcheck_msgtable: [$crate::MessagePointer;

@@ -4,10 +4,10 @@
 use crate::era::Era;
 use crate::log_bridge::{self, Dlog};
 use crate::symbols::Symbols;
-use crate::{panics, threads};
+use crate::{panics, refusal, threads};
 use checkers_core::sync::lock;
-use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, OnceLock};
 
 /// `int checker_is_sync(const struct checker *)`
@@ -64,7 +64,11 @@ pub(crate) fn current() -> Option<&'static Host> {
         })
 }
 
-/// The host, found out now if need be. `None` has been logged.
+/// There is a libmultipath, and it is none that we know. That is for good, so that all paths of a host
+/// are treated alike whatever it loads later.
+static UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// The host, found out now if need be. `None` has been reported.
 pub(crate) fn find() -> Option<&'static Host> {
     let known = current().or_else(|| {
         let _deciding = lock(&DECIDING);
@@ -118,14 +122,7 @@ pub(crate) fn end_instance() {
 fn reported(known: Option<&'static Host>) -> Option<&'static Host> {
     prepare_process();
     if known.is_none() {
-        static SAID: Once = Once::new();
-        SAID.call_once(|| {
-            log::error!(
-                "path checker plugin: cannot tell which multipath-tools has loaded it (known are \
-                 0.7.9 to 0.15); it stays out of use. Install the distribution's own checkers, or \
-                 let the program call libcheck_assume_abi first"
-            );
-        });
+        refusal::report();
     }
     known
 }
@@ -159,7 +156,7 @@ pub(crate) fn assume(letter: c_int) -> bool {
         // Nothing may change now, not even by a libmultipath that has been loaded meanwhile.
         return REAL.get().is_none() && ASSUMED.load(Ordering::Acquire) == letter;
     }
-    if REAL.get().is_some() || detect().is_some() {
+    if REAL.get().is_some() || detect().is_some() || UNKNOWN.load(Ordering::Acquire) {
         return false;
     }
     ASSUMED.store(letter, Ordering::Release);
@@ -179,10 +176,18 @@ fn prepare_process() {
     });
 }
 
+/// Looks at the host's symbols, unless it is known already that they tell nothing.
 fn detect() -> Option<&'static Host> {
+    if UNKNOWN.load(Ordering::Acquire) {
+        return None;
+    }
     let symbols = Symbols::new();
-    let era = era_of(|name| symbols.has(name))?;
-    let is_sync = symbols.find(c"checker_is_sync")?;
+    let era = era_of(|name| symbols.has(name));
+    let (Some(era), Some(is_sync)) = (era, symbols.find(c"checker_is_sync")) else {
+        let there = symbols.has_library() || PROBES.iter().any(|name| symbols.has(name));
+        UNKNOWN.store(there, Ordering::Release);
+        return None;
+    };
     log_bridge::connect(Dlog::find(&symbols));
     // SAFETY: from 0.7.9 on, libmultipath's checker_is_sync has this type in every release.
     let is_sync = unsafe { std::mem::transmute::<*mut c_void, IsSync>(is_sync.as_ptr()) };
@@ -192,9 +197,19 @@ fn detect() -> Option<&'static Host> {
     }))
 }
 
+/// The symbols that tell eras apart.
+const PROBES: [&CStr; 6] = [
+    c"checker_is_sync",
+    c"checker_need_wait",
+    c"start_checker_thread",
+    c"mt_udev_ref",
+    c"get_runner",
+    c"check_runner",
+];
+
 /// The era, from which of the telling symbols are visible (checked on every release from 0.7.9 to
 /// 0.15.1). A combination that no release has is nobody we know.
-fn era_of(has: impl Fn(&'static std::ffi::CStr) -> bool) -> Option<Era> {
+fn era_of(has: impl Fn(&'static CStr) -> bool) -> Option<Era> {
     if !has(c"checker_is_sync") {
         return None;
     }

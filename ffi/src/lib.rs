@@ -22,6 +22,7 @@
 //! | `library` | libmultipath's own side, for a build that has the checkers inside |
 //! | `log_bridge` | log lines go to the host's `dlog` |
 //! | `panics` | what a panic says on standard error |
+//! | `refusal` | what is said of a host that is not known, once per process |
 //! | `threads` | how a worker is started inside a daemon |
 
 mod border;
@@ -34,6 +35,7 @@ mod layout;
 pub mod library;
 mod log_bridge;
 mod panics;
+mod refusal;
 mod symbols;
 mod threads;
 
@@ -43,3 +45,5 @@ pub use export::MessagePointer;
 pub use export::message_table;
 pub use fork::{ForkHandlers, ForkLocks, register as register_fork_handlers};
 pub use layout::Layout;
+#[doc(hidden)]
+pub use refusal::Reported;

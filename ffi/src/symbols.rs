@@ -28,6 +28,11 @@ impl Symbols {
         }
     }
 
+    /// Whether a libmultipath is loaded as a library of its own.
+    pub(crate) fn has_library(&self) -> bool {
+        self.library.is_some()
+    }
+
     /// The address of `name` in the host.
     pub(crate) fn find(&self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: `name` is NUL-terminated and RTLD_DEFAULT is a valid pseudo-handle.
