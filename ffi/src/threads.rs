@@ -34,14 +34,14 @@ pub(crate) fn spawn(body: fn()) -> io::Result<()> {
     let _blocked = SignalsBlocked::new();
     let mut attributes = Attributes::new()?;
     attributes.set_stack_size(stack_size())?;
-    let started = start(&mut attributes, body);
+    let started = start(&attributes, body);
     if !started
         .as_ref()
         .is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL))
     {
         return started;
     }
-    start(&mut Attributes::new()?, body)?;
+    start(&Attributes::new()?, body)?;
     REFUSED.store(true, Ordering::Relaxed);
     Ok(())
 }
@@ -65,17 +65,77 @@ pub(crate) fn prepare() {
     thread_local_storage();
 }
 
-fn start(attributes: &mut Attributes, body: fn()) -> io::Result<()> {
+fn start(attributes: &Attributes, body: fn()) -> io::Result<()> {
+    if !locked_memory_suffices(attributes.stack_size()) {
+        return check(libc::EAGAIN);
+    }
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: `thread` and `attributes` are valid for the call, and `run` gets what it expects.
     check(unsafe {
         libc::pthread_create(
             thread.as_mut_ptr(),
-            attributes.0.as_mut_ptr(),
+            attributes.0.as_ptr(),
             run,
             body as *mut c_void,
         )
     })
+}
+
+/// What a thread's start allocates beside the stack, at most, in bytes: a table of 16 bytes for each
+/// loaded object with thread-local storage. Too large for malloc's caches, whose memory calloc (which
+/// glibc uses) does not take.
+const TABLE: usize = 2048;
+
+/// Whether a limit on locked memory leaves room for a thread, which is locked when the daemon has locked
+/// itself. glibc (seen with 2.36) ends the process when there is room for the stack and not for the
+/// table: it expects ENOMEM, and such a limit says EAGAIN. So both are taken for a moment, together, and
+/// given back; no page is touched. Another thread may take the room meanwhile, which is all that is left
+/// of that risk.
+fn locked_memory_suffices(stack: usize) -> bool {
+    if !locked_memory_is_limited() {
+        return true;
+    }
+    let size = stack.saturating_add(PAGE);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+    // SAFETY: both are new memory, which nothing uses, and each is given back if it was had.
+    unsafe {
+        let table = libc::malloc(TABLE);
+        let memory = libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+        let both = !table.is_null() && memory != libc::MAP_FAILED;
+        if memory != libc::MAP_FAILED {
+            libc::munmap(memory, size);
+        }
+        libc::free(table);
+        both
+    }
+}
+
+/// Whether this thread has a limit on locked memory; a daemon that runs as root usually has none.
+fn locked_memory_is_limited() -> bool {
+    /// `_LINUX_CAPABILITY_VERSION_3`.
+    const VERSION: u32 = 0x2008_0522;
+    /// Makes the limit none.
+    const CAP_IPC_LOCK: u32 = 14;
+    let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
+    // SAFETY: the pointer is to a struct of ours, for which zeroes are a valid value.
+    let limit = unsafe {
+        libc::getrlimit(libc::RLIMIT_MEMLOCK, limit.as_mut_ptr());
+        limit.assume_init()
+    };
+    // 0 is the calling thread.
+    let mut header = [VERSION, 0];
+    // Two times effective, permitted, inheritable, as the version says.
+    let mut capabilities = [0_u32; 6];
+    // SAFETY: both are memory of ours, as large as goes with the version.
+    unsafe {
+        libc::syscall(
+            libc::SYS_capget,
+            header.as_mut_ptr(),
+            capabilities.as_mut_ptr(),
+        )
+    };
+    let [effective, ..] = capabilities;
+    limit.rlim_cur != libc::RLIM_INFINITY && effective >> CAP_IPC_LOCK & 1 == 0
 }
 
 /// The size of a worker's stack: [`STACK_SIZE`], of which [`ORDINARY_STORAGE`] may be taken away, plus
@@ -166,6 +226,13 @@ impl Attributes {
         Ok(attributes)
     }
 
+    fn stack_size(&self) -> usize {
+        let mut size = 0;
+        // SAFETY: `new` only makes values that pthread_attr_init has initialised.
+        unsafe { libc::pthread_attr_getstacksize(self.0.as_ptr(), &mut size) };
+        size
+    }
+
     fn set_stack_size(&mut self, size: usize) -> io::Result<()> {
         // SAFETY: `new` only makes values that pthread_attr_init has initialised.
         check(unsafe { libc::pthread_attr_setstacksize(self.0.as_mut_ptr(), size) })
@@ -206,5 +273,75 @@ impl Drop for SignalsBlocked {
             // SAFETY: `before` is the mask that pthread_sigmask returned.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    /// glibc ends the process when the stack of a thread fits into the limit and what it allocates
+    /// besides does not, for it expects another error then.
+    #[test]
+    #[ignore = "needs root, to lock memory and to give that right up"]
+    fn a_limit_on_locked_memory_leaves_the_process_alive() {
+        const NAME: &str = "threads::tests::a_limit_on_locked_memory_leaves_the_process_alive";
+        const INSIDE: &str = "CHECKERS_TEST_LOCKED";
+        let Ok(room) = std::env::var(INSIDE) else {
+            let mut refused = 0;
+            for room in (0..160).step_by(4) {
+                let output = Command::new(std::env::current_exe().unwrap())
+                    .args(["--exact", NAME, "--nocapture", "--ignored"])
+                    .env(INSIDE, room.to_string())
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&output.stdout)
+                    + String::from_utf8_lossy(&output.stderr);
+                let status = output.status;
+                assert!(status.success(), "{room} KiB: {status}: {said}");
+                refused += usize::from(said.contains("refused"));
+            }
+            assert!(refused > 5, "the limit was never reached");
+            return;
+        };
+        ROOM.store(room.parse().unwrap(), Ordering::SeqCst);
+        // A thread that has never asked for memory, as the one that starts workers.
+        spawn(start_some).unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    }
+
+    static ROOM: AtomicU64 = AtomicU64::new(0);
+
+    /// Leaves this thread room for so many KiB of locked memory, and starts threads until it is full.
+    fn start_some() {
+        let room = ROOM.load(Ordering::SeqCst) * 1024;
+        let limit = libc::rlimit {
+            rlim_cur: room,
+            rlim_max: room,
+        };
+        // CAP_IPC_LOCK, 14, makes the limit none.
+        let header = [0x2008_0522_u32, 0];
+        let mut sets = [0_u32; 6];
+        // SAFETY: all of this concerns the test's own process; the capability sets are of the size
+        // that their version says.
+        unsafe {
+            assert_eq!(libc::mlockall(libc::MCL_FUTURE), 0);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit), 0);
+            libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr());
+            sets[0] &= !(1 << 14);
+            sets[1] &= !(1 << 14);
+            libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr());
+        }
+        for _ in 0..4 {
+            if spawn(|| std::thread::sleep(Duration::from_secs(60))).is_err() {
+                // SAFETY: the length is that of the text. (println would allocate.)
+                unsafe { libc::write(1, c"refused\n".as_ptr().cast(), 8) };
+            }
+        }
+        // SAFETY: nothing is left to be done.
+        unsafe { libc::_exit(0) };
     }
 }
