@@ -43,9 +43,12 @@ impl Transport for Kernel {
         // SAFETY: SG_IO takes a header of this layout, which is ours for the length of the call. Its
         // three pointers are to live memory of the lengths beside them, as the slices and the array
         // above guarantee; the kernel writes only to the sense buffer and, in direction FROM_DEV, to
-        // the data, and both are exclusively ours. It keeps no pointer: a request that outlives the
-        // call works on pages of its own. On any other file the request fails without a look at the
-        // header.
+        // the data, and both are exclusively ours. A device may write straight into the pages of the
+        // data (the kernel maps them where their alignment allows, and copies elsewhere), but not
+        // after the call: a block device's driver waits for the command without regard to signals,
+        // however long it takes, and unmaps the pages before it returns. The sg driver's wait does
+        // end at a signal; it goes through memory of its own unless a flag asks otherwise, and
+        // `flags` is 0. On any other file the request fails without a look at the header.
         if unsafe { libc::ioctl(fd, SG_IO, &mut header) } < 0 {
             return Err(Errno::last());
         }
