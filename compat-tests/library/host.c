@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include CHECKERS_H
 #include "other.h"
@@ -103,7 +104,7 @@ static struct checker with(const char *name, int fd, unsigned int timeout)
 #endif
 	c.timeout = timeout;
 	checker_set_fd(&c, fd);
-	printf("  selected %d\n", c.cls != NULL);
+	printf("  selected %d\n", checker_selected(&c));
 	return c;
 }
 
@@ -165,6 +166,31 @@ static void nobody(void)
 	look(&c, PATH_UP);
 	checker_put(&c);
 	printf("  fd %d\n", c.fd);
+}
+
+/* Not every host survives it. */
+static void unselected(void)
+{
+	struct checker c;
+	int status;
+	pid_t child;
+
+	part("a check of a path for which no checker was selected");
+	checker_clear(&c);
+	printf("  selected %d, of NULL %d\n", checker_selected(&c), checker_selected(NULL));
+#ifdef CHECKERS_LAYOUT_C
+	c.path_state = PATH_UP;
+#endif
+	child = fork();
+	if (child == 0) {
+		look(&c, PATH_UP);
+		checker_set_fd(&c, 0);
+		look(&c, PATH_UP);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		exit(2);
+	printf("  ends with %s\n", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "an answer");
 }
 
 static void messages(void)
@@ -357,6 +383,7 @@ int main(int argc, char **argv)
 
 	states();
 	nobody();
+	unselected();
 	part("start");
 	printf("  init_checkers %d\n", init_checkers());
 	builtin("directio", argv[2]);

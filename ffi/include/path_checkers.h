@@ -15,7 +15,7 @@
  * One path:
  *   struct checker c;
  *   checker_clear(&c);
- *   checker_get(&c, "directio");          c.cls stays NULL if there is no such checker
+ *   checker_get(&c, "directio");          !checker_selected(&c) if there is no such checker
  *   c.timeout = 30;
  *   checker_set_fd(&c, fd);
  *   if (checker_init(&c, NULL) == 0) {
@@ -107,6 +107,11 @@ void reset_checker_classes(void);
  */
 void checker_clear(struct checker *c);
 void checker_get(struct checker *c, const char *name);
+/* Whether there is a checker: checker_get has found one. */
+static inline int checker_selected(const struct checker *c)
+{
+	return c && c->cls;
+}
 int checker_init(struct checker *c, void **mpcontext);
 int checker_mp_init(struct checker *c, void **mpcontext);
 void checker_put(struct checker *c);
@@ -114,7 +119,8 @@ void checker_set_fd(struct checker *c, int fd);
 
 /*
  * Checks. "sync" belongs to all paths of a checker: they wait for their devices. "async" ones do not:
- * the state is PATH_PENDING until a later call has it. `known` is what checker none answers.
+ * the state is PATH_PENDING until a later call has it. `known` is what checker none answers. A path for
+ * which no checker is selected is PATH_UNCHECKED.
  */
 void checker_set_sync(struct checker *c);
 void checker_set_async(struct checker *c);
