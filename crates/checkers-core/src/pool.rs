@@ -241,7 +241,7 @@ impl Pool {
         found.is_some()
     }
 
-    /// Makes every thread end that has nothing to do.
+    /// Makes every thread end that has nothing to do, or that finishes what it does without finding more.
     pub fn dismiss_idle(&self) {
         self.lock().dismissals += 1;
         self.job_queued.notify_all();
@@ -271,21 +271,24 @@ impl Pool {
     /// The body of the starter. Returns when no job has waited for [`IDLE`], or when dismissed.
     pub fn start_workers(&self) {
         let mut state = self.lock();
+        let mut dismissals = state.dismissals;
         let (mut width, mut quiet, mut retry) = (1_usize, 0_u32, RETRY);
         loop {
             if state.queue.is_empty() {
                 (width, quiet, retry) = (1, 0, RETRY);
-                let dismissals = state.dismissals;
-                state.starter = Starter::Asleep;
-                let (woken, slept) = wait(&self.workers_wanted, state, IDLE);
-                state = woken;
-                if state.queue.is_empty() && (slept || state.dismissals != dismissals) {
+                let mut idle = false;
+                if state.dismissals == dismissals {
+                    state.starter = Starter::Asleep;
+                    (state, idle) = wait(&self.workers_wanted, state, IDLE);
+                }
+                if state.queue.is_empty() && (idle || state.dismissals != dismissals) {
                     state.starter = Starter::Absent;
                     return;
                 }
                 state.starter = Starter::Awake;
                 continue;
             }
+            dismissals = state.dismissals;
             if state.workers > 0 {
                 let ended = state.ended;
                 let tick = if width < MAX_WIDTH { TICK } else { LONG_TICK };
@@ -345,9 +348,11 @@ impl Pool {
     /// The body of a worker. Returns when there was nothing to do for [`IDLE`], or when dismissed.
     pub fn work(&self) {
         let mut state = self.lock();
+        let mut dismissals = state.dismissals;
         let mut waiter = None;
         loop {
             while let Some(job) = state.queue.pop_front() {
+                dismissals = state.dismissals;
                 let signal = self.alert(&mut state);
                 drop(state);
                 signal_one(signal);
@@ -356,7 +361,6 @@ impl Pool {
                 state = self.lock();
                 state.ended += 1;
             }
-            let dismissals = state.dismissals;
             state = self.spin_for_job(state, waiter.take());
             if state.queue.is_empty() {
                 let ends;
@@ -391,7 +395,7 @@ impl Pool {
     }
 
     /// Sleeps until a job waits. Returns `true` when the worker is to end: after [`IDLE`], or when more
-    /// `dismissals` have been counted than when the queue was found empty.
+    /// `dismissals` have been counted than when it took its last job.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -557,16 +561,27 @@ mod tests {
     }
 
     #[test]
-    fn idle_threads_end_when_dismissed() {
+    fn threads_end_when_dismissed_while_idle_or_busy() {
         pool!(SHORT, SUPPLY);
-        static JOB: Counter = Counter::new(false);
+        static JOB: Counter = Counter::new(true);
         SUPPLY.store(1000, SeqCst);
-        SHORT.submit(&JOB).unwrap();
-        within(|| JOB.begun() == 1);
-        within(|| {
-            SHORT.dismiss_idle();
+        let all_gone = || {
             let state = SHORT.lock();
             state.workers == 0 && state.starter == Starter::Absent
-        });
+        };
+        for round in 1..=2 {
+            JOB.held.store(true, SeqCst);
+            SHORT.submit(&JOB).unwrap();
+            within(|| JOB.begun() == round);
+            if round == 1 {
+                SHORT.dismiss_idle();
+            }
+            JOB.held.store(false, SeqCst);
+            if round == 2 {
+                within(|| SHORT.lock().idle == 1);
+                SHORT.dismiss_idle();
+            }
+            within(all_gone);
+        }
     }
 }
