@@ -32,7 +32,7 @@ const ALLOCATING: [&str; 19] = [
 ];
 
 /// What is in order, and why.
-const IN_ORDER: [(&str, &str, &str); 6] = [
+const IN_ORDER: [(&str, &str, &str); 5] = [
     (
         "kernel-fd/src/errno.rs",
         "io::Error",
@@ -52,11 +52,6 @@ const IN_ORDER: [(&str, &str, &str); 6] = [
         "checkers-core/src/pool.rs",
         "thread::Builder",
         "for programs that are no daemon",
-    ),
-    (
-        "checkers-core/src/checker.rs",
-        "io::Error",
-        "a text that only pathcheck shows",
     ),
     ("sg-io/src/script.rs", "", "a device for tests"),
 ];
