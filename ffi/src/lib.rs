@@ -5,7 +5,7 @@
 //! does, and we are the host of other plugins.
 //!
 //! Nothing here decides a path's state. A call of the host comes in through one of the functions that
-//! [`export_checker!`] makes, passes the [border](border), is translated from the host's
+//! [`export_checker!`] makes, passes the [`border`], is translated from the host's
 //! [`struct checker`](layout) into a typed [`Call`](checkers_core::Call), and goes to the checker; its
 //! verdict goes back the same way.
 //!

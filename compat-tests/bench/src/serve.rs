@@ -1,6 +1,6 @@
 //! The life of a host process: it reads what to do from its standard input and answers each line
 //! with one of its own, `name=value` words or `error` and why. More commands are in
-//! [`single`](crate::single).
+//! [`single`].
 //!
 //! | command | does | answers |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | `patience MILLIS` | SCSI devices that hang answer after this all the same | |
 //! | `hang PERCENT` | so many of the paths hang from now on, spread evenly; only stubs can | |
 //! | `init`, `free`, `reset` | for all paths | `ns` |
-//! | `unload` | `libcheck_reset` and `dlclose`, once all paths have been freed | as in [`single`](crate::single) |
+//! | `unload` | `libcheck_reset` and `dlclose`, once all paths have been freed | as in [`single`] |
 //! | `round COUNT`, `tick COUNT` | rounds of checks, eagerly or at the daemon's pace | `wall`, `processor` (ns) |
 //! | `start`, `collect` | the halves of a round | `pending` |
 //! | `threads` | one round | `created`, `most` |
