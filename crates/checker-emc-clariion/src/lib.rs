@@ -90,13 +90,18 @@ impl Probe for EmcClariion {
 
 /// One check over `transport`.
 pub fn run(transport: &impl Transport, task: &mut Task<'_, Option<Wwn>>) -> Outcome<EmcClariion> {
-    let (mut wwn, mut map) = (task.memory, task.map);
+    let (mut wwn, mut snapshot) = (task.memory, None);
+    let map = task.map();
     let cancelled = || task.cancelled();
     let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let (verdict, note) =
-        check(&mut device, &mut wwn, &mut map).unwrap_or_else(|cancelled| (cancelled.into(), None));
+    let (verdict, note) = check(&mut device, &mut wwn, map, &mut snapshot)
+        .unwrap_or_else(|cancelled| (cancelled.into(), None));
     let evidence = device.last();
-    (task.memory, task.map) = (wwn, map);
+    task.memory = wwn;
+    if let Some(snapshot) = snapshot.filter(|_| map != MapMemory::Absent) {
+        // Tells the other paths of the map.
+        task.set_map(MapMemory::Set(i32::from(snapshot)));
+    }
     Outcome {
         verdict,
         note,
@@ -109,7 +114,8 @@ type Finding = (Verdict, Option<EmcNote>);
 fn check(
     device: &mut Device<'_, impl Transport>,
     known: &mut Option<Wwn>,
-    map: &mut MapMemory,
+    map: MapMemory,
+    snapshot: &mut Option<bool>,
 ) -> Result<Finding, Cancelled> {
     let page = match inquire(device)? {
         Ok(page) => page,
@@ -124,8 +130,8 @@ fn check(
         return Ok((WWN_CHANGED, None));
     }
     match role {
-        Role::Active => active(device, wwn, map),
-        Role::Passive => Ok(passive(wwn, *map)),
+        Role::Active => active(device, wwn, snapshot),
+        Role::Passive => Ok(passive(wwn, map)),
     }
 }
 
@@ -162,19 +168,20 @@ fn refusal(reply: &Reply) -> Option<Finding> {
     }
 }
 
-/// A path to the storage processor that owns the unit must be able to read.
+/// A path to the storage processor that owns the unit must be able to read. What it says about the unit
+/// goes to `snapshot`: whether it is an inactive one.
 fn active(
     device: &mut Device<'_, impl Transport>,
     wwn: Wwn,
-    map: &mut MapMemory,
+    snapshot: &mut Option<bool>,
 ) -> Result<Finding, Cancelled> {
     let Read::Down(sense) = sg_read(device)? else {
-        remember(map, false);
+        *snapshot = Some(false);
         return Ok((HEALTHY, None));
     };
     let code = sense.at_fixed_offsets();
     if code == READ_OF_SNAPSHOT {
-        remember(map, true);
+        *snapshot = Some(true);
         return Ok((INACTIVE_SNAPSHOT, Some(EmcNote::ActiveToSnapshot(wwn))));
     }
     Ok((READ_ERROR, Some(EmcNote::ReadError(wwn, code))))
@@ -185,12 +192,5 @@ fn passive(wwn: Wwn, map: MapMemory) -> Finding {
     match map {
         MapMemory::Absent | MapMemory::Unset | MapMemory::Set(0) => (HEALTHY, None),
         MapMemory::Set(_) => (INACTIVE_SNAPSHOT, Some(EmcNote::PassiveToSnapshot(wwn))),
-    }
-}
-
-/// Tells the other paths of the map whether the unit is an inactive snapshot.
-fn remember(map: &mut MapMemory, snapshot: bool) {
-    if *map != MapMemory::Absent {
-        *map = MapMemory::Set(i32::from(snapshot));
     }
 }

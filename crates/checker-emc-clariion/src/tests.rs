@@ -25,7 +25,7 @@ fn check_over(known: Known, steps: &[Step]) -> (Finding, Known) {
     let mut task = Task::uncancelled(3, Seconds(30), memory, map);
     let outcome = run(&script, &mut task);
     assert_eq!(script.sent().len(), steps.len(), "{steps:?}");
-    ((outcome.verdict, outcome.note), (task.memory, task.map))
+    ((outcome.verdict, outcome.note), (task.memory, task.map()))
 }
 
 /// The verdict of a check that has nothing to log and changes nothing it knew.

@@ -143,7 +143,7 @@ impl<P: Probe> Asynchronous<P> {
         let mut task = Task::uncancelled(call.fd, call.timeout, self.memory, call.map);
         let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
         self.memory = task.memory;
-        call.map = task.map;
+        call.map = task.new_map().unwrap_or(call.map);
         self.accept(outcome.map_err(|_| Panicked))
     }
 

@@ -58,8 +58,9 @@ pub struct Task<'a, M> {
     pub timeout: Seconds,
     /// The path's memory; changes are kept when the verdict is collected in time.
     pub memory: M,
-    /// The map's shared value; changes are kept likewise.
-    pub map: MapMemory,
+    map: MapMemory,
+    /// The value that the map is to get.
+    new_map: Option<MapMemory>,
     cancel: &'a AtomicBool,
 }
 
@@ -77,6 +78,7 @@ impl<'a, M> Task<'a, M> {
             timeout,
             memory,
             map,
+            new_map: None,
             cancel,
         }
     }
@@ -85,6 +87,23 @@ impl<'a, M> Task<'a, M> {
     pub fn uncancelled(fd: RawFd, timeout: Seconds, memory: M, map: MapMemory) -> Task<'a, M> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         Task::new(fd, timeout, memory, map, &NEVER)
+    }
+
+    /// The value that the paths of the map share, as it was when the task was made or as it has been
+    /// set since.
+    pub fn map(&self) -> MapMemory {
+        self.new_map.unwrap_or(self.map)
+    }
+
+    /// Sets the map's value. The map gets it when the verdict is collected in time, also when the value
+    /// is the one that the task began with: another path may have changed it meanwhile.
+    pub fn set_map(&mut self, value: MapMemory) {
+        self.new_map = Some(value);
+    }
+
+    /// What [`Task::set_map`] has set, if anything.
+    pub fn new_map(&self) -> Option<MapMemory> {
+        self.new_map
     }
 
     /// Whether nobody wants the verdict any more. To be asked before *every* command: from then on

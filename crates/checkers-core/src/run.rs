@@ -69,8 +69,8 @@ pub(crate) struct Order<P: Probe> {
 pub(crate) struct Ended<P: Probe> {
     pub(crate) outcome: Result<Outcome<P>, Panicked>,
     pub(crate) memory: P::Memory,
-    /// The map's value if the probe changed it. An unchanged copy must not be written back: while the
-    /// probe ran, other paths of the map may have changed the value.
+    /// The map's value if the probe has set it. A copy that it has only read must not be written back:
+    /// while the probe ran, other paths of the map may have changed the value.
     pub(crate) map: Option<MapMemory>,
 }
 
@@ -317,7 +317,7 @@ impl<P: Probe> Slot<P> {
         run.result = Some(Ended {
             outcome: outcome.map_err(|_| Panicked),
             memory: task.memory,
-            map: (task.map != order.map).then_some(task.map),
+            map: task.new_map(),
         });
         run
     }

@@ -576,3 +576,31 @@ fn setup_commands_come_first_and_do_not_hold_init_up() {
     PREPARED.release(2);
     PREPARED.wait_for_waiting(0);
 }
+
+/// What the probe of [`Mapped`] makes of the map's value.
+static WRITTEN: Mutex<Option<i32>> = Mutex::new(None);
+
+device!(Mapped, MAPPED, (), |task| {
+    MAPPED.command(task.fd);
+    if let Some(value) = *WRITTEN.lock().unwrap() {
+        task.set_map(MapMemory::Set(value));
+    }
+    Verdict::UP.into()
+});
+
+#[test]
+fn the_map_gets_what_the_probe_wrote_even_if_its_copy_held_that_already() {
+    let mut path = Path::<Mapped>::new(1);
+    for (written, expected) in [(None, 1), (Some(0), 0), (Some(7), 7)] {
+        *WRITTEN.lock().unwrap() = written;
+        MAPPED.hang(1);
+        path.call.map = MapMemory::Set(0);
+        assert_eq!(path.check(), STILL_RUNNING);
+        // Another path of the map writes meanwhile.
+        path.call.map = MapMemory::Set(1);
+        MAPPED.release(1);
+        assert_eq!(path.collect(), Verdict::UP);
+        assert_eq!(path.call.map, MapMemory::Set(expected), "{written:?}");
+    }
+    path.free();
+}
