@@ -123,7 +123,8 @@ impl<P: Probe> Asynchronous<P> {
         }
     }
 
-    /// Sends the setup commands on the host's thread, unless a worker has begun to: then waits for it.
+    /// Sends the setup commands on the host's thread, unless a worker has begun to: then waits for their
+    /// end, though not for that of a probe behind them.
     fn set_up_inline(&mut self) {
         while self.setup_open {
             if let Some(Target { fd, timeout }) = self.slot.take_setup() {
@@ -131,7 +132,7 @@ impl<P: Probe> Asynchronous<P> {
                 let task = Task::uncancelled(fd, timeout, (), MapMemory::Absent);
                 emit(catch_unwind(AssertUnwindSafe(|| P::setup(&task))).unwrap_or_default());
             } else {
-                self.slot.wait(None);
+                self.slot.wait_for_setup();
                 self.finish_setup();
             }
         }
@@ -229,7 +230,7 @@ impl<P: Probe> Asynchronous<P> {
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
         if call.delivery == Delivery::InCheck {
             self.slot.spin(&VERDICTS);
-            self.slot.wait(Some(SHORT_WAIT));
+            self.slot.wait(SHORT_WAIT);
             return self.poll(call);
         }
         Verdict::new(PathState::Pending, P::RUNNING)
@@ -315,7 +316,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
         };
         if P::HAS_SETUP {
             instance.slot.start_setup(target(call));
-            instance.slot.wait(Some(SHORT_WAIT));
+            instance.slot.wait(SHORT_WAIT);
             instance.finish_setup();
         }
         Ok(instance)

@@ -108,6 +108,8 @@ struct Run<P: Probe> {
     /// Setup commands yet to be sent, before the probe.
     setup: Option<Target>,
     probe: Option<Order<P>>,
+    /// A worker sends the setup commands.
+    setting_up: bool,
     setup_note: Option<P::Note>,
     result: Option<Ended<P>>,
 }
@@ -120,6 +122,7 @@ impl<P: Probe> Run<P> {
             awaited: false,
             setup: None,
             probe: None,
+            setting_up: false,
             setup_note: None,
             result: None,
         }
@@ -232,7 +235,7 @@ impl<P: Probe> Slot<P> {
     /// What the setup had to say, once it is over: `None` before.
     pub(crate) fn finished_setup(&self) -> Option<Option<P::Note>> {
         let mut run = lock(&self.run);
-        (run.stage == Stage::Idle && run.setup.is_none()).then(|| run.setup_note.take())
+        (!run.setting_up && run.setup.is_none()).then(|| run.setup_note.take())
     }
 
     /// Takes setup commands away that no worker has begun to send.
@@ -240,20 +243,28 @@ impl<P: Probe> Slot<P> {
         lock(&self.run).setup.take()
     }
 
-    /// Waits until the run has ended, for `limit` at most; `None` is without limit.
-    pub(crate) fn wait(&self, limit: Option<Duration>) {
+    /// Waits until no worker sends setup commands, without a limit.
+    pub(crate) fn wait_for_setup(&self) {
+        let mut run = lock(&self.run);
+        while run.setting_up {
+            run.awaited = true;
+            run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner);
+        }
+        run.awaited = false;
+    }
+
+    /// Waits until the run has ended, for `limit` at most.
+    pub(crate) fn wait(&self, limit: Duration) {
         let start = Instant::now();
         let mut run = lock(&self.run);
         run.awaited = true;
         while run.stage != Stage::Idle {
-            match limit.map(|limit| limit.saturating_sub(start.elapsed())) {
-                None => run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break,
-                Some(left) => {
-                    let woken = self.ended.wait_timeout(run, left);
-                    run = woken.unwrap_or_else(PoisonError::into_inner).0;
-                }
+            let left = limit.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                break;
             }
+            let woken = self.ended.wait_timeout(run, left);
+            run = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         run.awaited = false;
     }
@@ -291,11 +302,17 @@ impl<P: Probe> Slot<P> {
         Target { fd, timeout }: Target,
     ) -> MutexGuard<'a, Run<P>> {
         run.setup = None;
+        run.setting_up = true;
         drop(run);
         let task = Task::new(fd, timeout, (), MapMemory::Absent, &self.cancelled);
         let note = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
         let mut run = lock(&self.run);
         run.setup_note = note.unwrap_or_default();
+        run.setting_up = false;
+        if run.awaited {
+            // The path may wait for the setup alone.
+            self.ended.notify_all();
+        }
         run
     }
 

@@ -577,6 +577,64 @@ fn setup_commands_come_first_and_do_not_hold_init_up() {
     PREPARED.wait_for_waiting(0);
 }
 
+/// A device whose setup and probe may hang each for itself: the probe's device is 100 further on.
+struct SetUp;
+static SET_UP: Lab = Lab::new();
+
+impl Probe for SetUp {
+    const NAME: &'static str = "set up";
+    const MESSAGES: MessageTable = &[];
+    const RUNNING: MessageId = RUNNING;
+    const TIMED_OUT: MessageId = TIMED_OUT;
+    const NOT_STARTED: MessageId = NOT_STARTED;
+    const HAS_SETUP: bool = true;
+    type Memory = ();
+    type Note = NoNote;
+    type Evidence = ();
+
+    fn setup(task: &Task<'_, ()>) -> Option<NoNote> {
+        SET_UP.command(task.fd);
+        None
+    }
+
+    fn probe(task: &mut Task<'_, ()>) -> Outcome<Self> {
+        SET_UP.command(task.fd + 100);
+        Verdict::UP.into()
+    }
+
+    fn device_number(_fd: RawFd) -> (u32, u32) {
+        (8, 0)
+    }
+
+    fn class() -> &'static Class<Self> {
+        static CLASS: Class<SetUp> = Class::new();
+        &CLASS
+    }
+}
+
+#[test]
+fn a_synchronous_check_waits_for_the_setup_but_not_for_the_probe_behind_it() {
+    SET_UP.hang(1);
+    SET_UP.hang(101);
+    let mut path = Path::<SetUp>::new(1);
+    assert_eq!(path.check(), STILL_RUNNING);
+    let host = std::thread::spawn(move || {
+        // The commands of this check go to another device, so that only the run's are hung.
+        path.call.fd += 1;
+        let verdict = path.check_in_sync();
+        path.call.fd -= 1;
+        (path, verdict)
+    });
+    SET_UP.release(1);
+    within(|| SET_UP.commands(101) == 1);
+    within(|| host.is_finished());
+    let (mut path, verdict) = host.join().unwrap();
+    assert_eq!((verdict, SET_UP.commands(102)), (Verdict::UP, 1));
+    SET_UP.release(101);
+    assert_eq!(path.collect(), Verdict::UP);
+    path.free();
+}
+
 /// What the probe of [`Mapped`] makes of the map's value.
 static WRITTEN: Mutex<Option<i32>> = Mutex::new(None);
 
