@@ -6,7 +6,7 @@
 use crate::layout::Era;
 use crate::plugin::{function, message, open, read_table, symbol};
 use crate::{Result, Trouble};
-use std::ffi::{c_int, c_long, c_short, c_uint, c_void};
+use std::ffi::{c_int, c_long, c_short, c_uint};
 use std::mem::offset_of;
 use std::path::Path;
 
@@ -136,20 +136,6 @@ impl<'a> Order<'a> {
         unsafe { &mut *self.memory.as_mut_ptr().cast::<RunnerData>() }
     }
 
-    /// All of it, for a function that copies it: its address and its size in bytes.
-    pub fn bytes(&mut self) -> (*mut c_void, c_uint) {
-        let size = size_of::<RunnerData>() + self.plugin.context;
-        (self.memory.as_mut_ptr().cast(), size as c_uint)
-    }
-
-    /// A copy.
-    pub fn copy(&self) -> Order<'a> {
-        Order {
-            plugin: self.plugin,
-            memory: self.memory.clone(),
-        }
-    }
-
     /// `libcheck_async_init`, if there is one.
     pub fn init(&mut self) -> Option<c_int> {
         // SAFETY: the function gets a structure of the host's form with the memory that the plugin
@@ -157,11 +143,5 @@ impl<'a> Order<'a> {
         self.plugin
             .init
             .map(|init| unsafe { init(self.memory.as_mut_ptr().cast()) })
-    }
-
-    /// `libcheck_async_func`, on this thread.
-    pub fn run(&mut self) -> c_int {
-        // SAFETY: as in `init`.
-        unsafe { (self.plugin.function)(self.memory.as_mut_ptr().cast()) }
     }
 }

@@ -1,8 +1,10 @@
 //! SCSI devices that exist only in this process: they have file descriptors that the kernel never
 //! gave out, answer `ioctl` and `fstat` from a script, and write down every command.
 
+use crate::host;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{c_int, c_long, c_ulong, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -176,6 +178,8 @@ struct Script {
 pub(crate) struct Device {
     /// Its descriptor.
     pub(crate) fd: c_int,
+    /// Its number in log lines.
+    pub(crate) name: String,
     /// `st_rdev`.
     number: u64,
     /// `st_blksize`.
@@ -187,6 +191,17 @@ pub(crate) struct Device {
 /// Every device, by descriptor.
 static DEVICES: RwLock<Option<HashMap<c_int, Arc<Device>>>> = RwLock::new(None);
 
+/// The major number of all of them.
+const MAJOR: u32 = 8;
+
+/// The descriptor of the device with whose number a log line begins.
+pub(crate) fn named_by(line: &str) -> Option<c_int> {
+    let (name, _) = line.split_once(" : ")?;
+    let devices = unpoisoned(DEVICES.read());
+    let mut devices = devices.as_ref()?.values();
+    devices.find(|one| one.name == name).map(|one| one.fd)
+}
+
 fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
@@ -194,10 +209,13 @@ fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
 impl Device {
     /// A device with this descriptor, which must be beyond any that the kernel gives out. Once the
     /// script is at its end, every command succeeds.
-    pub(crate) fn install(fd: c_int, number: u64) -> Arc<Device> {
+    pub(crate) fn install(fd: c_int) -> Arc<Device> {
+        static NEXT: AtomicU32 = AtomicU32::new(16);
+        let minor = NEXT.fetch_add(1, Ordering::Relaxed);
         let device = Arc::new(Device {
             fd,
-            number,
+            name: format!("{MAJOR}:{minor}"),
+            number: libc::makedev(MAJOR, minor),
             preferred: Mutex::new(512),
             script: Mutex::default(),
             gate: Condvar::new(),
@@ -291,6 +309,7 @@ pub(crate) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -
         // SAFETY: passed on as it came.
         return unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) } as c_int;
     };
+    host::sends_to(fd);
     // SAFETY: the caller's argument fits the request.
     let outcome = uncancelled(|| unsafe {
         match request {

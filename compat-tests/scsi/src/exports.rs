@@ -1,8 +1,10 @@
 //! What the executables export under names that plugins and libmultipath know. It is found before the
 //! functions of the libraries.
 
-use crate::{device, host};
-use std::ffi::{c_char, c_int, c_ulong, c_void};
+use crate::{device, host, upstream};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_ulong, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// `ioctl`: answered by a device of this process, or by the kernel.
 ///
@@ -49,6 +51,50 @@ pub unsafe fn start_checker_thread(
     unsafe { host::start_thread(thread.cast(), attributes.cast(), context) }
 }
 
+/// `stat64`: of a plugin that libmultipath looks for, or of any other file.
+///
+/// # Safety
+/// As the system's `stat64`.
+pub unsafe fn stat64(name: *const c_char, stat: *mut c_void) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe {
+        with_plugin_in_place(name, |name| {
+            libc::fstatat64(libc::AT_FDCWD, name, stat.cast(), 0)
+        })
+    }
+}
+
+/// `dlopen`: likewise.
+///
+/// # Safety
+/// As the system's `dlopen`.
+pub unsafe fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void {
+    type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
+    // SAFETY: the C library behind this program has the function, with this type; the caller's
+    // promises are passed on.
+    unsafe {
+        let next = libc::dlsym(libc::RTLD_NEXT, c"dlopen".as_ptr());
+        assert!(!next.is_null(), "a C library without dlopen");
+        let dlopen: Dlopen = std::mem::transmute(next);
+        with_plugin_in_place(name, |name| dlopen(name, flags))
+    }
+}
+
+/// # Safety
+/// `name` must be NULL or a string.
+unsafe fn with_plugin_in_place<R>(name: *const c_char, then: impl FnOnce(*const c_char) -> R) -> R {
+    if !name.is_null() {
+        // SAFETY: the caller vouches for the string.
+        let path = Path::new(OsStr::from_bytes(
+            unsafe { CStr::from_ptr(name) }.to_bytes(),
+        ));
+        if let Some(plugin) = upstream::plugin_in_place_of(path) {
+            return then(plugin.as_ptr());
+        }
+    }
+    then(name)
+}
+
 /// Exports what hosts of every release have: `libmp_verbosity`, `checker_is_sync`, `dlog`, and in the
 /// place of the C library's functions `ioctl` and `fstat`, also as the latter is called where time and
 /// file sizes have 64 bits.
@@ -57,7 +103,7 @@ macro_rules! export_host {
     () => {
         #[unsafe(no_mangle)]
         #[allow(non_upper_case_globals)]
-        static libmp_verbosity: std::ffi::c_int = 4;
+        static libmp_verbosity: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(4);
 
         /// Variadic in C; the third argument comes the same way.
         #[unsafe(no_mangle)]

@@ -3,8 +3,9 @@
 //!
 //! The rest of libmultipath is the real one, which the C plugins bring along.
 
+use crate::device;
 use compat_tests::plugin::ThreadFn;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,16 +18,19 @@ static THREAD: Mutex<Option<ThreadFn>> = Mutex::new(None);
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// What was logged on this thread. The threads of the C tur checker log too, but only that they
-    /// start and end.
+    /// The descriptor of the path that this thread is the host of.
+    static PATH: Cell<Option<c_int>> = const { Cell::new(None) };
+    /// That of the device to which this thread sent its last command.
+    static DEVICE: Cell<Option<c_int>> = const { Cell::new(None) };
+    /// What was logged on this thread since it is a host.
     static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What plugins logged on runner threads, with the descriptors of their paths.
-static HANDED_OVER: Mutex<Vec<(c_int, Line)>> = Mutex::new(Vec::new());
+/// What was logged on other threads, by the descriptor of the path.
+static ELSEWHERE: Mutex<Vec<(Option<c_int>, Line)>> = Mutex::new(Vec::new());
 
 /// A line of the log, with its level.
-type Line = (c_int, String);
+pub(crate) type Line = (c_int, String);
 
 /// Whether hosts wait for verdicts from now on.
 pub(crate) fn set_sync(sync: bool) {
@@ -48,40 +52,54 @@ pub(crate) fn threads_started() -> usize {
     STARTED.load(Ordering::SeqCst)
 }
 
+/// Makes this thread the host of the path with this descriptor: what it logs is the host's or of the
+/// plugin that it calls.
+pub(crate) fn begin(fd: c_int) {
+    PATH.set(Some(fd));
+    LINES.take();
+    take_elsewhere(fd);
+}
+
 /// The lines that were logged on this thread since the last call, with their levels.
 pub(crate) fn take_lines() -> Vec<Line> {
     LINES.take()
 }
 
-/// Whether a line of a host that comes back tells something: that checks start, run and end does not,
-/// as how often somebody looks depends on the machine.
-pub(crate) fn is_telling(level: c_int, line: &str) -> bool {
-    level < 4 && !line.ends_with("not finished\n")
+/// The lines that other threads logged about the path with this descriptor.
+pub(crate) fn take_elsewhere(fd: c_int) -> Vec<Line> {
+    take_about(Some(fd))
 }
 
-/// Does something whose lines do not count: the host's own.
-pub(crate) fn silently<R>(what: impl FnOnce() -> R) -> R {
-    let before = take_lines();
-    let result = what();
-    LINES.set(before);
-    result
+/// The lines that other threads logged about no path that is known.
+pub(crate) fn take_unassigned() -> Vec<Line> {
+    take_about(None)
 }
 
-/// Leaves this thread's lines to whoever collects the verdict of the path with this descriptor.
-pub(crate) fn hand_over_lines(fd: c_int) {
-    let lines = take_lines();
-    if !lines.is_empty() {
-        let mut all = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(lines.into_iter().map(|line| (fd, line)));
-    }
-}
-
-/// Takes over what was left for the path with this descriptor, as if this thread had logged it.
-pub(crate) fn take_over_lines(fd: c_int) {
-    let mut all = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mine, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|(whose, _)| *whose == fd);
+fn take_about(path: Option<c_int>) -> Vec<Line> {
+    let mut all = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mine, others) = all.drain(..).partition(|(about, _)| *about == path);
     *all = others;
-    LINES.with_borrow_mut(|lines| lines.extend(mine.into_iter().map(|(_, line)| line)));
+    mine.into_iter().map(|(_, line): (_, Line)| line).collect()
+}
+
+/// Notes that this thread sends a command to the device with this descriptor.
+pub(crate) fn sends_to(fd: c_int) {
+    DEVICE.set(Some(fd));
+}
+
+/// Whether a line is one that a host logs about any path and any checker: its name, which is empty
+/// here, and the state, or what becomes of a checker that is selected.
+pub(crate) fn is_about_a_path(line: &str) -> bool {
+    line.starts_with(": ") || line.starts_with("async_check_init: ")
+}
+
+/// Does something whose lines do not count.
+pub(crate) fn silently<R>(what: impl FnOnce() -> R) -> R {
+    let before = (PATH.replace(Some(-1)), LINES.take());
+    let result = what();
+    PATH.set(before.0);
+    LINES.set(before.1);
+    result
 }
 
 /// `dlog`. The exported function has word-sized parameters in the place of variadic ones, which the
@@ -98,8 +116,28 @@ pub(crate) unsafe fn log(level: c_int, format: *const c_char, words: [usize; 4])
         libc::snprintf(text.as_mut_ptr(), text.len(), format, a, b, c, d);
         CStr::from_ptr(text.as_ptr())
     };
-    let line = text.to_string_lossy().into_owned();
-    LINES.with_borrow_mut(|lines| lines.push((level, line)));
+    let line = text.to_string_lossy();
+    let line = match line.strip_suffix('\n') {
+        Some(line) => (level, without_pointer(line)),
+        None => (level, format!("{line} (no newline)")),
+    };
+    if PATH.get().is_some() {
+        LINES.with_borrow_mut(|lines| lines.push(line));
+    } else {
+        let path = device::named_by(&line.1).or(DEVICE.get());
+        let mut all = ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((path, line));
+    }
+}
+
+/// The text without the address that 0.15's runners are named by.
+fn without_pointer(line: &str) -> String {
+    const RUNNER: &str = " runner 0x";
+    let Some((before, after)) = line.split_once(RUNNER) else {
+        return line.to_owned();
+    };
+    let after = after.trim_start_matches(|letter: char| letter.is_ascii_hexdigit());
+    format!("{before} runner{after}")
 }
 
 /// `start_checker_thread`.

@@ -12,7 +12,6 @@
     reason = "a test program, in which a wrong offset has to be seen"
 )]
 
-mod async_checker;
 mod case;
 mod compare;
 mod device;
@@ -20,14 +19,15 @@ pub mod exports;
 mod host;
 mod instance;
 mod library;
+mod lines;
 mod loaded;
 mod measure;
 mod pair;
 mod protocol;
 mod random;
 mod rows;
-mod runners;
 mod stderr;
+mod upstream;
 
 use case::Mode;
 use compat_tests::layout::Era;
@@ -294,6 +294,7 @@ fn play_protocol(pairs: &[Pair]) -> Tally {
 fn run(eras: &[Era]) -> Result<bool, String> {
     let options = options(eras)?;
     settle(&options.c)?;
+    upstream::use_plugins(&options.c);
     let ledger = pinned_here(&options.ledger, options.era)?;
     let load =
         |checker: &Checker| Pair::load(*checker, options.era, &options.c, &options.ours, &ledger);
@@ -308,7 +309,7 @@ fn run(eras: &[Era]) -> Result<bool, String> {
         .collect::<Result<Vec<_>, _>>()?;
     println!("seed {}", options.seed);
     let mut total = Tally::default();
-    library::compare_tables(options.era, &mut total)?;
+    host::silently(|| library::compare_tables(options.era, &mut total))?;
     for pair in &pairs {
         total.add(compare_verdicts(pair, &options)?);
     }
@@ -316,6 +317,9 @@ fn run(eras: &[Era]) -> Result<bool, String> {
         total.add(compare_protocol(&pairs));
     }
 
+    for (level, line) in host::take_unassigned() {
+        total.mismatch("a line of no path", &format!("{level} {line}"));
+    }
     let shown: Vec<_> = total.rows.iter().copied().collect();
     for id in shown.iter().filter(|id| !ledger.contains(**id)) {
         total.mismatch(
@@ -329,8 +333,9 @@ fn run(eras: &[Era]) -> Result<bool, String> {
         }
     }
     println!(
-        "{} replies compared; rows of the ledger that showed: {}",
+        "{} replies and {} lines of the log compared; rows of the ledger that showed: {}",
         total.replies,
+        total.lines,
         shown.join(" ")
     );
     println!("{} passed, {} failed", total.lives, total.mismatches);

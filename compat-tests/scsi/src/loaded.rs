@@ -1,6 +1,6 @@
 //! A plugin in whichever form the host prefers.
 
-use crate::runners::Runners;
+use crate::upstream::Upstream;
 use compat_tests::async_plugin::AsyncPlugin;
 use compat_tests::layout::Era;
 use compat_tests::plugin::Plugin;
@@ -11,17 +11,17 @@ use std::path::Path;
 pub(crate) enum Loaded {
     /// With entry points that the host calls: every plugin before 0.15.0, and ours.
     Entries(Plugin),
-    /// With one function for the runner threads of 0.15.0.
-    Function(AsyncPlugin, Runners),
+    /// With one function, which 0.15's libmultipath calls.
+    Function(AsyncPlugin, Upstream),
 }
 
 impl Loaded {
     /// Loads a plugin as a host of this era does.
-    pub(crate) fn load(path: &Path, era: Era) -> Result<Loaded, String> {
+    pub(crate) fn load(path: &Path, checker: &str, era: Era) -> Result<Loaded, String> {
         let failed = |trouble: compat_tests::Trouble| trouble.to_string();
         if era == Era::D {
             if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
-                return Ok(Loaded::Function(plugin, Runners::find()?));
+                return Ok(Loaded::Function(plugin, Upstream::load(checker)?));
             }
         }
         Plugin::load(path, era).map(Loaded::Entries).map_err(failed)

@@ -56,7 +56,7 @@ fn paths<'a>(plugin: &'a Loaded, first: c_int, healthy: usize, hung: usize) -> V
     (0..healthy + hung)
         .map(|index| {
             let fd = first + index as c_int;
-            let device = Device::install(fd, libc::makedev(8, index as u32));
+            let device = Device::install(fd);
             let hung = index % every == every - 1;
             if hung {
                 device.answer(&[Answer::from(Reply::GOOD).at(Pace::Hung)]);

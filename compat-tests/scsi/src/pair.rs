@@ -1,6 +1,6 @@
 //! The C checker and ours, side by side.
 
-use crate::case::{self, Record, play};
+use crate::case::{self, Record, Remarks, Side, play};
 use crate::compare::{EVERYWHERE, compare};
 use crate::device::Device;
 use crate::loaded::Loaded;
@@ -35,9 +35,8 @@ impl Pair {
         ledger: &BTreeSet<String>,
     ) -> Result<Pair, String> {
         let file = format!("libcheck{}.so", checker.name());
-        let number = libc::makedev(8, 16);
         let fd = 1_000_000 + 2 * checker as i32;
-        let ours = Loaded::load(&ours.join(&file), era)?;
+        let ours = Loaded::load(&ours.join(&file), checker.name(), era)?;
         if !matches!(ours, Loaded::Entries(_)) {
             return Err(format!(
                 "{file}: ours has the form that gives it 16 KiB of stack"
@@ -46,11 +45,11 @@ impl Pair {
         Ok(Pair {
             checker,
             era,
-            c: Loaded::load(&c.join(&file), era)?,
+            c: Loaded::load(&c.join(&file), checker.name(), era)?,
             ours,
             ledger: ledger.clone(),
-            c_device: Device::install(fd, number),
-            our_device: Device::install(fd + 1, number),
+            c_device: Device::install(fd),
+            our_device: Device::install(fd + 1),
         })
     }
 
@@ -84,6 +83,8 @@ pub(crate) struct Tally {
     pub(crate) lives: u64,
     /// Replies given to the C plugin.
     pub(crate) replies: u64,
+    /// Lines of the log, of both sides.
+    pub(crate) lines: u64,
     /// Rows of the ledger that showed.
     pub(crate) rows: BTreeSet<&'static str>,
     /// What the ledger does not allow.
@@ -95,6 +96,7 @@ impl Tally {
     pub(crate) fn add(&mut self, mut other: Tally) {
         self.lives += other.lives;
         self.replies += other.replies;
+        self.lines += other.lines;
         self.rows.append(&mut other.rows);
         self.mismatches += other.mismatches;
     }
@@ -106,18 +108,50 @@ impl Tally {
     }
 }
 
+/// A life of both sides that agreed.
+struct Played {
+    ours: Record,
+    /// Replies given to upstream's plugin.
+    replies: u64,
+    lines: u64,
+    rows: BTreeSet<&'static str>,
+}
+
 impl Pair {
-    /// Both lives.
-    fn play(&self, case: &case::Case, stderr: &mut Option<Stderr>) -> (Record, Record) {
-        let c = play(&self.c, self.era, &self.c_device, case, stderr.as_mut());
-        let ours = play(
-            &self.ours,
-            self.era,
-            &self.our_device,
-            case,
-            stderr.as_mut(),
-        );
-        (c, ours)
+    /// One side's life.
+    fn play_side(
+        &self,
+        side: Side,
+        case: &case::Case,
+        stderr: Option<&mut Stderr>,
+    ) -> (Record, Remarks) {
+        let (plugin, device) = match side {
+            Side::C => (&self.c, &self.c_device),
+            Side::Ours => (&self.ours, &self.our_device),
+        };
+        play(self.checker, plugin, side, self.era, device, case, stderr)
+    }
+
+    /// Both lives, compared. Gives what ours was, C's number of replies and the rows that showed.
+    fn play(&self, case: &case::Case, stderr: &mut Option<Stderr>) -> Result<Played, String> {
+        let (c, c_remarks) = self.play_side(Side::C, case, stderr.as_mut());
+        let (ours, our_remarks) = self.play_side(Side::Ours, case, stderr.as_mut());
+        let mut rows = compare(self.checker, self.era, case, &c, &ours)?;
+        let mut lines = 0;
+        for (side, remarks) in [(Side::C, c_remarks), (Side::Ours, our_remarks)] {
+            if !remarks.wrong.is_empty() {
+                return Err(format!("{side:?}: {}", remarks.wrong.join("\n")));
+            }
+            rows.extend(remarks.rows);
+            lines += remarks.lines;
+        }
+        let checks: usize = c.checks.iter().map(|check| check.sent.len()).sum();
+        Ok(Played {
+            ours,
+            replies: (c.setup.len() + checks) as u64,
+            lines,
+            rows,
+        })
     }
 
     fn stderr(&self) -> Result<Option<Stderr>, String> {
@@ -127,17 +161,17 @@ impl Pair {
             .map_err(|error| error.to_string())
     }
 
-    fn play_row(&self, row: &rows::Row) -> Result<BTreeSet<&'static str>, String> {
+    fn play_row(&self, row: &rows::Row) -> Result<(BTreeSet<&'static str>, u64), String> {
         let mut stderr = self.stderr()?;
-        let (seen, ours) = if row.deadly {
-            let ours = play(&self.ours, self.era, &self.our_device, &row.case, None);
-            if !dies(|| drop(play(&self.c, self.era, &self.c_device, &row.case, None))) {
+        let (seen, ours, lines) = if row.deadly {
+            let (ours, _) = self.play_side(Side::Ours, &row.case, None);
+            if !dies(|| drop(self.play_side(Side::C, &row.case, None))) {
                 return Err("the C plugin survived".to_owned());
             }
-            (row.ledger.iter().copied().collect(), ours)
+            (row.ledger.iter().copied().collect(), ours, 0)
         } else {
-            let (c, ours) = self.play(&row.case, &mut stderr);
-            (compare(self.checker, self.era, &row.case, &c, &ours)?, ours)
+            let played = self.play(&row.case, &mut stderr)?;
+            (played.rows, played.ours, played.lines)
         };
         let found: Vec<_> = ours
             .checks
@@ -154,7 +188,7 @@ impl Pair {
         if found != expected {
             return Err(format!("rows {expected:?} expected, {found:?} found"));
         }
-        Ok(seen)
+        Ok((seen, lines))
     }
 
     /// The hand-written lives.
@@ -167,7 +201,10 @@ impl Pair {
                 let row = row.in_mode(*mode);
                 tally.lives += 1;
                 match self.play_row(&row) {
-                    Ok(rows) => tally.rows.extend(rows),
+                    Ok((rows, lines)) => {
+                        tally.rows.extend(rows);
+                        tally.lines += lines;
+                    }
                     Err(why) => {
                         let what = format!("{}, {mode:?}: {}", self.checker.name(), row.name);
                         tally.mismatch(&what, &why);
@@ -187,6 +224,7 @@ impl Pair {
         const LIVES: u32 = 1000;
         let lives = Cell::new(0);
         let given = Cell::new(0);
+        let lines = Cell::new(0);
         let rows = RefCell::new(BTreeSet::new());
         let stderr = RefCell::new(self.stderr()?);
         let strategy = random::any_case(self.checker, self.era);
@@ -205,14 +243,13 @@ impl Pair {
             };
             let random = TestRng::from_seed(RngAlgorithm::ChaCha, &entropy);
             let outcome = TestRunner::new_with_rng(config, random).run(&strategy, |case| {
-                let (c, ours) = self.play(&case, &mut stderr.borrow_mut());
-                let setup = c.setup.len();
-                let checks: usize = c.checks.iter().map(|check| check.sent.len()).sum();
-                given.set(given.get() + (setup + checks) as u64);
                 lives.set(lives.get() + 1);
-                let seen = compare(self.checker, self.era, &case, &c, &ours)
+                let played = self
+                    .play(&case, &mut stderr.borrow_mut())
                     .map_err(TestCaseError::fail)?;
-                rows.borrow_mut().extend(seen);
+                given.set(given.get() + played.replies);
+                lines.set(lines.get() + played.lines);
+                rows.borrow_mut().extend(played.rows);
                 Ok(())
             });
             if let Err(error) = outcome {
@@ -228,6 +265,7 @@ impl Pair {
         }
         tally.lives += lives.get();
         tally.replies += given.get();
+        tally.lines += lines.get();
         tally.rows.append(&mut rows.borrow_mut());
         Ok(())
     }

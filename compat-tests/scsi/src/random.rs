@@ -18,7 +18,9 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
         1 => select(vec![1_i64, 513, 1024, 2048, 3000, 4097, 65536, i64::from(i32::MAX), 1 << 40]),
     ];
     let fd = match checker {
-        Checker::CcissTur => prop_oneof![50 => Just(None), 1 => Just(Some(-1))].boxed(),
+        Checker::CcissTur if era != Era::D => {
+            prop_oneof![50 => Just(None), 1 => Just(Some(-1))].boxed()
+        }
         _ => Just(None).boxed(),
     };
     let setup = match checker {
