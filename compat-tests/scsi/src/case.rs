@@ -237,6 +237,11 @@ impl<'a> Log<'a> {
         self.protocol.released();
     }
 
+    /// Notes that the next check finds a state that the host is not told.
+    pub(crate) fn found(&mut self, state: c_int) {
+        self.protocol.found(state);
+    }
+
     /// Compares what other threads log about a path that is no longer used with what they should,
     /// whatever the order.
     pub(crate) fn end(&mut self) {

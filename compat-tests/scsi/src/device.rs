@@ -4,7 +4,7 @@
 use crate::host;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{c_int, c_long, c_ulong, c_void};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -226,6 +226,25 @@ impl Device {
         device
     }
 
+    /// A further descriptor of the device that has this one, if it is a device.
+    fn duplicate(fd: c_int) -> Option<c_int> {
+        static NEXT: AtomicI32 = AtomicI32::new(100_000_000);
+        let device = Device::find(fd)?;
+        let copy = NEXT.fetch_add(1, Ordering::Relaxed);
+        unpoisoned(DEVICES.write())
+            .get_or_insert_default()
+            .insert(copy, device);
+        Some(copy)
+    }
+
+    /// Closes a descriptor, if it is a device's.
+    fn close(fd: c_int) -> bool {
+        let mut devices = unpoisoned(DEVICES.write());
+        devices
+            .as_mut()
+            .is_some_and(|all| all.remove(&fd).is_some())
+    }
+
     fn find(fd: c_int) -> Option<Arc<Device>> {
         unpoisoned(DEVICES.read()).as_ref()?.get(&fd).cloned()
     }
@@ -300,6 +319,37 @@ impl Device {
     }
 }
 
+/// `fcntl` as this process has it.
+///
+/// # Safety
+/// As the system's `fcntl`; `argument` must be what `command` needs.
+pub(crate) unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    match command {
+        libc::F_DUPFD_CLOEXEC => {
+            if let Some(copy) = Device::duplicate(fd) {
+                return copy;
+            }
+        }
+        // The standard library sees by this whether a descriptor that it closes is open.
+        libc::F_GETFD if Device::find(fd).is_some() => return libc::FD_CLOEXEC,
+        _ => {}
+    }
+    // SAFETY: passed on as it came.
+    unsafe { libc::syscall(libc::SYS_fcntl, fd, command, argument) as c_int }
+}
+
+/// `close` as this process has it.
+///
+/// # Safety
+/// As the system's `close`.
+pub(crate) unsafe fn close(fd: c_int) -> c_int {
+    if Device::close(fd) {
+        return 0;
+    }
+    // SAFETY: passed on as it came.
+    unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
+}
+
 /// `ioctl` as this process has it.
 ///
 /// # Safety
@@ -309,7 +359,7 @@ pub(crate) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -
         // SAFETY: passed on as it came.
         return unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) } as c_int;
     };
-    host::sends_to(fd);
+    host::sends_to(device.fd);
     // SAFETY: the caller's argument fits the request.
     let outcome = uncancelled(|| unsafe {
         match request {

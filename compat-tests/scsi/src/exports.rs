@@ -15,6 +15,24 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int
     unsafe { device::ioctl(fd, request, argument) }
 }
 
+/// `fcntl`: likewise, where it duplicates a descriptor.
+///
+/// # Safety
+/// As the system's `fcntl`; `argument` must be what `command` needs.
+pub unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { device::fcntl(fd, command, argument) }
+}
+
+/// `close`: likewise.
+///
+/// # Safety
+/// As the system's `close`.
+pub unsafe fn close(fd: c_int) -> c_int {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { device::close(fd) }
+}
+
 /// `fstat`: likewise.
 ///
 /// # Safety
@@ -96,8 +114,8 @@ unsafe fn with_plugin_in_place<R>(name: *const c_char, then: impl FnOnce(*const 
 }
 
 /// Exports what hosts of every release have: `libmp_verbosity`, `checker_is_sync`, `dlog`, and in the
-/// place of the C library's functions `ioctl` and `fstat`, also as the latter is called where time and
-/// file sizes have 64 bits.
+/// place of the C library's functions `ioctl`, `fcntl`, `close` and `fstat`, also as the last is called
+/// where time and file sizes have 64 bits.
 #[macro_export]
 macro_rules! export_host {
     () => {
@@ -114,6 +132,23 @@ macro_rules! export_host {
         ) -> std::ffi::c_int {
             // SAFETY: the caller's promises are passed on.
             unsafe { $crate::exports::ioctl(fd, request, argument) }
+        }
+
+        /// Variadic in C; the third argument comes the same way.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn fcntl(
+            fd: std::ffi::c_int,
+            command: std::ffi::c_int,
+            argument: usize,
+        ) -> std::ffi::c_int {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { $crate::exports::fcntl(fd, command, argument) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn close(fd: std::ffi::c_int) -> std::ffi::c_int {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { $crate::exports::close(fd) }
         }
 
         #[unsafe(no_mangle)]

@@ -12,6 +12,7 @@
     reason = "a test program, in which a wrong offset has to be seen"
 )]
 
+mod apart;
 mod case;
 mod compare;
 mod device;
@@ -315,6 +316,9 @@ fn run(eras: &[Era]) -> Result<bool, String> {
     }
     if options.protocol {
         total.add(compare_protocol(&pairs));
+        for pair in &pairs {
+            total.add(apart::run_all(pair));
+        }
     }
 
     for (level, line) in host::take_unassigned() {

@@ -54,6 +54,10 @@ pub(crate) struct Protocol {
     hung: bool,
     /// How many runs were given up in a row.
     given_up: u32,
+    /// Ours: a run given up before the last one hangs.
+    older_hangs: bool,
+    /// What the next check finds, if the host is told something else.
+    found: Option<c_int>,
     /// What other threads are to log.
     elsewhere: Vec<Line>,
 }
@@ -67,6 +71,8 @@ impl Protocol {
             in_flight: false,
             hung: false,
             given_up: 0,
+            older_hangs: false,
+            found: None,
             elsewhere: Vec::new(),
         }
     }
@@ -85,8 +91,14 @@ impl Protocol {
         std::mem::take(&mut self.elsewhere)
     }
 
+    /// The next check finds this state, of which the host is told something else.
+    pub(crate) fn found(&mut self, state: c_int) {
+        self.found = Some(state);
+    }
+
     /// The device has let its hung commands go.
     pub(crate) fn released(&mut self) {
+        self.older_hangs = false;
         if self.source != Source::Runner {
             self.hung = false;
         }
@@ -97,12 +109,18 @@ impl Protocol {
         let mut lines = Vec::new();
         let started = call == Call::Check && !self.in_flight;
         if started {
+            // Upstream's tur forgets the hung run as soon as one beside it has ended.
+            let beside = match self.source {
+                Source::Ours(_) => self.older_hangs,
+                _ => self.given_up > 0,
+            };
             if !self.hung {
                 self.given_up = 0;
-            } else if self.given_up == 0 {
+            } else if !beside {
                 lines.push(line(3, "thread not responding"));
-                (self.given_up, self.hung) = (1, false);
+                (self.given_up, self.hung, self.older_hangs) = (1, false, true);
             } else {
+                self.given_up = self.given_up.max(1);
                 if self.given_up == 1 {
                     let text = format!("dev : waiting for stalled {name} thread to finish");
                     lines.push((2, text));
@@ -129,7 +147,8 @@ impl Protocol {
                 (self.in_flight, self.hung) = (false, true);
             }
             Outcome::Verdict(state) => {
-                let text = format!("checker finished, state {}", state_name(state));
+                let state = state_name(self.found.take().unwrap_or(state));
+                let text = format!("checker finished, state {state}");
                 self.on_the_thread(&mut lines, line(4, &text));
                 self.in_flight = false;
             }

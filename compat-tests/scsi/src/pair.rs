@@ -272,7 +272,7 @@ impl Pair {
 }
 
 /// Whether a process that does this is ended by a signal.
-fn dies(what: impl FnOnce()) -> bool {
+pub(crate) fn dies(what: impl FnOnce()) -> bool {
     // SAFETY: the child touches nothing but memory of its own and ends without cleaning up; the
     // other threads, which it lacks, are idle workers.
     unsafe {

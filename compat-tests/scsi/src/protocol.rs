@@ -8,7 +8,7 @@
 
 use crate::Checker;
 use crate::case::{Log, Side, TAS_LINE};
-use crate::device::{Answer, Device, Pace, Reply};
+use crate::device::{Answer, Device, Pace, Reply, SENSE};
 use crate::host;
 use crate::instance::Instance;
 use crate::lines::{Call, Outcome};
@@ -42,8 +42,10 @@ enum Expected {
     TimedOut,
     /// What the device says, after some more looks if need be.
     Verdict,
+    /// This state with this message, likewise.
+    Says(c_int, c_short),
 }
-use Expected::{Running, TimedOut, Verdict};
+use Expected::{Running, Says, TimedOut, Verdict};
 
 /// One life on a stage of its own.
 struct Stage<'a> {
@@ -62,7 +64,7 @@ struct Stage<'a> {
 }
 
 /// The verdict on a device that has nothing to say but "good".
-fn healthy(checker: Checker) -> (c_int, c_short) {
+pub(crate) fn healthy(checker: Checker) -> (c_int, c_short) {
     match checker {
         Checker::Rdac => (5, 6),
         Checker::EmcClariion => (2, 103),
@@ -71,7 +73,7 @@ fn healthy(checker: Checker) -> (c_int, c_short) {
 }
 
 /// How many commands a check of such a device takes.
-fn commands(checker: Checker) -> usize {
+pub(crate) fn commands(checker: Checker) -> usize {
     match checker {
         Checker::HpSw | Checker::CcissTur => 2,
         _ => 1,
@@ -79,7 +81,7 @@ fn commands(checker: Checker) -> usize {
 }
 
 /// The message ids of a running and of a late check.
-fn ids(checker: Checker, era: Era, side: Side) -> (c_short, c_short) {
+pub(crate) fn ids(checker: Checker, era: Era, side: Side) -> (c_short, c_short) {
     match (side, era, checker) {
         // T8: the message of a running check came with 0.9.5.
         (Side::C, Era::B, _) => (0, 101),
@@ -175,7 +177,7 @@ impl Stage<'_> {
         let running = (PENDING, running);
         let mut found = self.call();
         for _ in 0..LOOKS {
-            if expected == Verdict && found == running {
+            if !matches!(expected, Running | TimedOut) && found == running {
                 sleep(Duration::from_millis(100));
                 found = self.call();
             }
@@ -184,6 +186,7 @@ impl Stage<'_> {
             Running => running,
             TimedOut => (TIMEOUT, timed_out),
             Verdict => healthy(self.checker),
+            Says(state, message) => (state, message),
         };
         if found != wanted {
             let when = self.start.elapsed().as_millis();
@@ -324,6 +327,59 @@ fn hangs_twice(stage: &mut Stage<'_>) {
     stage.check(Verdict);
 }
 
+/// Beside each hung run one ends, so that no two of those that upstream counts hang in a row.
+fn every_second_hangs(stage: &mut Stage<'_>) {
+    for (start, late) in [(0, 2300), (2300, 4300)] {
+        stage.at(start);
+        stage.answer(&[hung()]);
+        stage.check(Running);
+        stage.at(late);
+        stage.check(TimedOut);
+        stage.answer(&[]);
+        if start == 0 {
+            stage.check(Verdict);
+        }
+    }
+    let hung = 2 + commands(stage.checker);
+    match stage.side {
+        Side::C => {
+            stage.rows.insert("A15");
+            stage.check(Verdict);
+            stage.count(hung + commands(stage.checker));
+        }
+        Side::Ours => {
+            stage.check(TimedOut);
+            stage.check(TimedOut);
+            stage.count(hung);
+        }
+    }
+    stage.release();
+    stage.check(Verdict);
+}
+
+/// T9: hosts before 0.14 have no word for a target without access, but the log of ours has.
+fn no_access(stage: &mut Stage<'_>) {
+    const DISCONNECTED: c_int = 10;
+    let mut sense = [0; SENSE];
+    (sense[0], sense[2], sense[12]) = (0x70, 5, 0x25);
+    stage.answer(&[Answer::from(Reply {
+        status: 2,
+        info: 1,
+        sense,
+        sense_length: 18,
+        ..Reply::GOOD
+    })]);
+    if stage.era < Era::CPrime {
+        if stage.side == Side::Ours {
+            stage.log.found(DISCONNECTED);
+            stage.rows.insert("T9");
+        }
+        stage.check(Says(2, 5));
+    } else {
+        stage.check(Says(DISCONNECTED, 8));
+    }
+}
+
 fn comes_back_after_the_timeout(stage: &mut Stage<'_>) {
     stage.answer(&[hung()]);
     stage.check(Running);
@@ -393,7 +449,7 @@ fn freed_while_hung(mut stage: Stage<'_>) -> (usize, Outcomes) {
 type Scene = (&'static str, u32, fn(&mut Stage<'_>));
 
 /// Name, time limit in seconds, and what happens.
-const SCENES: [Scene; 8] = [
+const SCENES: [Scene; 9] = [
     ("instant", 1, instant),
     ("slow", 1, slow),
     (
@@ -403,6 +459,7 @@ const SCENES: [Scene; 8] = [
     ),
     ("hangs once", 1, hangs_once),
     ("hangs twice", 1, hangs_twice),
+    ("every second check hangs", 1, every_second_hangs),
     (
         "comes back after the timeout",
         1,
@@ -411,6 +468,9 @@ const SCENES: [Scene; 8] = [
     ("no time at all", 0, no_time_at_all),
     ("half a day", HALF_A_DAY, half_a_day),
 ];
+
+/// Those of tur alone.
+const TUR_SCENES: [Scene; 1] = [("no access", 1, no_access)];
 
 /// A tenth of a second after the next full second of the monotonic clock, by which time limits count.
 fn next_beat() -> Instant {
@@ -510,7 +570,8 @@ pub(crate) fn play_all(pair: &Pair) -> Tally {
     std::thread::scope(|scope| {
         let mut fd = 2_000_000 + 1000 * checker as c_int;
         let mut scenes = Vec::new();
-        for (name, timeout, scene) in SCENES {
+        let of_tur = TUR_SCENES.iter().filter(|_| checker == Checker::Tur);
+        for &(name, timeout, scene) in SCENES.iter().chain(of_tur) {
             let sides: Vec<_> = sides
                 .iter()
                 .map(|&side| {
