@@ -4,7 +4,8 @@ use crate::board::{Board, Task};
 use crate::check::{self, Stage};
 use crate::outcome::Outcome;
 use crate::protocol::{self, News, Report};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Takes the order from standard input, carries it out, and reports on standard output. Ends when
-/// all jobs are done, or with its standard input: the parent has gone then.
+/// all jobs are done, or at the end of standard input: the parent has gone then.
 pub(crate) fn run() {
     let jobs = match protocol::read_order(&mut io::stdin().lock()) {
         Ok(jobs) => jobs,
@@ -29,11 +30,11 @@ pub(crate) fn run() {
             return;
         }
     };
-    // Without the thread the process would only notice at its next report.
-    let _ = thread::Builder::new().spawn(|| {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        process::exit(0);
-    });
+    // Without threads, and so without reports, this is the only sign that the parent has gone.
+    if let Err(error) = read_without_waiting() {
+        eprintln!("pathcheck: standard input: {error}");
+        return;
+    }
     // Each device takes a descriptor, and more than the usual 1024 may hang at a time.
     let _ = kernel_fd::raise_descriptor_limit();
     let count = jobs.len();
@@ -47,6 +48,9 @@ pub(crate) fn run() {
         if look.done {
             return;
         }
+        if !is_wanted() {
+            process::exit(0);
+        }
         // Every thread may be with a dead device.
         let held_up = look.left > 0 && look.returns == returns;
         if held_up || look.unattended > PATIENCE {
@@ -56,6 +60,28 @@ pub(crate) fn run() {
             more = THREADS;
         }
         returns = look.returns;
+    }
+}
+
+/// Makes reads from standard input return at once. Its open file is the worker's alone: the parent
+/// has the other end of the pipe.
+fn read_without_waiting() -> io::Result<()> {
+    let stdin = io::stdin().as_raw_fd();
+    let flags = kernel_fd::status_flags(stdin)?;
+    Ok(kernel_fd::set_status_flags(
+        stdin,
+        flags | libc::O_NONBLOCK,
+    )?)
+}
+
+/// Whether the parent still holds its end of standard input.
+fn is_wanted() -> bool {
+    match io::stdin().lock().read(&mut [0]) {
+        Ok(length) => length > 0,
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        ),
     }
 }
 

@@ -273,6 +273,38 @@ fn a_worker_that_is_killed_is_reported() {
     assert_eq!(message, "the worker process ended: signal: 9 (SIGKILL)");
 }
 
+#[test]
+fn a_worker_without_threads_ends_with_the_program() {
+    let directory = directory();
+    let device = image(directory.path(), "disk", 1 << 20);
+    // Less memory than the stack of a thread needs: every thread that is started fails.
+    let status = Command::new("sh")
+        .args(["-c", r#"ulimit -d 1024; exec "$0" "$@""#])
+        .args([env!("CARGO_BIN_EXE_pathcheck"), "-t1"])
+        .arg(&device)
+        .env("PATHCHECK_DIRECTORY", directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(!status.success());
+    eventually(|| with_environment(directory.path()).is_empty());
+}
+
+/// The processes that were started with this directory as PATHCHECK_DIRECTORY.
+fn with_environment(directory: &Path) -> Vec<u32> {
+    let variable = format!("PATHCHECK_DIRECTORY={}", directory.display());
+    let process = |entry: std::fs::DirEntry| {
+        let environment = std::fs::read(entry.path().join("environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        let started_so = variables.any(|found| found == variable.as_bytes());
+        started_so.then(|| entry.file_name().to_str()?.parse().ok())?
+    };
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes.filter_map(|entry| process(entry.ok()?)).collect()
+}
+
 /// The children of a process.
 fn workers(of: u32) -> Vec<u32> {
     let list =
