@@ -64,26 +64,18 @@ pub(crate) fn install_tools() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let install = format!(
-        "apt-get update && apt-get install --yes {}",
-        missing.join(" ")
-    );
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "missing: {}; as root: {install}",
-        missing.join(", ")
-    );
     eprintln!("lab: installing {}", missing.join(" "));
-    let status = Command::new("sh")
-        .args(["-c", &install])
-        .env("DEBIAN_FRONTEND", "noninteractive")
+    let install = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/apt-install");
+    let status = Command::new(install)
+        .args(&missing)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .status()?;
+        .status()
+        .context("scripts/apt-install")?;
     ensure!(
         status.success(),
-        "cannot install {}: {install}",
-        missing.join(", ")
+        "{} cannot be installed here",
+        missing.join(" and ")
     );
     Ok(())
 }
