@@ -43,6 +43,8 @@ struct Seen {
     last_tick: Option<Instant>,
     longest_gap: Duration,
     configurations: u32,
+    /// The log tells of changes of the daemon's state; that of 0.8.5 does not.
+    tells_states: bool,
 }
 
 impl Seen {
@@ -53,8 +55,9 @@ impl Seen {
             let gap = self.last_tick.map_or(Duration::ZERO, |last| now - last);
             self.longest_gap = self.longest_gap.max(gap);
             self.last_tick = Some(now);
-        } else if line.contains("daemon state configure -> ") {
-            self.configurations += 1;
+        } else if line.contains("daemon state ") {
+            self.tells_states = true;
+            self.configurations += u32::from(line.contains("daemon state configure -> "));
         }
     }
 }
@@ -98,9 +101,11 @@ impl Daemon {
         seen.longest_gap.max(running)
     }
 
-    /// How often the daemon has finished reading its configuration and setting up the maps.
-    pub(super) fn configurations(&self) -> u32 {
-        self.seen.lock().map_or(0, |seen| seen.configurations)
+    /// How often the daemon has finished reading its configuration and setting up the maps; `None` if
+    /// its log does not tell.
+    pub(super) fn configurations(&self) -> Option<u32> {
+        let seen = self.seen.lock().ok()?;
+        seen.tells_states.then_some(seen.configurations)
     }
 
     /// When the daemon, which has ended, logged its last line.

@@ -21,6 +21,8 @@ use crate::job::{Checker, Job, SHARED};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a service manager waits before it kills, on most distributions.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
+/// How long the daemon may take to tell its state.
+const STATE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the load may take to end once everything is repaired: commands that were swallowed
 /// end by the kernel's limit, after its retries.
 const DRAIN_LIMIT: Duration = Duration::from_secs(90);
@@ -310,9 +312,22 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// How often the daemon has configured itself.
-    pub(super) fn configurations(&self) -> u32 {
-        self.daemon.as_ref().map_or(0, Daemon::configurations)
+    /// How often the daemon has configured itself; `None` if its log does not tell.
+    pub(super) fn configurations(&self) -> Option<u32> {
+        self.daemon.as_ref().and_then(Daemon::configurations)
+    }
+
+    /// True if the daemon, which has taken the command to configure itself, has done so; `before` is
+    /// what [`Self::configurations`] was before the command.
+    pub(super) fn has_reconfigured(&self, before: Option<u32>) -> bool {
+        match before {
+            Some(_) => self.configurations() > before,
+            // This daemon answers the command once its state has changed.
+            None => {
+                let state = self.ask("show daemon", STATE_LIMIT);
+                state.is_ok_and(|state| !state.contains("configure"))
+            }
+        }
     }
 
     /// When the daemon logged its last line; now, if it never has.

@@ -529,7 +529,7 @@ fn reconfigure_hung(lab: &mut Lab, remedy: Remedy, meanwhile: fn(&mut Lab)) -> R
     let before = lab.configurations();
     // The reply does not wait for the work.
     lab.ask("reconfigure", COMMAND_LIMIT)?;
-    let done = |lab: &mut Lab| lab.configurations() > before;
+    let done = |lab: &mut Lab| lab.has_reconfigured(before);
     let how = despite_hang(lab, remedy, done, meanwhile)?;
     lab.took("reconfigure, hung", how.took, how.ended, how.waited);
     lab.expect_both(Want::Active, 90);
