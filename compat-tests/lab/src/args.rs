@@ -32,9 +32,9 @@ pub(crate) struct Arguments {
     /// fails is played once more, and said to be
     #[arg(long, conflicts_with_all = ["compare", "exec"])]
     pub(crate) matrix: bool,
-    /// Fewer repetitions and only the scenarios that matter most; bookworm and trixie, tur and
-    /// directio unless others are named; the C plugins and those of --plugins. What fails is played
-    /// once more, and said to be
+    /// Fewer repetitions and only the scenarios that matter most. Unless others are named: bookworm
+    /// and trixie, tur and directio; and bullseye, tur, directio and rdac. The C plugins and those
+    /// of --plugins. What fails is played once more, and said to be
     #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
     pub(crate) short: bool,
     /// Play everything three times with the C plugins and with those of --plugins, and compare
@@ -71,7 +71,8 @@ Exit status: 0 nothing failed (what was not run is listed and counted), 1 someth
 2 wrong arguments, 3 nothing could be run. With --exec that of the command, 125 if it could not be run.
 
 Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; DEBIAN_MIRROR [default:
-http://deb.debian.org/debian].";
+http://deb.debian.org/debian]; DEBIAN_ARCHIVE, for suites that the mirror no longer has [default:
+http://archive.debian.org/debian].";
 
 /// Where the checkers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +142,8 @@ impl Arguments {
         if !arguments.exec.is_empty() && arguments.suites().len() > 1 {
             refuse("--exec runs in one suite".to_owned());
         }
-        for checker in arguments.checkers() {
+        let suites = arguments.suites();
+        for checker in suites.iter().flat_map(|&suite| arguments.checkers(suite)) {
             if arguments.scenarios(checker).is_empty() {
                 refuse(format!(
                     "no such scenario says anything about {}",
@@ -155,15 +157,20 @@ impl Arguments {
     pub(crate) fn suites(&self) -> Vec<Suite> {
         match (self.suite.as_slice(), self.matrix, self.short) {
             ([], true, _) => Suite::value_variants().to_vec(),
-            ([], _, true) => vec![Suite::Bookworm, Suite::Trixie],
+            ([], _, true) => vec![Suite::Bullseye, Suite::Bookworm, Suite::Trixie],
             ([], ..) => vec![Suite::Bookworm],
             (named, ..) => named.to_vec(),
         }
     }
 
-    fn checkers(&self) -> Vec<Checker> {
+    /// The checkers of a suite's guests.
+    fn checkers(&self, suite: Suite) -> Vec<Checker> {
         match (self.checker.as_slice(), self.matrix, self.short) {
             ([], true, _) => Checker::value_variants().to_vec(),
+            // The oldest C library and daemon also load a plugin with a setup step.
+            ([], _, true) if suite == Suite::Bullseye => {
+                vec![Checker::Tur, Checker::Directio, Checker::Rdac]
+            }
             ([], _, true) => vec![Checker::Tur, Checker::Directio],
             ([], ..) => vec![Checker::Tur],
             (named, ..) => named.to_vec(),
@@ -188,7 +195,7 @@ impl Arguments {
         let runs = if self.compare { compare::RUNS } else { 1 };
         let mut cells = Vec::new();
         for suite in self.suites() {
-            for checker in self.checkers() {
+            for checker in self.checkers(suite) {
                 for _ in 0..runs {
                     for &whose in &whose {
                         cells.push(Cell {
@@ -229,8 +236,22 @@ mod tests {
     #[test]
     fn a_matrix_without_plugins_of_ours_is_all_c() {
         let cells = Arguments::parse_from(["lab", "--matrix"]).cells();
-        assert_eq!(cells.len(), 3 * 7);
+        assert_eq!(cells.len(), 4 * 7);
         assert!(cells.iter().all(|cell| cell.whose == Whose::C));
+    }
+
+    #[test]
+    fn the_short_form_has_a_scenario_for_each_of_its_checkers() {
+        let arguments = Arguments::parse_from(["lab", "--short"]);
+        let cells = arguments.cells();
+        assert!(cells.iter().any(|cell| cell.name() == "bullseye-rdac-C"));
+        for cell in cells {
+            assert!(
+                !arguments.scenarios(cell.checker).is_empty(),
+                "{}",
+                cell.name()
+            );
+        }
     }
 
     #[test]

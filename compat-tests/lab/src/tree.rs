@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Suite {
+    /// multipath-tools 0.8.5, glibc 2.31
+    Bullseye,
     /// multipath-tools 0.9.4
     Bookworm,
     /// multipath-tools 0.11.1
@@ -27,10 +29,22 @@ pub(crate) enum Suite {
 impl Suite {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Suite::Bullseye => "bullseye",
             Suite::Bookworm => "bookworm",
             Suite::Trixie => "trixie",
             Suite::Sid => "sid",
         }
+    }
+
+    /// Where its packages are looked for, in this order. A suite that has reached its end of life
+    /// moves from the mirrors to the archive.
+    fn mirrors(self) -> Vec<String> {
+        let of = |variable, default: &str| std::env::var(variable).unwrap_or(default.to_owned());
+        let mut mirrors = vec![of("DEBIAN_MIRROR", "http://deb.debian.org/debian")];
+        if self == Suite::Bullseye {
+            mirrors.push(of("DEBIAN_ARCHIVE", "http://archive.debian.org/debian"));
+        }
+        mirrors
     }
 }
 
@@ -113,8 +127,17 @@ fn build(trees: &Path, suite: Suite, root: &Path) -> Result<()> {
         "debootstrap has to run as root"
     );
     let part = trees.join(format!("{}.part", suite.name()));
-    remove(&part)?;
-    debootstrap(&trees.join(format!("{}.log", suite.name())), suite, &part)?;
+    let log = trees.join(format!("{}.log", suite.name()));
+    let mut made = Err(anyhow!("no mirror"));
+    for mirror in suite.mirrors() {
+        remove(&part)?;
+        made = debootstrap(&log, suite, &part, &mirror);
+        match &made {
+            Ok(()) => break,
+            Err(error) => eprintln!("lab: {}: {mirror}: {error:#}", suite.name()),
+        }
+    }
+    made?;
     for point in MOUNT_POINTS {
         fs::create_dir_all(part.join(point))?;
     }
@@ -126,9 +149,7 @@ fn build(trees: &Path, suite: Suite, root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn debootstrap(log: &Path, suite: Suite, part: &Path) -> Result<()> {
-    let mirror =
-        std::env::var("DEBIAN_MIRROR").unwrap_or("http://deb.debian.org/debian".to_owned());
+fn debootstrap(log: &Path, suite: Suite, part: &Path, mirror: &str) -> Result<()> {
     eprintln!(
         "lab: making a tree for {} from {mirror}: about a minute",
         suite.name()
@@ -140,7 +161,7 @@ fn debootstrap(log: &Path, suite: Suite, part: &Path) -> Result<()> {
             suite.name(),
         ])
         .arg(part)
-        .arg(&mirror)
+        .arg(mirror)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

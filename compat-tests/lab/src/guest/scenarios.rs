@@ -111,7 +111,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         FOREIGN,
         "a checker meets a disk it is not made for",
         foreign,
-    ),
+    )
+    .short(),
     Scenario::new("offline", "one path goes offline and comes back", offline).short(),
     Scenario::new(
         "delete",
