@@ -275,11 +275,22 @@ impl<'a> Lab<'a> {
                 }
                 !there
             });
-            missing.is_empty()
+            missing.is_empty() || self.daemon_ended()
         });
+        let ended = !missing.is_empty() && self.daemon_ended();
         for &path in &missing {
-            let what = format!("{path} {} (not within {seconds} s)", want.word());
+            let why = match ended {
+                true => "multipathd has ended".to_owned(),
+                false => format!("not within {seconds} s"),
+            };
+            let what = format!("{path} {} ({why})", want.word());
             self.step(what, false, StepKind::Other);
+        }
+        if let (true, Some(daemon)) = (ended, &self.daemon) {
+            // It may have ended before the last of its log has been read.
+            let _ = daemon.last_words();
+            self.reporter
+                .note(format!("its last line: {}", daemon.last_line()));
         }
         if matches!(want, Want::Failed | Want::Gone) {
             self.down
