@@ -85,7 +85,9 @@ enum Stage {
     Idle,
     /// The slot is in the pool's queue.
     Queued,
-    /// A worker executes the setup commands or the probe.
+    /// A worker sends the setup commands.
+    SettingUp,
+    /// A worker executes the probe, or is about to begin or to end.
     Executing,
 }
 
@@ -108,8 +110,6 @@ struct Run<P: Probe> {
     /// Setup commands yet to be sent, before the probe.
     setup: Option<Target>,
     probe: Option<Order<P>>,
-    /// A worker sends the setup commands.
-    setting_up: bool,
     setup_note: Option<P::Note>,
     result: Option<Ended<P>>,
 }
@@ -122,7 +122,6 @@ impl<P: Probe> Run<P> {
             awaited: false,
             setup: None,
             probe: None,
-            setting_up: false,
             setup_note: None,
             result: None,
         }
@@ -227,7 +226,7 @@ impl<P: Probe> Slot<P> {
         let mut run = lock(&self.run);
         match run.stage {
             Stage::Queued => Progress::Queued,
-            Stage::Executing => Progress::Executing,
+            Stage::SettingUp | Stage::Executing => Progress::Executing,
             Stage::Idle => Progress::Ended(run.result.take()),
         }
     }
@@ -235,7 +234,7 @@ impl<P: Probe> Slot<P> {
     /// What the setup had to say, once it is over: `None` before.
     pub(crate) fn finished_setup(&self) -> Option<Option<P::Note>> {
         let mut run = lock(&self.run);
-        (!run.setting_up && run.setup.is_none()).then(|| run.setup_note.take())
+        (run.stage != Stage::SettingUp && run.setup.is_none()).then(|| run.setup_note.take())
     }
 
     /// Takes setup commands away that no worker has begun to send.
@@ -246,7 +245,7 @@ impl<P: Probe> Slot<P> {
     /// Waits until no worker sends setup commands, without a limit.
     pub(crate) fn wait_for_setup(&self) {
         let mut run = lock(&self.run);
-        while run.setting_up {
+        while run.stage == Stage::SettingUp {
             run.awaited = true;
             run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner);
         }
@@ -302,13 +301,13 @@ impl<P: Probe> Slot<P> {
         Target { fd, timeout }: Target,
     ) -> MutexGuard<'a, Run<P>> {
         run.setup = None;
-        run.setting_up = true;
+        run.stage = Stage::SettingUp;
         drop(run);
         let task = Task::new(fd, timeout, (), MapMemory::Absent, &self.cancelled);
         let note = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
         let mut run = lock(&self.run);
         run.setup_note = note.unwrap_or_default();
-        run.setting_up = false;
+        run.stage = Stage::Executing;
         if run.awaited {
             // The path may wait for the setup alone.
             self.ended.notify_all();
