@@ -7,7 +7,7 @@ use crate::slots::Key;
 use crate::{Errno, Events, Submission, Submitted, Waiter, calls};
 use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How many completions are asked for at a time when the ring cannot be read.
 const BATCH: usize = 128;
@@ -17,7 +17,8 @@ const AT_ONCE: libc::timespec = libc::timespec {
     tv_nsec: 0,
 };
 
-static SERIAL: AtomicU64 = AtomicU64::new(0);
+/// A word: some targets (armel, powerpc) have no atomic integers of 64 bits.
+static SERIAL: AtomicUsize = AtomicUsize::new(0);
 
 /// A request that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct Context {
     id: aio_context_t,
     /// What tells this context's waiters and events from those of any other, past ones included:
     /// the kernel gives the same `id` again.
-    serial: u64,
+    serial: usize,
     generation: Generation,
     /// `None` when completions have to be asked for.
     ring: Option<Ring>,

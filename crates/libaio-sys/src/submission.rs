@@ -18,7 +18,7 @@ static NOWAIT_KNOWN: AtomicBool = AtomicBool::new(false);
 #[must_use = "its place in the context stays taken until it has been submitted and settled"]
 pub struct Submission {
     pub(crate) id: aio_context_t,
-    pub(crate) serial: u64,
+    pub(crate) serial: usize,
     pub(crate) generation: Generation,
     pub(crate) key: Key,
     pub(crate) buffer: NonNull<u8>,
@@ -112,7 +112,7 @@ impl iocb {
 #[derive(Debug)]
 #[must_use = "the context is not destroyed before it has been settled"]
 pub struct Submitted {
-    pub(crate) serial: u64,
+    pub(crate) serial: usize,
     pub(crate) key: Key,
     pub(crate) result: Result<(), Errno>,
 }

@@ -14,7 +14,7 @@ const BATCH: usize = 128;
 #[must_use = "a context is not destroyed before its waiters have been given back"]
 pub struct Waiter {
     pub(crate) id: aio_context_t,
-    pub(crate) serial: u64,
+    pub(crate) serial: usize,
     pub(crate) generation: Generation,
 }
 
@@ -44,7 +44,7 @@ impl Waiter {
 #[derive(Debug)]
 #[must_use = "the completions are lost unless the context accepts them"]
 pub struct Events {
-    pub(crate) serial: u64,
+    pub(crate) serial: usize,
     count: usize,
     events: [io_event; BATCH],
 }
