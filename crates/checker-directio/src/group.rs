@@ -187,6 +187,7 @@ impl Group {
         }
         if self.is_deserted() {
             self.context.trim();
+            while self.context.take_unused().is_some() {}
         }
     }
 
@@ -201,6 +202,7 @@ impl Group {
     fn shrink(&mut self, now: Monotonic) {
         if self.shrunk.until(now) >= SHRINK_INTERVAL {
             self.context.shrink();
+            while self.context.take_unused().is_some() {}
             self.shrunk = now;
         }
     }
@@ -217,8 +219,11 @@ impl Group {
         self.shrink(now);
         let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         let length = request.block_size as usize;
-        if self.context.is_short(length) {
+        if self.context.is_full() || self.context.lacks(length)?.is_some() {
             self.recover_buffers();
+        }
+        if let Some(lack) = self.context.lacks(length)? {
+            self.context.supply(lack.map()?);
         }
         let submission = self.context.begin_read(length, u64::from(index))?;
         let request = self.request(index).ok_or(Errno(libc::EINVAL))?;

@@ -1,20 +1,33 @@
-//! The buffers of a context: one block of 4096 bytes per request in flight.
+//! The memory of requests in flight: a block of 4096 bytes to read into for each, and its `iocb`.
 //!
 //! Two requests in flight never share a block. Block integrity and checksumming layers verify what
 //! is in memory, and a late transfer of one request must not be taken for the other's.
 //!
+//! The `iocb` stays where it was submitted from until the completion has been taken: the event names
+//! its address, and tools that follow system calls (valgrind) read it there.
+//!
 //! The block of a slot is at a fixed place. Blocks are mapped in chunks that grow with use (1, 1,
-//! 2, 4 … 64 blocks), so that one path costs one page and a thousand cost a thousand. To map a
-//! block and to unmap it costs about half as much as a read, so blocks stay mapped until the owner asks
-//! for those to be unmapped that have not been needed for a while. The lowest free slot is always the
-//! next to be taken, so those are in the highest chunks.
+//! 2, 4 … 64 blocks), each with one page for the `iocb`s behind its blocks. To map a block and to unmap
+//! it costs about half as much as a read, so blocks stay mapped until [`Arena::shrink`] finds that they
+//! have not been needed for a while. The lowest free slot is always the next to be taken, so those are
+//! in the highest chunks. Mapping and unmapping are left to the caller, who may hold a lock here.
 
+use crate::bindings::iocb;
 use crate::mapping::Mapping;
 use kernel_fd::Errno;
 use std::ptr::NonNull;
 
 /// The size of a block in bytes.
 pub(crate) const BLOCK: usize = 4096;
+
+/// The memory of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// What the request reads into.
+    pub(crate) buffer: NonNull<u8>,
+    /// Where its `iocb` is kept.
+    pub(crate) request: NonNull<iocb>,
+}
 
 /// The number of blocks in the largest chunk. The chunks before the first one of this size hold as
 /// many together.
@@ -34,6 +47,8 @@ pub(crate) struct Arena {
     used: usize,
     /// The most that were in use at one time since the last [`Arena::shrink`].
     needed: usize,
+    /// How many blocks stay mapped at least.
+    kept: usize,
 }
 
 impl Arena {
@@ -50,36 +65,54 @@ impl Arena {
             mapped: 0,
             used: 0,
             needed: 0,
+            kept: 0,
         })
     }
 
-    /// The block of `slot`, which must be free; it is in use until [`Arena::release`].
-    pub(crate) fn acquire(&mut self, slot: usize) -> Result<NonNull<u8>, Errno> {
+    /// The memory of `slot`, which must be free; it is in use until [`Arena::release`].
+    ///
+    /// # Errors
+    /// `ENOMEM` when the slot's chunk is not mapped.
+    pub(crate) fn acquire(&mut self, slot: usize) -> Result<Block, Errno> {
         let place = place(slot);
         let chunk = self
             .chunks
             .get_mut(place.chunk)
             .ok_or(Errno(libc::EINVAL))?;
-        let mapping = match chunk.mapping.take() {
-            Some(mapping) => mapping,
-            None => {
-                let mapping = Mapping::new(blocks(place.chunk) * BLOCK)?;
-                self.mapped += blocks(place.chunk);
-                mapping
-            }
+        let mapping = chunk.mapping.as_ref().ok_or(Errno(libc::ENOMEM))?;
+        let requests = blocks(place.chunk) * BLOCK;
+        let block = Block {
+            buffer: mapping.at(place.block * BLOCK).ok_or(Errno(libc::EINVAL))?,
+            request: mapping
+                .at(requests + place.block * size_of::<iocb>())
+                .ok_or(Errno(libc::EINVAL))?
+                .cast(),
         };
-        let block = chunk.mapping.insert(mapping).at(place.block * BLOCK);
-        let block = block.ok_or(Errno(libc::EINVAL))?;
         chunk.used += 1;
         self.used += 1;
         self.needed = self.needed.max(self.used);
+        self.kept = self.kept.max(self.used);
         Ok(block)
     }
 
-    /// Whether the block of `slot` is mapped.
-    pub(crate) fn is_mapped(&self, slot: usize) -> bool {
-        let chunk = self.chunks.get(place(slot).chunk);
-        chunk.is_some_and(|chunk| chunk.mapping.is_some())
+    /// How many bytes have to be mapped before the block of `slot` can be used; `None` when it can.
+    pub(crate) fn missing(&self, slot: usize) -> Option<usize> {
+        let index = place(slot).chunk;
+        let chunk = self.chunks.get(index)?;
+        chunk.mapping.is_none().then(|| size(index))
+    }
+
+    /// Puts a mapping where the block of `slot` is missing; gives it back when it does not fit there.
+    pub(crate) fn supply(&mut self, slot: usize, mapping: Mapping) -> Option<Mapping> {
+        if self.missing(slot) != Some(mapping.length()) {
+            return Some(mapping);
+        }
+        let index = place(slot).chunk;
+        if let Some(chunk) = self.chunks.get_mut(index) {
+            chunk.mapping = Some(mapping);
+            self.mapped += blocks(index);
+        }
+        None
     }
 
     /// Gives the block of `slot` back. No request may point to it any more.
@@ -90,29 +123,29 @@ impl Arena {
         }
     }
 
-    /// Unmaps what has not been needed since the last time.
+    /// From now on what has not been needed since the last time is unused.
     pub(crate) fn shrink(&mut self) {
-        self.keep(self.needed);
+        self.kept = self.needed;
         self.needed = self.used;
     }
 
-    /// Unmaps every chunk in which nothing is in use.
+    /// From now on everything is unused in which nothing is in use.
     pub(crate) fn trim(&mut self) {
-        self.keep(0);
+        self.kept = 0;
     }
 
-    /// Unmaps empty chunks, the highest first, as long as `count` blocks stay mapped.
-    fn keep(&mut self, count: usize) {
-        let empty = |chunk: &Chunk| chunk.used == 0 && chunk.mapping.is_some();
-        for (index, chunk) in self.chunks.iter_mut().enumerate().rev() {
-            if empty(chunk) {
-                if self.mapped < count + blocks(index) {
-                    return;
-                }
-                chunk.mapping = None;
-                self.mapped -= blocks(index);
-            }
+    /// Takes an unused chunk away, the highest first; `None` when there is none.
+    pub(crate) fn take_unused(&mut self) -> Option<Mapping> {
+        if self.mapped <= self.kept {
+            return None;
         }
+        let empty = |chunk: &Chunk| chunk.used == 0 && chunk.mapping.is_some();
+        let index = self.chunks.iter().rposition(empty)?;
+        if self.mapped < self.kept + blocks(index) {
+            return None;
+        }
+        self.mapped -= blocks(index);
+        self.chunks.get_mut(index)?.mapping.take()
     }
 
     /// Leaves every mapped block to the kernel for good.
@@ -163,9 +196,31 @@ fn blocks(index: usize) -> usize {
     }
 }
 
+/// How many bytes the chunk at `index` has.
+fn size(index: usize) -> usize {
+    blocks(index) * (BLOCK + size_of::<iocb>())
+}
+
+// An `iocb` starts where one may start: behind whole blocks and other ones.
+const _: () = assert!(BLOCK % align_of::<iocb>() == 0);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Arena {
+        /// [`Arena::acquire`] with what has to be mapped for it.
+        fn obtain(&mut self, slot: usize) -> Result<Block, Errno> {
+            if let Some(size) = self.missing(slot) {
+                assert!(self.supply(slot, Mapping::new(size)?).is_none());
+            }
+            self.acquire(slot)
+        }
+
+        fn unmap_unused(&mut self) {
+            while self.take_unused().is_some() {}
+        }
+    }
 
     #[test]
     fn chunks_follow_each_other_without_gap_or_overlap() {
@@ -183,11 +238,11 @@ mod tests {
         let mut arena = Arena::new(1024).unwrap();
         assert_eq!(arena.mapped(), 0);
         for (slot, mapped) in [(0, 1), (1, 2), (2, 4), (3, 4), (4, 8), (5, 8)] {
-            arena.acquire(slot).unwrap();
+            arena.obtain(slot).unwrap();
             assert_eq!(arena.mapped(), mapped, "slot {slot}");
         }
         for slot in 6..1024 {
-            arena.acquire(slot).unwrap();
+            arena.obtain(slot).unwrap();
         }
         assert_eq!(arena.mapped(), 1024);
         assert_eq!(arena.acquire(1024), Err(Errno(libc::EINVAL)));
@@ -198,7 +253,7 @@ mod tests {
         let mut arena = Arena::new(1024).unwrap();
         let burst = |arena: &mut Arena, size| {
             for slot in 0..size {
-                arena.acquire(slot).unwrap();
+                arena.obtain(slot).unwrap();
             }
             for slot in 0..size {
                 arena.release(slot);
@@ -206,25 +261,30 @@ mod tests {
         };
         burst(&mut arena, 1024);
         arena.shrink();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), 1024);
         burst(&mut arena, 70);
         assert_eq!(arena.mapped(), 1024);
         arena.shrink();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), 2 * LARGEST, "the lowest, in whole chunks");
         burst(&mut arena, 3);
         arena.shrink();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), 4);
         arena.shrink();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), 0);
     }
 
     #[test]
     fn a_chunk_in_use_stays() {
         let mut arena = Arena::new(1024).unwrap();
-        arena.acquire(0).unwrap();
-        arena.acquire(1023).unwrap();
+        arena.obtain(0).unwrap();
+        arena.obtain(1023).unwrap();
         arena.release(0);
         arena.trim();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), LARGEST);
     }
 
@@ -232,13 +292,15 @@ mod tests {
     fn a_hung_request_keeps_its_chunk_and_no_other() {
         let mut arena = Arena::new(1024).unwrap();
         for slot in 0..1024 {
-            arena.acquire(slot).unwrap();
+            arena.obtain(slot).unwrap();
         }
         for slot in (0..1024).filter(|slot| *slot != 1000) {
             arena.release(slot);
         }
         arena.shrink();
+        arena.unmap_unused();
         arena.shrink();
+        arena.unmap_unused();
         assert_eq!(arena.mapped(), LARGEST);
     }
 
@@ -246,23 +308,47 @@ mod tests {
     fn blocks_are_aligned_zeroed_and_apart() {
         let mut arena = Arena::new(200).unwrap();
         for slot in 0..200 {
-            let block = arena.acquire(slot).unwrap();
-            assert_eq!(block.addr().get() % BLOCK, 0);
-            // SAFETY: the arena has just lent us the block, BLOCK mapped bytes.
-            let block = unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), BLOCK) };
-            assert!(block.iter().all(|byte| *byte == 0), "slot {slot}");
-            block.fill(0xff);
+            let block = arena.obtain(slot).unwrap();
+            assert_eq!(block.buffer.addr().get() % BLOCK, 0);
+            // SAFETY: the arena has just lent this block, BLOCK mapped bytes.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(block.buffer.as_ptr(), BLOCK) };
+            assert!(buffer.iter().all(|byte| *byte == 0), "slot {slot}");
+            buffer.fill(0xff);
+            // SAFETY: and room for one iocb.
+            let request = unsafe { block.request.as_ptr().cast::<[u8; 64]>().as_mut().unwrap() };
+            assert!(request.iter().all(|byte| *byte == 0), "slot {slot}");
+            request.fill(0xff);
         }
+    }
+
+    #[test]
+    fn what_is_needed_again_is_not_unused() {
+        let mut arena = Arena::new(1024).unwrap();
+        for _ in 0..3 {
+            arena.shrink();
+            arena.unmap_unused();
+        }
+        for slot in 0..300 {
+            arena.obtain(slot).unwrap();
+        }
+        (0..300).for_each(|slot| arena.release(slot));
+        arena.unmap_unused();
+        assert_eq!(arena.mapped(), 320, "whole chunks");
+        let (other, slot) = (Mapping::new(BLOCK).unwrap(), 500);
+        assert!(arena.supply(slot, other).is_some(), "too small");
+        let other = Mapping::new(size(0)).unwrap();
+        assert!(arena.supply(0, other).is_some(), "not missing");
+        assert_eq!(arena.mapped(), 320);
     }
 
     #[test]
     fn coming_and_going_keeps_the_mapping() {
         let mut arena = Arena::new(1024).unwrap();
-        let first = arena.acquire(0).unwrap();
+        let first = arena.obtain(0).unwrap();
         for _ in 0..3 {
             arena.release(0);
             assert_eq!(arena.mapped(), 1);
-            assert_eq!(arena.acquire(0), Ok(first));
+            assert_eq!(arena.obtain(0), Ok(first));
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::bindings::{aio_context_t, io_event, iocb};
 use kernel_fd::Errno;
 use std::ffi::{c_int, c_long};
+use std::ptr::NonNull;
 
 // io_getevents takes the kernel's old timespec: two longs.
 const _: () = assert!(size_of::<libc::timespec>() == 2 * size_of::<c_long>());
@@ -35,20 +36,21 @@ pub unsafe fn io_destroy(context: aio_context_t) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Starts the request that `request` describes. The kernel copies the block (and stores its key in
-/// it), so it may go away as soon as the call has returned.
+/// Starts the request that the block at `request` describes. The kernel copies the block (and stores
+/// its key in it) before it starts the request; the event names the block's address.
 ///
 /// # Safety
-/// The memory that the request names must stay valid, and unused by anybody else, until its event
+/// There is an `iocb` at `request`, which nothing else writes to during the call unless the request
+/// has completed. The memory that it names must stay valid, and unused by anybody else, until its event
 /// has been delivered.
 ///
 /// # Errors
 /// `EAGAIN` when the context is full, `EBADF`, `EINVAL`, …; number 0 when the kernel took no request
 /// and gave no reason.
-pub unsafe fn io_submit(context: aio_context_t, request: &mut iocb) -> Result<(), Errno> {
-    let mut requests = [request as *mut iocb];
-    // SAFETY: one pointer to one request, both alive during the call; the request's own memory is
-    // the caller's word.
+pub unsafe fn io_submit(context: aio_context_t, request: NonNull<iocb>) -> Result<(), Errno> {
+    let mut requests = [request.as_ptr()];
+    // SAFETY: one pointer to one request; that it is one, and the request's own memory, are the
+    // caller's word.
     let taken = check(unsafe {
         let count: c_long = 1;
         libc::syscall(libc::SYS_io_submit, context, count, requests.as_mut_ptr())

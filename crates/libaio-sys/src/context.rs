@@ -1,6 +1,7 @@
 //! An AIO context that owns the buffers of its requests.
 
 use crate::bindings::{aio_context_t, io_event};
+use crate::mapping::Mapping;
 use crate::requests::Requests;
 use crate::ring::Ring;
 use crate::slots::Key;
@@ -17,7 +18,7 @@ const AT_ONCE: libc::timespec = libc::timespec {
     tv_nsec: 0,
 };
 
-/// A word: some targets (armel, powerpc) have no atomic integers of 64 bits.
+/// A word, since some targets (armel, powerpc) have no atomic integers of 64 bits.
 static SERIAL: AtomicUsize = AtomicUsize::new(0);
 
 /// A request that has ended.
@@ -46,6 +47,34 @@ impl Trace {
     pub fn is_gone(&self) -> bool {
         !self.generation.is_here() || calls::io_getevents(self.id, 0, &mut [], AT_ONCE).is_err()
     }
+}
+
+/// Memory that a [`Context`] lacks for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    length: usize,
+    size: usize,
+}
+
+impl Lack {
+    /// Maps the memory, which may take as long as the kernel needs to find some: not to be done with a
+    /// lock on the context.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn map(self) -> Result<Memory, Errno> {
+        let mapping = Mapping::new(self.size)?;
+        let length = self.length;
+        Ok(Memory { length, mapping })
+    }
+}
+
+/// Memory that is not part of a [`Context`]: not yet, or not any more. Unmapped on drop.
+#[derive(Debug)]
+pub struct Memory {
+    /// The length of the reads it was mapped for.
+    length: usize,
+    mapping: Mapping,
 }
 
 /// A kernel AIO context and the memory its requests read into.
@@ -101,13 +130,14 @@ impl Context {
     /// Starts a read of `length` bytes at offset 0 of `fd` into a buffer of its own (whole pages),
     /// with exactly one `io_submit`. `token` comes back with the completion.
     ///
-    /// A buffer of more than 4096 bytes is mapped for this request alone.
-    ///
     /// # Errors
     /// `EAGAIN` when as many requests as the context can hold are in flight or the kernel took
     /// none, `ENOMEM` when there is no buffer, `EINVAL` in a child process, else what the kernel
     /// says (`EBADF`, `EINVAL`, …). Nothing is in flight then.
     pub fn submit_read(&mut self, fd: RawFd, length: usize, token: u64) -> Result<(), Errno> {
+        if let Some(lack) = self.lacks(length)? {
+            self.supply(lack.map()?);
+        }
         let submitted = self.begin_read(length, token)?.submit(fd);
         self.settle(submitted)
     }
@@ -118,27 +148,44 @@ impl Context {
     /// as in flight from here on.
     ///
     /// # Errors
-    /// `EAGAIN`, `ENOMEM` and `EINVAL` as [`Context::submit_read`].
+    /// `EAGAIN` and `EINVAL` as [`Context::submit_read`], `ENOMEM` when [`Context::lacks`] says that
+    /// memory is missing.
     pub fn begin_read(&mut self, length: usize, token: u64) -> Result<Submission, Errno> {
         if !self.generation.is_here() {
             return Err(Errno(libc::EINVAL));
         }
-        let (key, buffer) = self.requests.begin(token, length)?;
+        let (key, block) = self.requests.begin(token, length)?;
         self.submissions += 1;
         Ok(Submission {
             id: self.id,
             serial: self.serial,
             generation: self.generation,
             key,
-            buffer,
+            block,
             length,
         })
     }
 
-    /// Whether [`Context::begin_read`] would have to map memory for a read of so many bytes, or finds
-    /// no room: a reason to take completions in first, whose buffers are free then.
-    pub fn is_short(&self, length: usize) -> bool {
-        self.requests.is_short(length)
+    /// Whether no more requests can be in flight.
+    pub fn is_full(&self) -> bool {
+        self.requests.is_full()
+    }
+
+    /// The memory that has to be mapped and [supplied](Context::supply) before a read of `length` bytes
+    /// can begin; `None` when nothing is missing.
+    ///
+    /// # Errors
+    /// `ENOMEM` when there cannot be so much memory.
+    pub fn lacks(&self, length: usize) -> Result<Option<Lack>, Errno> {
+        let size = self.requests.missing(length)?;
+        Ok(size.map(|size| Lack { length, size }))
+    }
+
+    /// Takes memory in that [`Context::lacks`] has asked for. What is not missing any more comes back.
+    pub fn supply(&mut self, memory: Memory) -> Option<Memory> {
+        let Memory { length, mapping } = memory;
+        let mapping = self.requests.supply(length, mapping)?;
+        Some(Memory { length, mapping })
     }
 
     /// Takes note of what came of a submission. Its completion may have been handed out before.
@@ -252,15 +299,27 @@ impl Context {
         self.requests.mapped_blocks()
     }
 
-    /// Unmaps the buffers that no request has needed since the last time. They all stay mapped until
-    /// this or [`Context::trim`] is called: to map them for each request would cost half a read.
+    /// Finds out which memory no request has needed since the last time; it is unused from now on.
+    /// Memory stays mapped until then, since to map it for each request would cost half a read.
     pub fn shrink(&mut self) {
         self.requests.shrink();
     }
 
-    /// Unmaps all buffers that no request uses.
+    /// From now on all memory is unused that no request has.
     pub fn trim(&mut self) {
         self.requests.trim();
+    }
+
+    /// Takes unused memory away, at most 64 buffers at a time, and `None` when no more is unused. It is
+    /// unmapped when dropped.
+    pub fn take_unused(&mut self) -> Option<Memory> {
+        let mapping = self.requests.take_unused()?;
+        Some(Memory { length: 0, mapping })
+    }
+
+    /// Whether the context belongs to this process, and not to one of which this is a child.
+    pub fn is_here(&self) -> bool {
+        self.generation.is_here()
     }
 
     /// Destroys the context (about 30 ms: the kernel waits for a grace period).

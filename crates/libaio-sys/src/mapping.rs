@@ -19,7 +19,7 @@ pub(crate) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `length` bytes (whole pages), which must not be zero, with their memory: one page fault
+    /// Maps `length` bytes (and what is left of the last page), which must not be zero, with their memory: one page fault
     /// after the other would cost the submitter several times as much.
     pub(crate) fn new(length: usize) -> Result<Mapping, Errno> {
         // SAFETY: a new anonymous mapping at a place of the kernel's choice touches nothing that
@@ -41,6 +41,11 @@ impl Mapping {
             Some(base) => Ok(Mapping { base, length }),
             None => Err(Errno(libc::ENOMEM)),
         }
+    }
+
+    /// How many bytes were asked for.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     /// The address `offset` bytes into the mapping, or `None` past its end.

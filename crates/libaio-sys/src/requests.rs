@@ -1,12 +1,12 @@
 //! The requests in flight and the memory each of them reads into.
 
 use crate::Errno;
-use crate::arena::{Arena, BLOCK};
+use crate::arena::{Arena, BLOCK, Block};
+use crate::bindings::iocb;
 use crate::mapping::Mapping;
 use crate::slots::{Key, Slots};
-use std::ptr::NonNull;
 
-/// Slots with their buffers.
+/// Slots with their memory.
 #[derive(Debug)]
 pub(crate) struct Requests {
     slots: Slots,
@@ -14,11 +14,37 @@ pub(crate) struct Requests {
     large: Vec<Large>,
 }
 
-/// The buffer of a request that needs more than a block.
+/// The memory of a request that needs more than a block. Kept for the next one of the same length.
 #[derive(Debug)]
 struct Large {
-    slot: usize,
-    buffer: Mapping,
+    /// Whose it is; `None` when no request uses it.
+    slot: Option<usize>,
+    length: usize,
+    memory: Mapping,
+    /// A request has used it since the last [`Requests::shrink`].
+    needed: bool,
+    /// To be unmapped unless a request needs it first.
+    unused: bool,
+}
+
+impl Large {
+    /// How many bytes have to be mapped for a buffer of `length` and the `iocb` behind it.
+    fn size(length: usize) -> Option<usize> {
+        let requests = length.checked_next_multiple_of(align_of::<iocb>())?;
+        requests.checked_add(size_of::<iocb>())
+    }
+
+    fn block(&self) -> Option<Block> {
+        let requests = self.length.checked_next_multiple_of(align_of::<iocb>())?;
+        Some(Block {
+            buffer: self.memory.at(0)?,
+            request: self.memory.at(requests)?.cast(),
+        })
+    }
+
+    fn is_free(&self, length: usize) -> bool {
+        self.slot.is_none() && self.length == length
+    }
 }
 
 impl Requests {
@@ -31,20 +57,21 @@ impl Requests {
         })
     }
 
-    /// Enters a request that the caller calls `token`, with `length` bytes of memory that are its
-    /// own until [`Requests::finish`].
+    /// Enters a request that the caller calls `token`, with memory for a read of `length` bytes that is
+    /// its own until [`Requests::finish`].
     ///
     /// # Errors
-    /// `EAGAIN` when the table is full, `ENOMEM` when there is no memory. Nothing is entered then.
-    pub(crate) fn begin(&mut self, token: u64, length: usize) -> Result<(Key, NonNull<u8>), Errno> {
+    /// `EAGAIN` when the table is full, `ENOMEM` when the memory is not mapped (see
+    /// [`Requests::missing`]). Nothing is entered then.
+    pub(crate) fn begin(&mut self, token: u64, length: usize) -> Result<(Key, Block), Errno> {
         let key = self.slots.take(token).ok_or(Errno(libc::EAGAIN))?;
-        let buffer = if length <= BLOCK {
+        let block = if length <= BLOCK {
             self.arena.acquire(key.index())
         } else {
-            self.map(key.index(), length)
+            self.acquire_large(key.index(), length)
         };
-        match buffer {
-            Ok(buffer) => Ok((key, buffer)),
+        match block {
+            Ok(block) => Ok((key, block)),
             Err(errno) => {
                 self.slots.finish(key);
                 Err(errno)
@@ -52,12 +79,57 @@ impl Requests {
         }
     }
 
-    /// Whether [`Requests::begin`] would have to map memory, or finds the table full.
-    pub(crate) fn is_short(&self, length: usize) -> bool {
-        match self.slots.next() {
-            Some(slot) if length <= BLOCK => !self.arena.is_mapped(slot),
-            _ => true,
+    fn acquire_large(&mut self, slot: usize, length: usize) -> Result<Block, Errno> {
+        let large = self.large.iter_mut().find(|large| large.is_free(length));
+        let large = large.ok_or(Errno(libc::ENOMEM))?;
+        let block = large.block().ok_or(Errno(libc::EINVAL))?;
+        large.slot = Some(slot);
+        (large.needed, large.unused) = (true, false);
+        Ok(block)
+    }
+
+    /// Whether the table is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.next().is_none()
+    }
+
+    /// How many bytes have to be mapped before a read of `length` can begin; `None` when it can, or the
+    /// table is full.
+    ///
+    /// # Errors
+    /// `ENOMEM` when there cannot be so much memory.
+    pub(crate) fn missing(&self, length: usize) -> Result<Option<usize>, Errno> {
+        if length <= BLOCK {
+            return Ok(self.slots.next().and_then(|slot| self.arena.missing(slot)));
         }
+        if self.is_full() || self.large.iter().any(|large| large.is_free(length)) {
+            return Ok(None);
+        }
+        Large::size(length).map(Some).ok_or(Errno(libc::ENOMEM))
+    }
+
+    /// Takes a mapping in that is missing for a read of `length`; gives it back when it is not.
+    pub(crate) fn supply(&mut self, length: usize, mapping: Mapping) -> Option<Mapping> {
+        if self.missing(length) != Ok(Some(mapping.length())) {
+            return Some(mapping);
+        }
+        if length <= BLOCK {
+            return match self.slots.next() {
+                Some(slot) => self.arena.supply(slot, mapping),
+                None => Some(mapping),
+            };
+        }
+        if self.large.try_reserve(1).is_err() {
+            return Some(mapping);
+        }
+        self.large.push(Large {
+            slot: None,
+            length,
+            memory: mapping,
+            needed: false,
+            unused: false,
+        });
+        None
     }
 
     /// What the caller calls the request with this key, if it is in flight.
@@ -65,24 +137,13 @@ impl Requests {
         self.slots.token(key)
     }
 
-    fn map(&mut self, slot: usize, length: usize) -> Result<NonNull<u8>, Errno> {
-        self.large.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
-        let buffer = Mapping::new(length)?;
-        let start = buffer.at(0).ok_or(Errno(libc::EINVAL))?;
-        self.large.push(Large { slot, buffer });
-        Ok(start)
-    }
-
     /// Removes a request that the kernel has done with, or has not taken, and returns its token;
     /// `None` when no request with this key is in flight.
     pub(crate) fn finish(&mut self, key: Key) -> Option<u64> {
         let token = self.slots.finish(key)?;
-        match self
-            .large
-            .iter()
-            .position(|large| large.slot == key.index())
-        {
-            Some(position) => drop(self.large.swap_remove(position)),
+        let slot = Some(key.index());
+        match self.large.iter_mut().find(|large| large.slot == slot) {
+            Some(large) => large.slot = None,
             None => self.arena.release(key.index()),
         }
         Some(token)
@@ -98,21 +159,36 @@ impl Requests {
         self.arena.mapped()
     }
 
-    /// Unmaps what no request has used since the last time.
+    /// From now on the memory is unused that no request has needed since the last time.
     pub(crate) fn shrink(&mut self) {
         self.arena.shrink();
+        for large in &mut self.large {
+            large.unused = large.slot.is_none() && !large.needed;
+            large.needed = large.slot.is_some();
+        }
     }
 
-    /// Unmaps what no request uses.
+    /// From now on all memory is unused that no request has.
     pub(crate) fn trim(&mut self) {
         self.arena.trim();
+        for large in &mut self.large {
+            large.unused = large.slot.is_none();
+        }
+    }
+
+    /// Takes unused memory away, a piece at a time.
+    pub(crate) fn take_unused(&mut self) -> Option<Mapping> {
+        match self.large.iter().position(|large| large.unused) {
+            Some(index) => Some(self.large.swap_remove(index).memory),
+            None => self.arena.take_unused(),
+        }
     }
 
     /// Leaves all memory to the kernel for good: nobody will know when it has done with it.
     pub(crate) fn leak(&mut self) {
         self.arena.leak();
         for large in self.large.drain(..) {
-            std::mem::forget(large.buffer);
+            std::mem::forget(large.memory);
         }
     }
 }
@@ -121,28 +197,68 @@ impl Requests {
 mod tests {
     use super::*;
 
+    impl Requests {
+        /// [`Requests::begin`] with what has to be mapped for it.
+        fn enter(&mut self, token: u64, length: usize) -> Result<(Key, Block), Errno> {
+            if let Some(size) = self.missing(length)? {
+                assert!(self.supply(length, Mapping::new(size)?).is_none());
+            }
+            self.begin(token, length)
+        }
+    }
+
     #[test]
     fn a_large_request_has_memory_of_its_own() {
         let mut requests = Requests::new(3).unwrap();
-        let (small, _) = requests.begin(1, 4096).unwrap();
-        let (large, buffer) = requests.begin(2, 65_536).unwrap();
+        let (small, _) = requests.enter(1, 4096).unwrap();
+        let (large, block) = requests.enter(2, 65_536).unwrap();
         assert_eq!(requests.mapped_blocks(), 1);
-        // SAFETY: the table has just lent us these bytes.
-        unsafe { std::slice::from_raw_parts_mut(buffer.as_ptr(), 65_536) }.fill(1);
+        // SAFETY: the table has just lent these bytes.
+        unsafe { std::slice::from_raw_parts_mut(block.buffer.as_ptr(), 65_536) }.fill(1);
+        // SAFETY: and room for an iocb.
+        unsafe { block.request.write(iocb::default()) };
+        let (other, apart) = requests.enter(3, 65_536).unwrap();
+        assert_ne!(apart, block);
         assert_eq!(requests.finish(large), Some(2));
-        assert!(requests.large.is_empty());
-        assert_eq!(requests.in_flight(), 1);
+        assert_eq!(requests.in_flight(), 2);
         assert_eq!(requests.finish(small), Some(1));
         assert_eq!(requests.finish(small), None);
+        // Kept for the next one of its length, and for no other.
+        assert_eq!(requests.missing(65_536), Ok(None));
+        assert!(matches!(requests.missing(32_768), Ok(Some(_))));
+        let (large, again) = requests.begin(4, 65_536).unwrap();
+        assert_eq!(again, block);
+        assert_eq!(requests.finish(large), Some(4));
+        assert_eq!(requests.finish(other), Some(3));
+    }
+
+    #[test]
+    fn a_large_buffer_that_is_not_needed_goes() {
+        let mut requests = Requests::new(3).unwrap();
+        let (key, _) = requests.enter(1, 8192).unwrap();
+        requests.shrink();
+        requests.shrink();
+        requests.trim();
+        assert!(requests.take_unused().is_none(), "in flight");
+        requests.finish(key);
+        assert!(requests.take_unused().is_none());
+        requests.shrink();
+        assert!(requests.take_unused().is_none(), "needed until now");
+        requests.shrink();
+        assert!(requests.take_unused().is_some());
+        assert!(requests.take_unused().is_none() && requests.large.is_empty());
     }
 
     #[test]
     fn a_refusal_enters_nothing() {
         let mut requests = Requests::new(1).unwrap();
-        assert_eq!(requests.begin(1, usize::MAX), Err(Errno(libc::ENOMEM)));
+        for length in [usize::MAX, usize::MAX - 7] {
+            assert_eq!(requests.enter(1, length).unwrap_err(), Errno(libc::ENOMEM));
+        }
+        assert_eq!(requests.begin(1, 512).unwrap_err(), Errno(libc::ENOMEM));
         assert_eq!(requests.in_flight(), 0);
-        let (key, _) = requests.begin(2, 512).unwrap();
-        assert_eq!(requests.begin(3, 512), Err(Errno(libc::EAGAIN)));
+        let (key, _) = requests.enter(2, 512).unwrap();
+        assert_eq!(requests.enter(3, 512).unwrap_err(), Errno(libc::EAGAIN));
         assert_eq!(requests.finish(key), Some(2));
     }
 }

@@ -22,9 +22,13 @@ impl Key {
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    key: Option<Key>,
+    /// [`FREE`] while no request has the slot.
+    key: Key,
     token: u64,
 }
+
+/// No use's key: those count from 1.
+const FREE: Key = Key(0);
 
 /// The table of the requests in flight.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ impl Slots {
         slots.resize(
             count,
             Slot {
-                key: None,
+                key: FREE,
                 token: 0,
             },
         );
@@ -78,10 +82,7 @@ impl Slots {
         let slot = self.slots.get_mut(index)?;
         self.uses += 1;
         let key = Key(self.uses << INDEX_BITS | index as u64);
-        *slot = Slot {
-            key: Some(key),
-            token,
-        };
+        *slot = Slot { key, token };
         *self.free.get_mut(index / u64::BITS as usize)? &= !(1 << (index % u64::BITS as usize));
         self.taken += 1;
         Some(key)
@@ -90,7 +91,7 @@ impl Slots {
     /// The token of the slot of `key`; `None` when `key` is not current.
     pub(crate) fn token(&self, key: Key) -> Option<u64> {
         let slot = self.slots.get(key.index())?;
-        (slot.key == Some(key)).then_some(slot.token)
+        (slot.key == key && key != FREE).then_some(slot.token)
     }
 
     /// Frees the slot of `key` and returns its token; `None` when `key` is not current.
@@ -99,8 +100,8 @@ impl Slots {
         let slot = self
             .slots
             .get_mut(index)
-            .filter(|slot| slot.key == Some(key))?;
-        slot.key = None;
+            .filter(|slot| slot.key == key && key != FREE)?;
+        slot.key = FREE;
         *self.free.get_mut(index / u64::BITS as usize)? |= 1 << (index % u64::BITS as usize);
         self.taken -= 1;
         Some(slot.token)

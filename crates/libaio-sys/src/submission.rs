@@ -1,11 +1,11 @@
 //! Submitting a request without holding the context.
 
+use crate::arena::Block;
 use crate::bindings::{IOCB_CMD_PREAD, aio_context_t, iocb};
 use crate::slots::Key;
 use crate::{Errno, calls};
 use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The kernel is known to know `RWF_NOWAIT`. One that does not (before 4.13) looks at the field
@@ -21,12 +21,12 @@ pub struct Submission {
     pub(crate) serial: usize,
     pub(crate) generation: Generation,
     pub(crate) key: Key,
-    pub(crate) buffer: NonNull<u8>,
+    pub(crate) block: Block,
     pub(crate) length: usize,
 }
 
-// SAFETY: the buffer belongs to the request, not to the thread that began it, and is not touched
-// through this pointer.
+// SAFETY: the memory belongs to the request, not to the thread that began it. The buffer is not touched
+// through this value, and the iocb only by the one thread that has it.
 unsafe impl Send for Submission {}
 
 impl Submission {
@@ -67,7 +67,7 @@ impl Submission {
             aio_data: self.key.0,
             aio_lio_opcode: IOCB_CMD_PREAD as u16,
             aio_fildes: fd as u32,
-            aio_buf: self.buffer.as_ptr().expose_provenance() as u64,
+            aio_buf: self.block.buffer.as_ptr().expose_provenance() as u64,
             aio_nbytes: self.length as u64,
             ..iocb::default()
         };
@@ -76,14 +76,17 @@ impl Submission {
     }
 
     /// Submits `request`, which is [`Submission::request`], or uses no memory.
-    pub(crate) fn put(self, mut request: iocb) -> Submitted {
+    pub(crate) fn put(self, request: iocb) -> Submitted {
         if !self.generation.is_here() {
             return self.ended(Err(Errno(libc::EINVAL)));
         }
-        // SAFETY: the buffer that the request names is its alone until its event has come or
-        // `settle` has found that the kernel did not take it. A context with a submission out
-        // is not destroyed, so `id` is still that context.
-        let result = unsafe { calls::io_submit(self.id, &mut request) };
+        // SAFETY: the arena has lent the block, room for an iocb and a buffer, to this request alone
+        // until its event has come or `settle` has found that the kernel did not take it. A context
+        // with a submission out is not destroyed, so `id` is still that context.
+        let result = unsafe {
+            self.block.request.write(request);
+            calls::io_submit(self.id, self.block.request)
+        };
         self.ended(result)
     }
 

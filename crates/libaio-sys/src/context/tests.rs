@@ -28,6 +28,9 @@ impl Context {
     /// Starts a request that ends when there is something to read from `fd`: it hangs as long as
     /// the test wants. It has a buffer, though the kernel does not write to it.
     fn submit_poll(&mut self, fd: RawFd, token: u64) -> Result<(), Errno> {
+        if let Some(lack) = self.lacks(4096)? {
+            self.supply(lack.map()?);
+        }
         let submission = self.begin_read(4096, token)?;
         let mut request = submission.request(fd, 0);
         request.aio_lio_opcode = IOCB_CMD_POLL as u16;
@@ -36,6 +39,18 @@ impl Context {
         request.aio_nbytes = 0;
         let submitted = submission.put(request);
         self.settle(submitted)
+    }
+
+    /// [`Context::begin_read`] with what has to be mapped for it.
+    fn begin(&mut self, length: usize, token: u64) -> Submission {
+        if let Some(lack) = self.lacks(length).unwrap() {
+            assert!(self.supply(lack.map().unwrap()).is_none());
+        }
+        self.begin_read(length, token).unwrap()
+    }
+
+    fn unmap_unused(&mut self) {
+        while self.take_unused().is_some() {}
     }
 
     /// Forgets the ring, as if the kernel's were not understood.
@@ -147,13 +162,16 @@ fn holds_as_many_as_it_was_made_for_and_memory_follows() {
     tokens.sort_unstable();
     assert!(tokens.into_iter().eq(0..1024));
     context.shrink();
+    context.unmap_unused();
     assert_eq!(context.mapped_blocks(), 1024, "needed until now");
     context.shrink();
+    context.unmap_unused();
     assert_eq!(context.mapped_blocks(), 0);
     context.submit_poll(socket.as_raw_fd(), 7).unwrap();
     assert_eq!(context.mapped_blocks(), 1, "one path costs one page");
     context.finish_all();
     context.trim();
+    context.unmap_unused();
     assert_eq!(context.mapped_blocks(), 0);
 }
 
@@ -230,7 +248,7 @@ fn a_waiter_keeps_the_context_and_the_ring_alone() {
 fn a_submission_keeps_the_context_and_may_be_overtaken_by_its_completion() {
     let file = file(512);
     let mut context = Context::new(4).unwrap();
-    let submission = context.begin_read(512, 1).unwrap();
+    let submission = context.begin(512, 1);
     let mut context = context.destroy().unwrap_err();
     assert_eq!(context.in_flight(), 1);
     let submitted = submission.submit(file.as_raw_fd());
@@ -238,7 +256,7 @@ fn a_submission_keeps_the_context_and_may_be_overtaken_by_its_completion() {
     let mut context = context.destroy().unwrap_err();
     assert_eq!(context.settle(submitted), Ok(()));
 
-    let submitted = context.begin_read(512, 2).unwrap().submit(-1);
+    let submitted = context.begin(512, 2).submit(-1);
     assert_eq!(context.in_flight(), 1);
     assert_eq!(context.settle(submitted), Err(Errno(libc::EBADF)));
     assert_eq!(context.in_flight(), 0);
@@ -258,7 +276,7 @@ fn what_belongs_to_another_context_changes_nothing() {
     });
     two.release(waiter);
     assert_eq!((one.waiters, two.waiters), (1, 0));
-    let submitted = two.begin_read(512, 3).unwrap().submit(-1);
+    let submitted = two.begin(512, 3).submit(-1);
     assert_eq!(one.settle(submitted), Err(Errno(libc::EINVAL)));
     assert_eq!((one.submissions, two.submissions), (0, 1));
     assert_eq!((one.in_flight(), two.in_flight()), (1, 2));
@@ -324,8 +342,8 @@ fn a_cancelled_request_still_has_its_event() {
         aio_buf: libc::POLLIN as u64,
         ..iocb::default()
     };
-    // SAFETY: a poll uses no memory.
-    unsafe { calls::io_submit(id, &mut request) }.unwrap();
+    // SAFETY: a poll uses no memory but its iocb, which outlives it.
+    unsafe { calls::io_submit(id, std::ptr::NonNull::from(&mut request)) }.unwrap();
     assert_eq!(
         calls::io_cancel(id, &request),
         Err(Errno(libc::EINPROGRESS))
@@ -408,19 +426,48 @@ fn the_newest_completion_can_be_seen_and_stays() {
 }
 
 #[test]
-fn short_of_room_or_of_mapped_memory() {
+fn what_is_missing_is_asked_for_and_taken_in_once() {
     let file = file(4096);
     let mut context = Context::new(2).unwrap();
-    assert!(context.is_short(512), "nothing is mapped");
+    let lack = context.lacks(512).unwrap().expect("nothing is mapped");
+    assert_eq!(context.begin_read(512, 0).unwrap_err(), Errno(libc::ENOMEM));
+    let (one, two) = (lack.map().unwrap(), lack.map().unwrap());
+    assert!(context.supply(one).is_none());
+    assert!(context.supply(two).is_some(), "mapped by another thread");
     for token in 0..2 {
         context.submit_read(file.as_raw_fd(), 512, token).unwrap();
     }
-    assert!(context.is_short(512), "no room");
+    assert!(context.is_full() && context.lacks(512) == Ok(None));
     assert_eq!(reaped(&mut context).len(), 2);
-    assert!(!context.is_short(512) && !context.is_short(4096));
-    assert!(context.is_short(4097), "mapped for the request alone");
+    assert!(!context.is_full());
+    assert_eq!(context.lacks(512), Ok(None));
+    assert!(context.lacks(4097).unwrap().is_some());
     context.trim();
-    assert!(context.is_short(512), "nothing is mapped any more");
+    context.unmap_unused();
+    assert!(context.lacks(512).unwrap().is_some());
+}
+
+/// Whoever takes the event, the kernel included, finds the request where the event says.
+#[test]
+fn a_request_stays_where_its_event_says() {
+    let file = file(65_536);
+    let mut context = Context::new(4).unwrap();
+    for length in [512, 65_536] {
+        let submission = context.begin(length, 1);
+        let (key, request) = (submission.key.0, submission.block.request);
+        let submitted = submission.submit(file.as_raw_fd());
+        context.settle(submitted).unwrap();
+        let waiter = context.waiter();
+        let events = waiter.wait(LONG).unwrap();
+        let obj = events.iter().next().unwrap().obj;
+        assert_eq!(obj, request.as_ptr().expose_provenance() as u64);
+        // SAFETY: the request's own memory until the event has been accepted.
+        let request = unsafe { request.read() };
+        assert_eq!(request.aio_data, key);
+        assert_eq!(request.aio_nbytes, length as u64);
+        context.accept(events, |_| {});
+        context.release(waiter);
+    }
 }
 
 #[test]
@@ -434,8 +481,8 @@ fn the_kernel_writes_where_the_request_says() {
     writable.write_all_at(&content, 0).unwrap();
     let mut context = Context::new(4).unwrap();
     for length in [4096, 8192] {
-        let submission = context.begin_read(length, 1).unwrap();
-        let buffer = submission.buffer;
+        let submission = context.begin(length, 1);
+        let buffer = submission.block.buffer;
         let submitted = submission.submit(file.as_raw_fd());
         context.settle(submitted).unwrap();
         // SAFETY: a buffered read has completed by now, and the request still owns its buffer.
