@@ -48,10 +48,11 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
     }
 }
 
-/// The asynchrony of all but directio is one and the same, and era D differs in the layout only.
+/// The asynchrony of all but directio is one and the same, and of it era D differs in the layout only.
 fn is_worth_it(subject: &Subject) -> bool {
     match (subject.checker.as_str(), subject.era) {
-        ("tur" | "directio", era) => era != Era::D,
+        ("directio", _) => true,
+        ("tur", era) => era != Era::D,
         (_, era) => era == Era::C,
     }
 }

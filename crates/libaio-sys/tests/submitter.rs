@@ -1,0 +1,31 @@
+//! A completion that is taken after the thread has gone that submitted the request.
+//!
+//! The event names the address of the request's `iocb`. The kernel does not look there again, but
+//! valgrind does when `io_getevents` has returned: under it this test shows that the `iocb` still exists.
+
+use libaio_sys::Context;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+/// So large a stack is unmapped when its thread ends, not kept for the next one.
+const STACK: usize = 256 << 20;
+
+#[test]
+fn a_completion_outlives_the_submitting_thread() {
+    let file = File::open(std::env::current_exe().unwrap()).unwrap();
+    let mut context = Context::new(4).unwrap();
+    let submit = move || {
+        context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
+        context
+    };
+    let submitter = thread::Builder::new().stack_size(STACK).spawn(submit);
+    let mut context = submitter.unwrap().join().unwrap();
+    let waiter = context.waiter();
+    let events = waiter.wait(Duration::from_secs(20)).unwrap();
+    let mut tokens = Vec::new();
+    context.accept(events, |completion| tokens.push(completion.token));
+    context.release(waiter);
+    assert_eq!(tokens, [1]);
+}
