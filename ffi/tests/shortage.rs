@@ -177,7 +177,10 @@ fn without_descriptors_and_aio_quota() {
                 shim.set(Knob::Aio, 0);
             }
             assert_eq!(checker.init(), 0);
-            assert!(![UNCHECKED, TIMEOUT].contains(&checker.verdict()), "{name}");
+            let verdict = checker.verdict();
+            // A worker that is to submit a read of directio needs a descriptor.
+            let checked = name == "directio" || verdict != UNCHECKED;
+            assert!(checked && verdict != TIMEOUT, "{name}");
             checker.free();
         }
     });

@@ -1,17 +1,21 @@
 //! One path.
 
-use crate::errand;
+use crate::deferred_submit::defer;
+use crate::destroy;
+use crate::fork::{Held, hold_for_fork};
 use crate::group::{Failure, NoGroup, Stage};
-use crate::groups::{Place, groups};
-use crate::parting;
-use crate::waiting::wait;
+use crate::groups::{self, groups};
+use crate::nowait::{Nowait, this_release};
+use crate::place::Place;
+use crate::waiting::{Patience, wait};
 use checkers_core::memory::try_push;
 use checkers_core::pool::POOL;
 use checkers_core::{
     Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
     Verdict,
 };
-use kernel_fd::Errno;
+use kernel_fd::fork::Generation;
+use kernel_fd::{Errno, FileKind, KernelRelease};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -23,10 +27,17 @@ const NO_BLOCK_SIZE: MessageId = MessageId::plugin(2);
 /// device whose logical blocks are not larger than this.
 const DEFAULT_BLOCK_SIZE: u32 = 4096;
 
+/// The largest logical block that Linux allows a device to have (`BLK_MAX_BLOCK_SIZE`, since 6.15; a
+/// page before). Larger ones, and sizes that are no power of two, are a driver's error.
+const LARGEST_LOGICAL_BLOCK: u32 = 65_536;
+
 /// What the kernel would say without an AIO context.
 const NO_GROUP: Errno = Errno(libc::EINVAL);
 
-/// How long a check watches for the answer where the host will not ask again before its next round.
+/// Why a deferred submission does not begin.
+const NO_THREAD: Errno = Errno(libc::EAGAIN);
+
+/// How long a check watches for the result where the host will not ask again before its next round.
 const GLANCE: Duration = Duration::from_micros(1);
 
 /// The same when a worker has only just been told to submit the read.
@@ -35,17 +46,19 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// A path checked by reading its first block.
 pub struct Directio {
     place: Place,
+    /// The process that the place belongs to.
+    process: Generation,
+    block_size: u32,
     /// O_DIRECT was not set before, so `free` takes it off again.
     restore_flags: bool,
-    /// The file does not take reads on condition that the kernel need not wait.
-    may_block: bool,
-    /// A read was submitted and its answer has not been collected.
+    nowait: Nowait,
+    /// A read was submitted and its result has not been collected.
     running: bool,
-    /// Nobody looked for the answer since.
+    /// The result has not been asked for since.
     unseen: bool,
     /// When the read is late ([`Delivery::Pending`]).
     deadline: Monotonic,
-    /// How many checks have seen the read under way ([`Delivery::InCheck`]).
+    /// How many checks have seen the read in flight ([`Delivery::InCheck`]).
     checks: u32,
     failure: Option<Failure>,
 }
@@ -58,41 +71,28 @@ impl Checker for Directio {
         c" cannot get blocksize, set default",
     ];
 
-    type Shared = ();
+    type Shared = Held;
 
-    fn lock_shared() {}
+    fn lock_shared() -> Held {
+        hold_for_fork()
+    }
 
     fn init(call: &mut Call) -> Result<Self, InitError> {
-        parting::retry();
-        let place = groups().join().map_err(report)?;
-        match prepare(call, place) {
-            Ok(restore_flags) => Ok(Directio {
-                place,
-                restore_flags,
-                may_block: false,
-                running: false,
-                unseen: false,
-                deadline: Monotonic::default(),
-                checks: 0,
-                failure: None,
-            }),
-            Err(error) => {
-                // A place that has never been used does not become an orphan's.
-                let _ = groups().leave(place);
-                Err(error)
-            }
-        }
+        Self::init_on(call, this_release())
     }
 
     fn check(&mut self, call: &mut Call) -> Verdict {
         self.announce(call);
+        if let Err(errno) = self.move_to_this_process() {
+            return verdict(self.not_submitted(errno));
+        }
         verdict(match self.running {
             true => match self.finished(call) {
                 Some(state) => state,
-                None => self.look(GLANCE, call),
+                None => self.poll(GLANCE, call),
             },
             false => match self.submit(call) {
-                Ok(patience) => self.look(patience, call),
+                Ok(patience) => self.poll(patience, call),
                 Err(errno) => self.not_submitted(errno),
             },
         })
@@ -102,10 +102,15 @@ impl Checker for Directio {
         if !self.running {
             return Self::idle(call.path_state);
         }
+        if !self.process.is_here() {
+            // The read is the parent's, and so is its result.
+            return self.check(call);
+        }
         verdict(self.take(call).unwrap_or_else(|| {
             if (call.clock)() > self.deadline {
-                log::debug!("directio: abort check on timeout");
-                PathState::Down
+                // A process may have been stopped between the two questions, for longer than the limit.
+                let taken = self.take(call);
+                taken.unwrap_or_else(|| self.late())
             } else {
                 still_pending()
             }
@@ -117,16 +122,19 @@ impl Checker for Directio {
     }
 
     fn need_wait(&self) -> bool {
-        self.running && self.unseen && groups().stage(self.place).is_under_way()
+        self.running
+            && self.unseen
+            && self.process.is_here()
+            && groups().stage(self.place).is_in_flight()
     }
 
     fn free(self, call: &Call) {
-        let left_behind = groups().leave(self.place);
+        let forsaken = groups::leave(self.place);
         if self.restore_flags {
             clear_direct(call.fd);
         }
-        if let Some(group) = left_behind {
-            parting::part_with(group.into_context());
+        if let Some(group) = forsaken {
+            destroy::destroy(group.into_context());
         }
     }
 
@@ -134,19 +142,20 @@ impl Checker for Directio {
     /// that have nothing to do. What the kernel still works on is not waited for.
     fn reset() {
         POOL.dismiss_idle();
-        parting::retry();
-        let mut parted = Vec::new();
+        destroy::retry();
+        let mut destroyed = Vec::new();
         loop {
-            let Some(group) = groups().take_deserted() else {
+            let deserted = groups().take_deserted();
+            let Some(group) = deserted else {
                 break;
             };
             let context = group.into_context();
             let trace = context.trace();
-            parting::part_with(context);
+            destroy::destroy(context);
             // Without memory for it, its quota is simply not waited for.
-            let _ = try_push(&mut parted, trace);
+            let _ = try_push(&mut destroyed, trace);
         }
-        parting::await_quota(parted);
+        destroy::await_quota(destroyed);
     }
 }
 
@@ -154,6 +163,51 @@ impl Directio {
     /// Why the last read that was started failed, if it has.
     pub fn failure(&self) -> Option<Failure> {
         self.failure
+    }
+
+    /// [`Checker::init`] on a kernel of this release.
+    fn init_on(call: &mut Call, release: Option<KernelRelease>) -> Result<Self, InitError> {
+        destroy::retry();
+        let process = Generation::current().map_err(|errno| InitError::Os(errno.0))?;
+        let place = groups::join().map_err(report)?;
+        match prepare(call, place, release) {
+            Ok(prepared) => Ok(Directio {
+                place,
+                process,
+                block_size: prepared.block_size,
+                restore_flags: prepared.restore_flags,
+                nowait: prepared.nowait,
+                running: false,
+                unseen: false,
+                deadline: Monotonic::default(),
+                checks: 0,
+                failure: None,
+            }),
+            Err(error) => {
+                // A place that has never been used does not become an orphan's.
+                let _ = groups::leave(place);
+                Err(error)
+            }
+        }
+    }
+
+    /// In a child process, the contexts and what is in flight in them are its parent's: takes a place
+    /// in a context of this process.
+    fn move_to_this_process(&mut self) -> Result<(), Errno> {
+        if self.process.is_here() {
+            return Ok(());
+        }
+        let process = Generation::current()?;
+        let place = groups::join().map_err(|error| match error {
+            NoGroup::OutOfMemory => Errno(libc::ENOMEM),
+            NoGroup::Os(errno) => errno,
+        })?;
+        set_block_size(place, self.block_size);
+        // A group of the parent's that goes is forgotten.
+        let _ = groups::leave(self.place);
+        (self.place, self.process) = (place, process);
+        (self.running, self.unseen) = (false, false);
+        Ok(())
     }
 
     fn announce(&self, call: &Call) {
@@ -167,17 +221,17 @@ impl Directio {
         }
     }
 
-    /// The state of a read that somebody else's look has found finished.
+    /// The state of a read that a poll of another path has found finished.
     fn finished(&mut self, call: &Call) -> Option<PathState> {
         self.unseen = false;
-        let stage = groups().of(self.place)?.collect(self.place.index())?;
+        let stage = groups().of(self.place)?.collect(self.place.index)?;
         self.state_after(stage, call)
     }
 
     /// The state of a read that has finished by now.
     fn take(&mut self, call: &Call) -> Option<PathState> {
         self.unseen = false;
-        let stage = groups().of(self.place)?.take(self.place.index())?;
+        let stage = groups().of(self.place)?.take(self.place.index)?;
         self.state_after(stage, call)
     }
 
@@ -187,17 +241,17 @@ impl Directio {
         self.failure = None;
         let now = (call.clock)();
         let patience = match call.mode {
-            Mode::Async if self.may_block => {
-                errand::send(self.place, call.fd, now)?;
-                SHORT_WAIT
-            }
-            Mode::Async => match self.submit_here(true, call.fd, now)? {
+            Mode::Async if self.nowait.tries() => match self.submit_here(true, call.fd, now)? {
                 None => GLANCE,
                 Some(refusal) => {
                     self.resubmit(refusal, call.fd, now)?;
                     SHORT_WAIT
                 }
             },
+            Mode::Async => {
+                defer(self.place, call.fd, now)?;
+                SHORT_WAIT
+            }
             Mode::Sync => {
                 self.submit_here(false, call.fd, now)?;
                 GLANCE
@@ -217,30 +271,26 @@ impl Directio {
         fd: RawFd,
         now: Monotonic,
     ) -> Result<Option<Errno>, Errno> {
-        let index = self.place.index();
-        let begun = groups()
-            .of(self.place)
-            .map(|group| group.begin(index, nowait, now));
-        let submission = begun.unwrap_or(Err(NO_GROUP))?;
+        let begun = groups::begin(self.place, nowait, now, |_, submission| Ok(submission))?;
         let submitted = if nowait {
-            submission.submit_nowait(fd)
+            begun.submit_nowait(fd)
         } else {
-            submission.submit(fd)
+            begun.submit(fd)
         };
         let mut groups = groups();
         let group = groups.of(self.place).ok_or(NO_GROUP)?;
-        group.settle(index, submitted)
+        group.settle(self.place.index, submitted)
     }
 
     /// Leaves to a worker what the kernel has refused to do without waiting.
     fn resubmit(&mut self, refusal: Errno, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
-        self.may_block |= refusal.0 == libc::EOPNOTSUPP;
-        errand::send(self.place, fd, now)
+        self.nowait.refused(refusal);
+        defer(self.place, fd, now)
     }
 
-    /// What `check` says of a read under way, after waiting as long as the host allows: for
+    /// What `check` says of a read in flight, after waiting as long as the host allows: for
     /// `patience` where it takes the verdict from here.
-    fn look(&mut self, patience: Duration, call: &Call) -> PathState {
+    fn poll(&mut self, patience: Duration, call: &Call) -> PathState {
         let patience = match (call.mode, call.delivery) {
             (Mode::Async, Delivery::Pending) => return PathState::Pending,
             (Mode::Async, Delivery::InCheck) => patience,
@@ -252,22 +302,33 @@ impl Directio {
         }
         // Hosts that take the verdict from `check` call once per second: the limit is in calls.
         if call.mode == Mode::Sync || self.checks > call.timeout.0 {
-            log::debug!("directio: abort check on timeout");
-            return PathState::Down;
+            return self.late();
         }
         still_pending()
     }
 
     fn wait(&mut self, limit: Duration, call: &Call) -> Option<PathState> {
         self.unseen = false;
-        let end = (call.clock)().plus(limit);
+        let mut patience = Patience::new(limit, call.clock);
         loop {
-            let stage = wait(self.place, end, call.clock)?;
+            let stage = wait(self.place, &mut patience)?;
             // A read that had to be submitted again goes on.
             if let Some(state) = self.state_after(stage, call) {
                 return Some(state);
             }
         }
+    }
+
+    /// The state of a path whose read has not ended within the time limit. A read that no worker has
+    /// begun to submit says nothing of the device; the next check submits it again.
+    fn late(&mut self) -> PathState {
+        let called_off = groups().call_off(self.place);
+        if called_off.is_some() {
+            self.running = false;
+            return self.not_submitted(NO_THREAD);
+        }
+        log::debug!("directio: abort check on timeout");
+        PathState::Down
     }
 
     /// The state that a read has ended with, unless it has to be submitted again.
@@ -285,6 +346,7 @@ impl Directio {
             }
             Stage::Idle | Stage::Submitting(_) | Stage::InFlight => PathState::Down,
         };
+        self.nowait.ended();
         self.running = false;
         Some(state)
     }
@@ -330,28 +392,56 @@ fn report(error: NoGroup) -> InitError {
     }
 }
 
-/// Gets a path ready that has its place; says whether O_DIRECT is to be taken off in the end.
-fn prepare(call: &mut Call, place: Place) -> Result<bool, InitError> {
-    let size = block_size(call)?;
-    if let Some(group) = groups().of(place) {
-        group.set_block_size(place.index(), size);
-    }
-    set_direct(call.fd).map_err(|errno| InitError::Os(errno.0))
+/// What `prepare` has found out and done.
+struct Prepared {
+    block_size: u32,
+    /// Whether O_DIRECT is to be taken off in the end.
+    restore_flags: bool,
+    nowait: Nowait,
 }
 
-/// How much to read: the device's block size, at most 4096 bytes (the value is wrong for DASDs),
-/// unless a single logical block is larger than that.
+/// Gets a path ready that has its place.
+fn prepare(
+    call: &mut Call,
+    place: Place,
+    release: Option<KernelRelease>,
+) -> Result<Prepared, InitError> {
+    let block_size = block_size(call)?;
+    set_block_size(place, block_size);
+    // A descriptor that cannot be asked fails below.
+    let kind = kernel_fd::stat(call.fd).map_or(FileKind::Other, |stat| stat.kind);
+    let restore_flags = set_direct(call.fd).map_err(|errno| InitError::Os(errno.0))?;
+    Ok(Prepared {
+        block_size,
+        restore_flags,
+        nowait: Nowait::new(kind, release),
+    })
+}
+
+fn set_block_size(place: Place, block_size: u32) {
+    if let Some(group) = groups().of(place) {
+        group.set_block_size(place.index, block_size);
+    }
+}
+
 fn block_size(call: &mut Call) -> Result<u32, InitError> {
     let soft = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
         call.init_message = Some(NO_BLOCK_SIZE);
         DEFAULT_BLOCK_SIZE
     });
-    if soft == 0 {
-        return Err(InitError::Unsuitable("the block size is 0"));
-    }
-    match kernel_fd::logical_block_size(call.fd) {
-        Ok(logical) if logical > DEFAULT_BLOCK_SIZE => Ok(logical),
-        _ => Ok(soft.min(DEFAULT_BLOCK_SIZE)),
+    let size = read_size(soft, kernel_fd::logical_block_size(call.fd));
+    size.ok_or(InitError::Unsuitable("the block size is 0"))
+}
+
+/// How much to read: the device's block size, at most 4096 bytes (the value is wrong for DASDs),
+/// unless a single logical block is larger than that and of a size that there is. `None` for a block size
+/// of 0.
+fn read_size(soft: u32, logical: Result<u32, Errno>) -> Option<u32> {
+    const LARGE: std::ops::RangeInclusive<u32> = DEFAULT_BLOCK_SIZE + 1..=LARGEST_LOGICAL_BLOCK;
+    match logical {
+        _ if soft == 0 => None,
+        Ok(logical) if LARGE.contains(&logical) && logical.is_power_of_two() => Some(logical),
+        _ => Some(soft.min(DEFAULT_BLOCK_SIZE)),
     }
 }
 
@@ -365,9 +455,40 @@ fn set_direct(fd: RawFd) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Takes O_DIRECT off; a descriptor that has been closed meanwhile is nobody's concern.
+/// Takes O_DIRECT off; a descriptor that has been closed meanwhile needs nothing.
 fn clear_direct(fd: RawFd) {
     if let Ok(flags) = kernel_fd::status_flags(fd) {
         let _ = kernel_fd::set_status_flags(fd, flags & !libc::O_DIRECT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_a_block_of_a_size_that_linux_allows() {
+        let no = Err(Errno(libc::ENOTTY));
+        for (soft, logical, size) in [
+            (512, Ok(512), Some(512)),
+            (4096, no, Some(4096)),
+            (65_536, Ok(512), Some(4096)),
+            // A negative one, as the kernel stores it.
+            (-1_i32 as u32, no, Some(4096)),
+            (4096, Ok(i32::MIN as u32), Some(4096)),
+            (0, Ok(512), None),
+            (0, Ok(65_536), None),
+            (4096, Ok(8192), Some(8192)),
+            (512, Ok(65_536), Some(65_536)),
+            // Beyond what can be: not believed.
+            (4096, Ok(131_072), Some(4096)),
+            (4096, Ok(1 << 30), Some(4096)),
+            (512, Ok(0x7fff_ffff), Some(512)),
+            (4096, Ok(4097), Some(4096)),
+            (4096, Ok(12_288), Some(4096)),
+            (4096, Ok(0), Some(4096)),
+        ] {
+            assert_eq!(read_size(soft, logical), size, "{soft} {logical:?}");
+        }
     }
 }

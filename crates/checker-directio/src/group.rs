@@ -1,10 +1,10 @@
 //! One AIO context and the requests that share it.
 
-use crate::errand::Errand;
+use crate::queue::Id;
 use checkers_core::Monotonic;
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::{Errno, Strerror};
-use libaio_sys::{Completion, Context, Events, Submission, Submitted, Waiter};
+use libaio_sys::{Completion, Context, Events, Lack, Memory, Submission, Submitted, Waiter};
 use std::time::Duration;
 
 /// How many paths share an AIO context; also its number of events, which counts against
@@ -14,10 +14,10 @@ pub(crate) const GROUP_SIZE: usize = 1024;
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing asked, or the answer has been collected.
+    /// No read, or its result has been collected.
     Idle,
     /// A worker submits it, or is about to; it may have to wait for the device.
-    Submitting(&'static Errand),
+    Submitting(Id),
     /// The kernel has it.
     InFlight,
     /// The whole block was read.
@@ -30,8 +30,8 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// Whether the answer is still to come.
-    pub(crate) fn is_under_way(self) -> bool {
+    /// Whether the result is still to come.
+    pub(crate) fn is_in_flight(self) -> bool {
         matches!(self, Stage::Submitting(_) | Stage::InFlight)
     }
 }
@@ -64,20 +64,42 @@ pub(crate) struct Group {
     /// Room for [`GROUP_SIZE`] is reserved when the group is made.
     requests: Vec<Option<Request>>,
     vacant: Vec<u16>,
-    /// Completions that are out of the ring, so that their buffers are free again, but that no look
+    /// Completions that are out of the ring, so that their buffers are free again, but that no poll
     /// has asked for yet. Room for [`GROUP_SIZE`], the most that can be in flight.
     early: Vec<Completion>,
     orphans: usize,
     /// A synchronous caller sleeps in the kernel for this group's events. Until it is back, taking
     /// events out of the ring could leave it asleep without one.
     awaited: bool,
-    /// When buffers that are not needed went back the last time.
+    /// When memory that is not needed was looked for the last time.
     shrunk: Monotonic,
 }
 
 /// How long a buffer stays mapped that is not needed. The daemon starts checks in bursts, one a second;
 /// they find the buffers of the burst before.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A read that has been prepared.
+pub(crate) struct Begun {
+    pub(crate) submission: Submission,
+    /// Memory that no read has needed for a while, to be unmapped without the lock on the groups.
+    pub(crate) unused: Option<Memory>,
+}
+
+/// Why a read cannot be prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    /// For want of memory that the caller is to map.
+    Memory(Lack),
+    /// The context refuses.
+    Errno(Errno),
+}
+
+impl From<Errno> for Lacking {
+    fn from(errno: Errno) -> Self {
+        Lacking::Errno(errno)
+    }
+}
 
 /// Why there is no group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +149,11 @@ impl Group {
         self.holders() < GROUP_SIZE
     }
 
+    /// Whether the group belongs to this process, and not to one of which this is a child.
+    pub(crate) fn is_here(&self) -> bool {
+        self.context.is_here()
+    }
+
     pub(crate) fn has_orphans(&self) -> bool {
         self.orphans > 0
     }
@@ -136,12 +163,12 @@ impl Group {
         self.holders() == self.orphans
     }
 
-    /// Whether every place is taken by an orphan, so that nobody will ever look at the group again.
+    /// Whether every place is taken by an orphan, so that no path will ever poll the group again.
     pub(crate) fn is_all_orphans(&self) -> bool {
         self.orphans >= GROUP_SIZE
     }
 
-    /// Whether a submission is under way, which needs the context.
+    /// Whether a submission is in flight, which needs the context.
     pub(crate) fn is_submitting(&self) -> bool {
         self.context.submissions() > 0
     }
@@ -173,12 +200,10 @@ impl Group {
         }
     }
 
-    /// Gives a place up. A request that the kernel has, or is about to be given, becomes an orphan;
-    /// one that no worker has taken yet never gets there.
+    /// Gives a place up. A request that the kernel has, or is about to be given, becomes an orphan.
     pub(crate) fn leave(&mut self, index: u16) {
-        self.call_off(index);
         match self.request(index) {
-            Some(request) if request.stage.is_under_way() => {
+            Some(request) if request.stage.is_in_flight() => {
                 request.orphan = true;
                 self.orphans += 1;
             }
@@ -187,8 +212,12 @@ impl Group {
         }
         if self.is_deserted() {
             self.context.trim();
-            while self.context.take_unused().is_some() {}
         }
+    }
+
+    /// Takes memory away that is not needed, to be unmapped without the lock on the groups.
+    pub(crate) fn take_unused(&mut self) -> Option<Memory> {
+        self.context.take_unused()
     }
 
     pub(crate) fn stage(&self, index: u16) -> Stage {
@@ -198,43 +227,49 @@ impl Group {
         }
     }
 
-    /// Unmaps buffers that no read has needed for a while.
+    /// Finds out which memory no read has needed for a while.
     fn shrink(&mut self, now: Monotonic) {
         if self.shrunk.until(now) >= SHRINK_INTERVAL {
             self.context.shrink();
-            while self.context.take_unused().is_some() {}
             self.shrunk = now;
         }
     }
 
     /// Prepares a read of the first block, to be submitted without the lock on the groups: unless
     /// it is to be `nowait`, the kernel may block there. In flight from here on, since its completion
-    /// may be taken in before [`Group::settle`].
+    /// may be taken in before [`Group::settle`]. Takes `memory` in if it is lacking.
     pub(crate) fn begin(
         &mut self,
         index: u16,
         nowait: bool,
         now: Monotonic,
-    ) -> Result<Submission, Errno> {
+        memory: &mut Option<Memory>,
+    ) -> Result<Begun, Lacking> {
         self.shrink(now);
         let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         let length = request.block_size as usize;
-        if self.context.is_full() || self.context.lacks(length)?.is_some() {
+        if !self.context.is_ready(length) {
             self.recover_buffers();
-        }
-        if let Some(lack) = self.context.lacks(length)? {
-            self.context.supply(lack.map()?);
+            if let Some(mapped) = memory.take() {
+                *memory = self.context.supply(mapped);
+            }
+            if let Some(lack) = self.context.lacks(length)? {
+                return Err(Lacking::Memory(lack));
+            }
         }
         let submission = self.context.begin_read(length, u64::from(index))?;
         let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         request.stage = Stage::InFlight;
         request.nowait = nowait;
-        Ok(submission)
+        Ok(Begun {
+            submission,
+            unused: self.context.take_unused(),
+        })
     }
 
     /// Takes note of what came of a submission. That the kernel would have to wait is no error, and told
     /// at once: a file says so in place of taking the request, a device by an event that is there as
-    /// soon as it has been submitted. (If another event has come on top of it meanwhile, the next look
+    /// soon as it has been submitted. (If another event has come on top of it meanwhile, the next poll
     /// finds the refusal.)
     pub(crate) fn settle(
         &mut self,
@@ -268,33 +303,21 @@ impl Group {
         Some(refused)
     }
 
-    /// [`Group::begin`] for a submission that `errand` is to make.
-    pub(crate) fn send(
-        &mut self,
-        index: u16,
-        errand: &'static Errand,
-        now: Monotonic,
-    ) -> Result<Submission, Errno> {
-        let submission = self.begin(index, false, now)?;
+    /// A read that has been prepared is left to a worker.
+    pub(crate) fn defer(&mut self, index: u16, id: Id) {
         if let Some(request) = self.request(index) {
-            request.stage = Stage::Submitting(errand);
+            request.stage = Stage::Submitting(id);
         }
-        Ok(submission)
     }
 
-    /// Takes note of what came of an errand's submission. By then the answer may have been collected
-    /// and the place be somebody else's.
-    pub(crate) fn settle_sent(
-        &mut self,
-        index: u16,
-        errand: &'static Errand,
-        submitted: Submitted,
-    ) {
+    /// Takes note of what came of a deferred submission. By then the result may have been collected, and
+    /// the place be another path's.
+    pub(crate) fn settle_deferred(&mut self, index: u16, id: Id, submitted: Submitted) {
         let settled = self.context.settle(submitted);
         let Some(request) = self.request(index) else {
             return;
         };
-        if request.stage != Stage::Submitting(errand) {
+        if request.stage != Stage::Submitting(id) {
             return;
         }
         match settled {
@@ -307,20 +330,15 @@ impl Group {
         }
     }
 
-    /// Takes a submission back from its errand, if no worker has taken it yet.
-    pub(crate) fn call_off(&mut self, index: u16) {
-        let Stage::Submitting(errand) = self.stage(index) else {
-            return;
-        };
-        if let Some(submission) = errand.call_off() {
-            let _ = self.context.settle(submission.withdraw());
-            if let Some(request) = self.request(index) {
-                request.stage = Stage::Idle;
-            }
+    /// A submission has been withdrawn before the kernel was told of it.
+    pub(crate) fn called_off(&mut self, index: u16, withdrawn: Submitted) {
+        let _ = self.context.settle(withdrawn);
+        if let Some(request) = self.request(index) {
+            request.stage = Stage::Idle;
         }
     }
 
-    /// Takes the answer of a finished request, which is idle again then.
+    /// Takes the result of a finished request, which is idle again then.
     pub(crate) fn collect(&mut self, index: u16) -> Option<Stage> {
         let request = self.request(index)?;
         match request.stage {
@@ -332,21 +350,21 @@ impl Group {
         }
     }
 
-    /// Takes in what has completed, and the answer of a request that has finished by now.
+    /// Takes in what has completed, and the result of a request that has finished by now.
     pub(crate) fn take(&mut self, index: u16) -> Option<Stage> {
-        // An answer that is there already is taken as it is; the others' wait for their own looks.
-        if self.stage(index).is_under_way() {
+        // A result that is there already is taken as it is; those of other paths wait for their own polls.
+        if self.stage(index).is_in_flight() {
             self.reap();
         }
         self.collect(index)
     }
 
     /// Gets the buffers of completed reads back for the next ones, without a system call. The paths
-    /// see their answers at the next look, as those of C do: a submission is none.
+    /// see their results at the next poll, as those of upstream do: a submission is none.
     fn recover_buffers(&mut self) {
         if !self.awaited {
             let Group { context, early, .. } = self;
-            // What cannot be asked now is asked at the next look, which reports it.
+            // What cannot be asked now is asked at the next poll, which reports it.
             let _ = context.reap(|completion| early.push(completion));
         }
     }
@@ -398,7 +416,7 @@ impl Group {
         }
     }
 
-    /// A handle to sleep with, unless somebody sleeps already.
+    /// A handle to sleep with, unless another thread sleeps already.
     pub(crate) fn begin_wait(&mut self) -> Option<Waiter> {
         if self.awaited {
             return None;

@@ -1,30 +1,28 @@
 //! All groups of the process: which one a new path joins, and when one goes.
+//!
+//! Whatever may take long is done without the lock on the groups: contexts are made and destroyed, memory
+//! is mapped and unmapped, and reads are submitted.
 
-use crate::errand::Errand;
-use crate::group::{Group, NoGroup, Stage};
-use checkers_core::memory::OutOfMemory;
+use crate::group::{Begun, Group, Lacking, NoGroup, Stage};
+use crate::place::Place;
+use crate::queue::{Deferred, Id, Queue};
+use checkers_core::Monotonic;
 use checkers_core::sync::lock;
-use libaio_sys::Submitted;
+use kernel_fd::Errno;
+use kernel_fd::fork::Generation;
+use libaio_sys::{Memory, Submission, Submitted};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
 
-/// A path's place: a group and an index in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    group: u64,
-    index: u16,
-}
-
-impl Place {
-    /// The index in the group.
-    pub(crate) fn index(self) -> u16 {
-        self.index
-    }
-}
+/// How often memory is mapped for one read. Once is enough unless others take it or the place for it.
+const TRIES: usize = 16;
 
 static GROUPS: Mutex<Groups> = Mutex::new(Groups {
     list: Vec::new(),
     next_id: 0,
     waiting: 0,
+    queue: Queue::new(),
+    process: None,
 });
 
 pub(crate) struct Groups {
@@ -33,6 +31,9 @@ pub(crate) struct Groups {
     next_id: u64,
     /// Callers that wait for another one to come back from the kernel, or for a worker.
     pub(crate) waiting: usize,
+    queue: Queue,
+    /// The process that the queue belongs to.
+    process: Option<Generation>,
 }
 
 /// The groups, for as long as the guard lives. Nothing that can wait may be done with it.
@@ -40,47 +41,161 @@ pub(crate) fn groups() -> MutexGuard<'static, Groups> {
     lock(&GROUPS)
 }
 
+/// Gives a path a place in the newest group that has room, or in a new one.
+pub(crate) fn join() -> Result<Place, NoGroup> {
+    loop {
+        let joined = groups().join();
+        if let Some(place) = joined {
+            return Ok(place);
+        }
+        let group = Group::new()?;
+        let refused = groups().add(group);
+        if refused.is_some() {
+            return Err(NoGroup::OutOfMemory);
+        }
+    }
+}
+
+/// Gives a place up. A group that has only orphans then, so that no path would ever poll it again, is taken
+/// away.
+pub(crate) fn leave(place: Place) -> Option<Group> {
+    // Closed without the lock.
+    let called_off = groups().call_off(place);
+    drop(called_off);
+    let forsaken = groups().leave(place);
+    unmap_unused(place);
+    forsaken
+}
+
+/// Unmaps the memory that the group of a place does not need, a piece at a time.
+fn unmap_unused(place: Place) {
+    loop {
+        let unused = groups().take_unused(place);
+        if unused.is_none() {
+            return;
+        }
+    }
+}
+
+/// Prepares a read of the first block for the request in `place`, and hands it to `then`, all in one
+/// lock. With `nowait` the kernel may refuse it.
+///
+/// # Errors
+/// `ENOMEM` without memory, what the context says, and the errors of `then`.
+pub(crate) fn begin<T>(
+    place: Place,
+    nowait: bool,
+    now: Monotonic,
+    then: impl FnOnce(&mut Groups, Submission) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let mut memory: Option<Memory> = None;
+    for _ in 0..TRIES {
+        let mut groups = groups();
+        let group = groups.of(place).ok_or(Errno(libc::EINVAL))?;
+        match group.begin(place.index, nowait, now, &mut memory) {
+            Ok(Begun { submission, unused }) => {
+                let done = then(&mut groups, submission);
+                drop(groups);
+                if unused.is_some() {
+                    drop(unused);
+                    unmap_unused(place);
+                }
+                return done;
+            }
+            Err(Lacking::Memory(lack)) => {
+                drop(groups);
+                memory = Some(lack.map()?);
+            }
+            Err(Lacking::Errno(errno)) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::ENOMEM))
+}
+
 impl Groups {
-    /// Gives a path a place in the newest group that has room, or in a new one.
-    pub(crate) fn join(&mut self) -> Result<Place, NoGroup> {
-        for (id, group) in self.list.iter_mut().rev() {
+    fn join(&mut self) -> Option<Place> {
+        let here = |(_, group): &&mut (u64, Group)| group.is_here();
+        for (id, group) in self.list.iter_mut().rev().filter(here) {
             if !group.has_room() && group.has_orphans() {
                 group.reap();
             }
-            if group.has_room() {
-                let index = group.join().ok_or(NoGroup::OutOfMemory)?;
-                return Ok(Place { group: *id, index });
+            if let Some(index) = group.join() {
+                return Some(Place { group: *id, index });
             }
         }
-        self.list.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let mut group = Group::new()?;
-        let index = group.join().ok_or(NoGroup::OutOfMemory)?;
-        let id = self.next_id;
-        self.next_id += 1;
-        self.list.push((id, group));
-        Ok(Place { group: id, index })
+        None
     }
 
-    /// Gives a place up. When that leaves a group to nobody but orphans, so that nobody would ever
-    /// look at it again, the group is taken away.
-    pub(crate) fn leave(&mut self, place: Place) -> Option<Group> {
+    /// Takes a new group in; gives it back when there is no memory for it.
+    fn add(&mut self, group: Group) -> Option<Group> {
+        if self.list.try_reserve(1).is_err() {
+            return Some(group);
+        }
+        self.list.push((self.next_id, group));
+        self.next_id += 1;
+        None
+    }
+
+    fn leave(&mut self, place: Place) -> Option<Group> {
         let at = self.position(place).ok()?;
         let (_, group) = self.list.get_mut(at)?;
         group.leave(place.index);
         self.take_forsaken(at)
     }
 
-    /// Takes note of what came of a submission that a worker made. The group may be left to nobody
-    /// but orphans by now, and is taken away then as in [`Groups::leave`].
-    pub(crate) fn settle_sent(
+    fn take_unused(&mut self, place: Place) -> Option<Memory> {
+        self.of(place)?.take_unused()
+    }
+
+    /// Makes room for a submission in the queue.
+    pub(crate) fn reserve(&mut self) -> Result<(), Errno> {
+        if !self.process.is_some_and(Generation::is_here) {
+            self.queue.clear();
+            self.process = Some(Generation::current()?);
+        }
+        let reserved = self.queue.reserve();
+        reserved.map_err(|_| Errno(libc::ENOMEM))
+    }
+
+    /// Queues a submission for a worker. There is room for it.
+    pub(crate) fn defer(&mut self, place: Place, submission: Submission, file: OwnedFd) {
+        let id = self.queue.push(place, submission, file);
+        if let Some(group) = self.of(place) {
+            group.defer(place.index, id);
+        }
+    }
+
+    /// The queue of deferred submissions.
+    pub(crate) fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    /// Takes a deferred submission back that no worker has begun; the request is idle then. Gives the
+    /// file, to be closed without the lock.
+    pub(crate) fn call_off(&mut self, place: Place) -> Option<OwnedFd> {
+        let Stage::Submitting(id) = self.stage(place) else {
+            return None;
+        };
+        let Deferred {
+            submission, file, ..
+        } = self.queue.call_off(id)?;
+        if let Some(group) = self.of(place) {
+            group.called_off(place.index, submission.withdraw());
+        }
+        Some(file)
+    }
+
+    /// Takes note of what came of a deferred submission. The group may have only orphans by now, and
+    /// is taken away then as in [`leave`].
+    pub(crate) fn settle_deferred(
         &mut self,
         place: Place,
-        errand: &'static Errand,
+        id: Id,
         submitted: Submitted,
     ) -> Option<Group> {
         let at = self.position(place).ok()?;
         let (_, group) = self.list.get_mut(at)?;
-        group.settle_sent(place.index, errand, submitted);
+        group.settle_deferred(place.index, id, submitted);
         self.take_forsaken(at)
     }
 
@@ -90,20 +205,20 @@ impl Groups {
         forsaken.then(|| self.list.remove(at).1)
     }
 
-    /// The group of a place. Groups with living paths, or with a submission under way, are never
-    /// taken away.
+    /// The group of a place. Groups with living paths, or with a submission in flight, are never taken
+    /// away.
     pub(crate) fn of(&mut self, place: Place) -> Option<&mut Group> {
         let at = self.position(place).ok()?;
         self.list.get_mut(at).map(|(_, group)| group)
     }
 
-    /// Takes away a group without a living path. One with a submission under way stays for the next
-    /// paths.
+    /// Takes away a group without a living path. One with a submission in flight stays for the next
+    /// paths, unless it is a parent process's, where no submission ends.
     pub(crate) fn take_deserted(&mut self) -> Option<Group> {
-        let at = self
-            .list
-            .iter()
-            .position(|(_, group)| group.is_deserted() && !group.is_submitting())?;
+        let goes = |(_, group): &(u64, Group)| {
+            group.is_deserted() && !(group.is_submitting() && group.is_here())
+        };
+        let at = self.list.iter().position(goes)?;
         Some(self.list.remove(at).1)
     }
 

@@ -1,7 +1,7 @@
 //! The directio path checker: reads the first block of a device with O_DIRECT, by asynchronous I/O.
 //!
-//! The life of a check: [`Directio::check`](checkers_core::Checker::check) submits one read and
-//! answers "pending"; `pending` looks whether its completion has arrived. Neither waits. A read that
+//! [`Directio::check`](checkers_core::Checker::check) submits one read and returns "pending"; `pending`
+//! polls for its completion. Neither waits. A read that
 //! is late makes the path DOWN but stays where it is: the buffer belongs to the kernel until the
 //! event arrives, and no second read is queued behind it.
 //!
@@ -12,20 +12,29 @@
 //! | module | subject |
 //! |---|---|
 //! | `directio` | one path: the decision which state it is in |
+//! | `nowait` | whether the kernel is asked to submit a read without waiting |
 //! | `group` | one AIO context and the up to 1024 requests that share it |
-//! | `groups` | all groups: which one a new path joins, when one goes |
-//! | `errand` | submissions that may have to wait, made by workers |
+//! | `place` | where in its group a path's request is |
+//! | `queue` | deferred submissions that no worker has begun |
+//! | `groups` | all groups and the queue: which group a new path joins, when one goes |
+//! | `deferred_submit` | submissions that may have to wait, made by workers |
 //! | `waiting` | for callers that may wait |
-//! | `parting` | destroying contexts without waiting for their devices |
+//! | `destroy` | destroying contexts without waiting for their devices |
+//! | `fork` | every lock of this crate, for a host that forks |
 
 #![forbid(unsafe_code)]
 
+mod deferred_submit;
+mod destroy;
 mod directio;
-mod errand;
+mod fork;
 mod group;
 mod groups;
-mod parting;
+mod nowait;
+mod place;
+mod queue;
 mod waiting;
 
 pub use directio::Directio;
+pub use fork::{Held, hold_for_fork};
 pub use group::Failure;

@@ -1,95 +1,168 @@
 //! Waiting for a request, for callers that may.
 
 use crate::group::Stage;
-use crate::groups::{Groups, Place, groups};
+use crate::groups::{Groups, groups};
+use crate::place::Place;
 use checkers_core::Monotonic;
-use kernel_fd::Strerror;
+use kernel_fd::{Errno, Strerror};
 use libaio_sys::{Events, Waiter};
-use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::sync::{Condvar, PoisonError};
+use std::thread::sleep;
 use std::time::Duration;
 
 /// To sleep for less would take longer: a timer's slack alone is 50 µs, for a thread without real-time
 /// priority.
 const BRIEF: Duration = Duration::from_micros(2);
 
+/// A pause between waits that signals end one after the other.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Signalled when a sleeper has come back from the kernel, or a worker has submitted a request, and
-/// somebody waits for that.
+/// another thread waits for that.
 static BACK: Condvar = Condvar::new();
 
-/// Wakes those up who wait for a worker.
+/// Wakes the threads that wait for a worker.
 pub(crate) fn submitted() {
     wake_waiting(&groups());
 }
 
-/// To notify nobody would be a system call, too.
+/// Without a waiting thread a notification would still be a system call.
 fn wake_waiting(groups: &Groups) {
     if groups.waiting > 0 {
         BACK.notify_all();
     }
 }
 
-/// Waits until the request in `place` has ended, at most until `end`, and takes its answer.
+/// How long a caller waits, over any number of waits.
+pub(crate) struct Patience {
+    limit: Duration,
+    clock: fn() -> Monotonic,
+    end: Option<Monotonic>,
+}
+
+impl Patience {
+    pub(crate) fn new(limit: Duration, clock: fn() -> Monotonic) -> Patience {
+        Patience {
+            limit,
+            clock,
+            end: None,
+        }
+    }
+
+    /// From now on it runs out. Most callers find the result at once and need not read the clock.
+    fn begin(&mut self) {
+        self.end = Some((self.clock)().plus(self.limit));
+    }
+
+    /// How much is left.
+    fn left(&self) -> Duration {
+        self.end.map_or(self.limit, |end| (self.clock)().until(end))
+    }
+}
+
+/// Waits until the request in `place` has ended, as long as `patience` lasts, and takes its result.
 ///
 /// The lock on the groups is not held meanwhile, and of several callers that wait on one group one
 /// sleeps in the kernel and takes in the others' events as well.
-pub(crate) fn wait(place: Place, end: Monotonic, clock: fn() -> Monotonic) -> Option<Stage> {
-    let mut guard = groups();
+pub(crate) fn wait(place: Place, patience: &mut Patience) -> Option<Stage> {
+    let mut interrupted = false;
     loop {
+        // The clock comes before the result: a process may be stopped between the two for longer than
+        // the limit, and the read completes meanwhile.
+        let left = patience.left();
+        let mut guard = groups();
         let group = guard.of(place)?;
-        let answer = group.take(place.index());
-        let stage = group.stage(place.index());
-        if answer.is_some() || !stage.is_under_way() {
-            return answer;
+        let result = group.take(place.index);
+        let stage = group.stage(place.index);
+        if result.is_some() || !stage.is_in_flight() {
+            return result;
         }
-        let left = clock().until(end);
         if left.is_zero() {
             return None;
+        }
+        if patience.end.is_none() {
+            drop(guard);
+            patience.begin();
+            continue;
         }
         // A submission that fails brings no event, so it is the worker that is waited for.
         let sleeps = stage == Stage::InFlight;
         if sleeps && left <= BRIEF {
             drop(guard);
             std::hint::spin_loop();
-            guard = groups();
             continue;
         }
         match sleeps.then(|| group.begin_wait()).flatten() {
             None => {
                 guard.waiting += 1;
                 let woken = BACK.wait_timeout(guard, left);
-                guard = woken.unwrap_or_else(PoisonError::into_inner).0;
+                let mut guard = woken.unwrap_or_else(PoisonError::into_inner).0;
                 guard.waiting -= 1;
             }
             Some(waiter) => {
                 drop(guard);
                 let events = waiter.wait(left);
-                guard = take_in(place, waiter, events)?;
+                match take_in(place, waiter, events)? {
+                    Wait::Ended => interrupted = false,
+                    // Signals that never cease must not cost a processor.
+                    Wait::Interrupted if interrupted => sleep(left.min(PAUSE)),
+                    Wait::Interrupted => interrupted = true,
+                }
             }
         }
     }
 }
 
+/// How a sleep in the kernel ended.
+enum Wait {
+    Ended,
+    /// By a signal, which is no reason to give a path up before its time.
+    Interrupted,
+}
+
 /// Hands a sleeper's events to the group. `None` when there is no point in going on.
-fn take_in(
-    place: Place,
-    waiter: Waiter,
-    events: Result<Events, kernel_fd::Errno>,
-) -> Option<MutexGuard<'static, Groups>> {
+fn take_in(place: Place, waiter: Waiter, events: Result<Events, Errno>) -> Option<Wait> {
     let mut guard = groups();
     let group = guard.of(place)?;
     group.end_wait(waiter);
-    let go_on = match events {
+    let ended = match events {
         Ok(events) => {
             group.accept(events);
-            true
+            Some(Wait::Ended)
         }
-        // A signal is no reason to give a path up before its time.
-        Err(errno) if errno.0 == libc::EINTR => true,
+        Err(Errno(libc::EINTR)) => Some(Wait::Interrupted),
         Err(errno) => {
             log::trace!("directio: async io getevents returned {}", Strerror(errno));
-            false
+            None
         }
     };
     wake_waiting(&guard);
-    go_on.then_some(guard)
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local!(static NOW: Cell<u64> = const { Cell::new(100) });
+
+    fn clock() -> Monotonic {
+        NOW.set(NOW.get() + 1);
+        Monotonic {
+            seconds: NOW.get(),
+            nanos: 0,
+        }
+    }
+
+    #[test]
+    fn patience_runs_out_once_it_has_begun() {
+        let mut patience = Patience::new(Duration::from_secs(3), clock);
+        let before = NOW.get();
+        assert_eq!(patience.left().as_secs(), 3);
+        assert_eq!(NOW.get(), before, "the clock is not read");
+        patience.begin();
+        let left = [(); 4].map(|()| patience.left().as_secs());
+        assert_eq!(left, [2, 1, 0, 0]);
+    }
 }

@@ -31,6 +31,6 @@ pub use message::{MessageId, MessageTable, Text, locate, resolve};
 pub use probe::{NoNote, Note, Outcome, Probe, Task};
 pub use run::{Class, HeldClass};
 pub use seconds::Seconds;
-pub use shelf::Shelf;
+pub use shelf::{Held as HeldShelf, Shelf};
 pub use state::PathState;
 pub use verdict::Verdict;

@@ -166,9 +166,9 @@ impl Context {
         })
     }
 
-    /// Whether no more requests can be in flight.
-    pub fn is_full(&self) -> bool {
-        self.requests.is_full()
+    /// Whether a read of `length` bytes can begin: there is room for it, and no memory is missing.
+    pub fn is_ready(&self, length: usize) -> bool {
+        self.requests.is_ready(length)
     }
 
     /// The memory that has to be mapped and [supplied](Context::supply) before a read of `length` bytes
@@ -322,6 +322,12 @@ impl Context {
         self.generation.is_here()
     }
 
+    /// Whether nothing is in flight and no [`Waiter`] or [`Submission`] is out, as far as is known without
+    /// [`Context::reap`].
+    pub fn is_idle(&self) -> bool {
+        self.in_flight() == 0 && self.is_whole()
+    }
+
     /// Destroys the context (about 30 ms: the kernel waits for a grace period).
     ///
     /// # Errors
@@ -329,7 +335,7 @@ impl Context {
     /// [`Waiter`] or [`Submission`] is out.
     #[expect(clippy::result_large_err, reason = "a box would have to be allocated")]
     pub fn destroy(self) -> Result<(), Context> {
-        if self.in_flight() == 0 && self.is_whole() {
+        if self.is_idle() {
             drop(self);
             Ok(())
         } else {
@@ -375,7 +381,7 @@ impl Drop for Context {
         if self.generation.is_here() {
             // What cannot be asked counts as still in flight.
             let _ = self.reap(|_| {});
-            if self.in_flight() == 0 && self.is_whole() {
+            if self.is_idle() {
                 self.destroy_in_kernel();
                 return;
             }

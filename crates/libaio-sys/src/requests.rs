@@ -88,9 +88,13 @@ impl Requests {
         Ok(block)
     }
 
-    /// Whether the table is full.
-    pub(crate) fn is_full(&self) -> bool {
-        self.slots.next().is_none()
+    /// Whether there is room and memory for a read of `length`.
+    pub(crate) fn is_ready(&self, length: usize) -> bool {
+        match self.slots.next() {
+            None => false,
+            Some(slot) if length <= BLOCK => self.arena.missing(slot).is_none(),
+            Some(_) => self.large.iter().any(|large| large.is_free(length)),
+        }
     }
 
     /// How many bytes have to be mapped before a read of `length` can begin; `None` when it can, or the
@@ -102,7 +106,7 @@ impl Requests {
         if length <= BLOCK {
             return Ok(self.slots.next().and_then(|slot| self.arena.missing(slot)));
         }
-        if self.is_full() || self.large.iter().any(|large| large.is_free(length)) {
+        if self.slots.next().is_none() || self.large.iter().any(|large| large.is_free(length)) {
             return Ok(None);
         }
         Large::size(length).map(Some).ok_or(Errno(libc::ENOMEM))

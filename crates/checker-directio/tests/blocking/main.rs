@@ -201,10 +201,9 @@ fn a_file_without_asynchronous_io() {
     assert_eq!(hung.verdict(), Verdict::DOWN);
     assert_eq!(files.count(), 1);
 
-    // The worker's error is reported as one's own would be.
+    // A descriptor that is not open cannot be duplicated for a worker.
     let fd = std::mem::replace(&mut quick.call.fd, -1);
-    quick.check();
-    let verdict = quick.verdict();
+    let verdict = quick.check();
     assert_eq!(
         (verdict.state, message(verdict)),
         (PathState::Unchecked, 100)

@@ -437,9 +437,10 @@ fn what_is_missing_is_asked_for_and_taken_in_once() {
     for token in 0..2 {
         context.submit_read(file.as_raw_fd(), 512, token).unwrap();
     }
-    assert!(context.is_full() && context.lacks(512) == Ok(None));
+    assert!(!context.is_ready(512), "full");
+    assert_eq!(context.lacks(512), Ok(None));
     assert_eq!(reaped(&mut context).len(), 2);
-    assert!(!context.is_full());
+    assert!(context.is_ready(512) && !context.is_ready(4097));
     assert_eq!(context.lacks(512), Ok(None));
     assert!(context.lacks(4097).unwrap().is_some());
     context.trim();

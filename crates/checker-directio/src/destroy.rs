@@ -1,0 +1,149 @@
+//! Destroying AIO contexts without waiting for their devices.
+//!
+//! `io_destroy` gives the context's `fs.aio-max-nr` quota back first of all. Then it sleeps in the
+//! kernel: until every request of the context has completed, which on a dead device is never, and for
+//! a grace period in any case, some 30 ms. So each context is left to a thread of its own, a destroyer,
+//! which does that sleeping; the memory comes back when it is over.
+//!
+//! Without threads to be had, contexts with nothing in flight are destroyed on the caller's thread, which
+//! takes the grace period and no longer. The others stay parked.
+
+use checkers_core::pool;
+use checkers_core::sync::lock;
+use kernel_fd::Errno;
+use kernel_fd::fork::Generation;
+use libaio_sys::{Context, Trace};
+use std::sync::{Mutex, MutexGuard};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long quota is waited for that is about to come back: until threads have started, on a machine
+/// with better things to do.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// How often is looked. The first time is at once.
+const STEP: Duration = Duration::from_micros(50);
+
+static PARKED: Mutex<Parked> = Mutex::new(Parked {
+    contexts: Vec::new(),
+    destroyers: 0,
+    process: None,
+});
+
+/// Contexts that are to be destroyed.
+pub(crate) struct Parked {
+    contexts: Vec<Context>,
+    /// Threads on their way to take one of `contexts` each.
+    destroyers: usize,
+    /// The process that those threads belong to.
+    process: Option<Generation>,
+}
+
+/// The lock on the parked contexts, which no caller may hold while it destroys one or starts a thread.
+pub(crate) fn parked() -> MutexGuard<'static, Parked> {
+    lock(&PARKED)
+}
+
+/// Has `context` destroyed, soon.
+pub(crate) fn destroy(context: Context) {
+    if !context.is_here() {
+        // A parent's: forgotten.
+        return;
+    }
+    let refused = parked().add(context);
+    if let Some(context) = refused {
+        log::warn!("directio: out of memory, an io context may stay behind");
+        // Destroyed on the spot unless requests are in flight.
+        drop(context);
+    }
+    retry();
+}
+
+/// Waits a moment until the quota of contexts that are being destroyed is back, for a host that is about
+/// to make new ones.
+pub(crate) fn await_quota(mut contexts: Vec<Trace>) {
+    let start = Instant::now();
+    loop {
+        contexts.retain(|context| !context.is_gone());
+        if contexts.is_empty() || start.elapsed() >= MOMENT {
+            return;
+        }
+        sleep(STEP);
+    }
+}
+
+/// Starts a destroyer for each parked context that has none.
+pub(crate) fn retry() {
+    loop {
+        let wanted = parked().wants_destroyer();
+        if !wanted {
+            return;
+        }
+        if let Err(error) = pool::spawn(destroy_one) {
+            // The error's own text would have to be allocated.
+            let errno = Errno(error.raw_os_error().unwrap_or(0));
+            log::warn!("directio: no thread to release an io context: {errno}");
+            break;
+        }
+    }
+    parked().destroyer_refused();
+    loop {
+        let idle = parked().take_idle();
+        // Dropping it destroys it.
+        if idle.is_none() {
+            return;
+        }
+    }
+}
+
+impl Parked {
+    /// Parks a context; gives it back when there is no memory for that.
+    fn add(&mut self, context: Context) -> Option<Context> {
+        // A child process has neither the contexts of its parent nor the threads.
+        if !self.process.is_some_and(Generation::is_here) {
+            self.contexts.retain(Context::is_here);
+            self.destroyers = 0;
+            self.process = Generation::current().ok();
+        }
+        if self.contexts.try_reserve(1).is_err() {
+            return Some(context);
+        }
+        self.contexts.push(context);
+        None
+    }
+
+    /// Whether a context has no destroyer. If so, the caller starts one, which counts from now on.
+    fn wants_destroyer(&mut self) -> bool {
+        let wanted = self.destroyers < self.contexts.len();
+        self.destroyers += usize::from(wanted);
+        wanted
+    }
+
+    fn destroyer_refused(&mut self) {
+        self.destroyers = self.destroyers.saturating_sub(1);
+    }
+
+    /// Takes a context out that nothing is in flight in, and that has no destroyer.
+    fn take_idle(&mut self) -> Option<Context> {
+        if self.contexts.len() <= self.destroyers {
+            return None;
+        }
+        let idle = |context: &mut Context| {
+            // What cannot be asked counts as in flight.
+            let _ = context.reap(|_| {});
+            context.is_idle()
+        };
+        let at = self.contexts.iter_mut().position(idle)?;
+        Some(self.contexts.swap_remove(at))
+    }
+}
+
+fn destroy_one() {
+    let mut parked = parked();
+    parked.destroyers = parked.destroyers.saturating_sub(1);
+    let context = parked.contexts.pop();
+    drop(parked);
+    if let Some(context) = context {
+        context.drain_and_destroy();
+    }
+}

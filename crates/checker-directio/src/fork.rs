@@ -1,0 +1,31 @@
+//! Every lock of this crate, for a host that forks.
+//!
+//! A child process has the memory of its parent but none of its other threads. A lock that one of them
+//! held would stay locked for ever.
+
+use crate::deferred_submit::{Worker, jobs};
+use crate::destroy::{Parked, parked};
+use crate::groups::{Groups, groups};
+use checkers_core::HeldShelf;
+use std::sync::MutexGuard;
+
+/// Keeps all other threads out of what this crate shares between them; see [`hold_for_fork`].
+#[must_use = "the locks are released when it is dropped"]
+pub struct Held {
+    _parked: MutexGuard<'static, Parked>,
+    _jobs: HeldShelf<Worker>,
+    _groups: MutexGuard<'static, Groups>,
+}
+
+/// Takes every lock of this crate. To be called before `fork`, on the thread that forks, and dropped
+/// afterwards in the parent and in the child: in both it belongs to the calling thread.
+///
+/// No thread waits for a device or takes another lock of this crate while it has one of them. One may take
+/// the lock of the pool while it has that of the jobs, so the pool is to be held after this.
+pub fn hold_for_fork() -> Held {
+    Held {
+        _parked: parked(),
+        _jobs: jobs().hold(),
+        _groups: groups(),
+    }
+}
