@@ -130,27 +130,6 @@ fn a_pipe_is_pending_then_down_then_up() {
 }
 
 #[test]
-fn where_the_host_does_not_ask_again_the_limit_is_in_calls() {
-    let (_from, mut to, mut host) = pipe(2, Delivery::InCheck);
-    let states = [(); 4].map(|()| host.check().state);
-    assert_eq!(
-        states,
-        [
-            PathState::Pending,
-            PathState::Pending,
-            PathState::Down,
-            PathState::Down
-        ]
-    );
-    to.write_all(&[0; 4096]).unwrap();
-    let give_up = Instant::now() + LONG;
-    while host.check() != Verdict::UP {
-        assert!(Instant::now() < give_up);
-    }
-    host.free();
-}
-
-#[test]
 fn a_host_that_may_wait_does() {
     let (_from, mut to, mut host) = pipe(20, Delivery::Pending);
     host.check();

@@ -1,0 +1,25 @@
+//! A host that takes the verdict from `check`, once per second: the time limit is in calls.
+
+mod common;
+
+use checkers_core::{Delivery, PathState, Seconds, Verdict};
+use common::{Path, eventually, pipe, until_submitting};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+
+#[test]
+fn where_the_host_does_not_ask_again_the_limit_is_in_calls() {
+    let (mut to, from) = pipe();
+    let mut path = Path::new(from.as_raw_fd(), kernel_fd::monotonic);
+    path.call.delivery = Delivery::InCheck;
+    path.call.timeout = Seconds(2);
+    assert_eq!(path.check().state, PathState::Pending);
+    // What no worker has begun would be unchecked.
+    until_submitting(1);
+    let states = [(); 3].map(|()| path.check().state);
+    let expected = [PathState::Pending, PathState::Down, PathState::Down];
+    assert_eq!(states, expected);
+    to.write_all(&[0; 4096]).unwrap();
+    eventually(|| (path.check() == Verdict::UP).then_some(()));
+    path.free();
+}

@@ -1,0 +1,127 @@
+//! A child process with the instances of its parent.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use checker_directio::Directio;
+use checkers_core::pool::POOL;
+use checkers_core::{Checker, PathState, Verdict};
+use common::{Path, contexts, pipe, until_submitting};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Both tests fork, and count what the process has.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs `child` in a child process, which has ten seconds, and says whether it returned `true`.
+fn in_child(child: impl FnOnce() -> bool) -> bool {
+    let held = (Directio::lock_shared(), POOL.hold());
+    // SAFETY: the child only does what glibc allows after a fork of a process with threads: besides
+    // system calls it allocates and frees memory.
+    match unsafe { libc::fork() } {
+        0 => {
+            drop(held);
+            // SAFETY: takes numbers. A child that hangs is ended by the alarm.
+            unsafe { libc::alarm(10) };
+            let right = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the child at once, without the parent's clean-up.
+            unsafe { libc::_exit(i32::from(!right.unwrap_or(false))) }
+        }
+        child => {
+            drop(held);
+            assert!(child > 0);
+            let mut status = 0;
+            // SAFETY: waits for a child of this process; the pointer is to an int that outlives the call.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            status == 0
+        }
+    }
+}
+
+fn file() -> File {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(4096).unwrap();
+    file
+}
+
+/// A check, by a host that asks until it knows.
+fn is_up(path: &mut Path) -> bool {
+    path.check();
+    path.verdict() == Verdict::UP
+}
+
+#[test]
+fn an_inherited_instance_is_checked_in_a_context_of_the_childs_own() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (mut to, from) = pipe();
+    let (sound, other) = (file(), file());
+    let mut idle = Path::new(sound.as_raw_fd(), kernel_fd::monotonic);
+    let mut running = Path::new(other.as_raw_fd(), kernel_fd::monotonic);
+    let mut hung = Path::new(from.as_raw_fd(), kernel_fd::monotonic);
+    assert!(is_up(&mut idle));
+    running.check();
+    hung.check();
+    until_submitting(1);
+    let (idle, running) = (Mutex::new(Some(idle)), Mutex::new(Some(running)));
+    let take = |path: &Mutex<Option<Path>>| path.lock().unwrap().take().unwrap();
+    assert!(in_child(|| {
+        let (mut idle, mut running) = (take(&idle), take(&running));
+        // The parent's read says nothing here; another one is made for it.
+        let pending = running.pending();
+        let right = [
+            pending.state == PathState::Pending || pending == Verdict::UP,
+            pending == Verdict::UP || running.verdict() == Verdict::UP,
+            (0..3).all(|_| is_up(&mut idle) && is_up(&mut running)),
+            // A new one does not come to lie in the parent's context either.
+            is_up(&mut Path::new(file().as_raw_fd(), kernel_fd::monotonic)),
+            contexts() == 2,
+        ];
+        idle.free();
+        running.free();
+        // The child's child.
+        let grandchild =
+            in_child(|| is_up(&mut Path::new(file().as_raw_fd(), kernel_fd::monotonic)));
+        println!("{right:?} {grandchild}");
+        grandchild && right.iter().all(|right| *right)
+    }));
+    // The parent has noticed nothing.
+    let (mut idle, mut running) = (take(&idle), take(&running));
+    assert_eq!(running.verdict(), Verdict::UP);
+    assert!(is_up(&mut idle));
+    to.write_all(&[0; 4096]).unwrap();
+    assert_eq!(hung.verdict(), Verdict::UP);
+    for path in [idle, running, hung] {
+        path.free();
+    }
+}
+
+#[test]
+fn a_child_of_a_process_with_busy_threads_does_not_hang() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let file = file();
+    let stop = AtomicBool::new(false);
+    let life = || is_up(&mut Path::new(file.as_raw_fd(), kernel_fd::monotonic));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let mut path = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
+                    is_up(&mut path);
+                    path.free();
+                }
+            });
+        }
+        let hung = (0..100).filter(|_| !in_child(life)).count();
+        stop.store(true, Relaxed);
+        assert_eq!(hung, 0);
+    });
+    Directio::reset();
+}

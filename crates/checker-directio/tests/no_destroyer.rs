@@ -1,0 +1,35 @@
+//! Contexts that are to go, in a process that can have no threads.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use checker_directio::Directio;
+use checkers_core::{Checker, PathState, Verdict, pool};
+use common::{Path, contexts};
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+
+#[test]
+fn idle_ones_are_destroyed_on_the_spot() {
+    pool::set_spawner(|_| Err(ErrorKind::WouldBlock.into()));
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(4096).unwrap();
+    for _ in 0..5 {
+        let mut path = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
+        assert_eq!(path.check().state, PathState::Pending);
+        assert_eq!(path.verdict(), Verdict::UP);
+        path.free();
+        assert_eq!(contexts(), 1);
+        Directio::reset();
+        assert_eq!(contexts(), 0);
+    }
+    // One in which a read has ended that no path has asked for.
+    let mut path = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
+    path.check();
+    path.free();
+    common::eventually(|| {
+        Directio::reset();
+        (contexts() == 0).then_some(())
+    });
+}
