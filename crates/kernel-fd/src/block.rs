@@ -32,7 +32,7 @@ pub fn logical_block_size(fd: RawFd) -> Result<u32, Errno> {
     int_answer(fd, libc::BLKSSZGET)
 }
 
-/// Asks an ioctl that writes one `int`; a negative one counts as 0.
+/// Asks an ioctl that writes one `int`. It is taken as unsigned, so a negative one is a very large size.
 fn int_answer(fd: RawFd, request: libc::Ioctl) -> Result<u32, Errno> {
     // Sized for what the request's number encodes, should a driver take that at its word.
     let mut answer = [0 as c_int; 2];
@@ -42,7 +42,7 @@ fn int_answer(fd: RawFd, request: libc::Ioctl) -> Result<u32, Errno> {
         return Err(Errno::last());
     }
     let [size, _] = answer;
-    Ok(u32::try_from(size).unwrap_or(0))
+    Ok(size as u32)
 }
 
 #[cfg(test)]
