@@ -10,6 +10,7 @@ use crate::threads;
 use crate::wire::{Call, Difference, Message, Step, receive, send};
 use crate::{Doing, Result, Trouble, host, rings};
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::{CString, c_int, c_void};
 use std::io::BufReader;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -133,8 +134,14 @@ fn no_such(id: Id) -> Trouble {
     Trouble::Broken(format!("no instance #{}", id.0))
 }
 
-fn count_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+/// How many files are open. Duplicates of a descriptor do not count: ours has one for each read that a
+/// worker submits.
+fn count_files() -> usize {
+    let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") else {
+        return 0;
+    };
+    let names = descriptors.flatten().map(|entry| entry.path().read_link());
+    names.flatten().collect::<BTreeSet<_>>().len()
 }
 
 /// How long a call took, so coarsely that a busy machine does not change it: what scenarios let
@@ -572,7 +579,7 @@ impl Session {
             Some(id) => self.checker(id)?.as_ptr(),
             None => std::ptr::null_mut(),
         };
-        let descriptors = if quiet { 0 } else { count_descriptors() };
+        let files = if quiet { 0 } else { count_files() };
         self.fire()?;
         let plugin = self
             .plugin
@@ -591,8 +598,8 @@ impl Session {
         if cancellation != CANCEL_ENABLE {
             wrong.push("the call left thread cancellation disabled".to_owned());
         }
-        if !quiet && count_descriptors() != descriptors {
-            wrong.push("the call opened or closed descriptors".to_owned());
+        if !quiet && count_files() != files {
+            wrong.push("the call opened or closed a file".to_owned());
         }
         if *self.map_word != u64::MAX {
             wrong.push("the call changed the map's word".to_owned());
@@ -1050,7 +1057,7 @@ impl Session {
         self.flush()?;
         let hanging = self.waiting()? > 0;
         self.say(&Message::Calling(label.to_owned()))?;
-        let descriptors = count_descriptors();
+        let files = count_files();
         self.bulk = Some(BTreeMap::new());
         let begin = Instant::now();
         let done = work(self);
@@ -1071,8 +1078,8 @@ impl Session {
             ("results".to_owned(), results.join(", ")),
             ("contexts".to_owned(), rings::look()?.contexts.to_string()),
             (
-                "descriptors".to_owned(),
-                count_descriptors().wrapping_sub(descriptors).to_string(),
+                "files".to_owned(),
+                count_files().wrapping_sub(files).to_string(),
             ),
         ];
         if self.gates {

@@ -32,6 +32,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         getevents_fails,
     ),
     Scenario::both(
+        "getevents-interrupted",
+        "signals end every io_getevents of a synchronous check",
+        getevents_interrupted,
+    ),
+    Scenario::both(
         "cancel-succeeds",
         "io_cancel says it succeeded",
         cancel_succeeds,
@@ -231,6 +236,41 @@ fn getevents_fails(h: &mut Session) -> Result<()> {
         &log(4, "Invalid argument"),
     );
     faults.allow(Syscall::GetEvents);
+    h.answer(gate, 1, "data")?;
+    h.check(id)?;
+    h.expect(&[("returned", "up")]);
+    h.free(id)
+}
+
+fn getevents_interrupted(h: &mut Session) -> Result<()> {
+    let (gate, id) = held_device_instance(h, 1, 1)?;
+    let faults = h.faults()?;
+    h.sync(true);
+    faults.fail(Syscall::GetEvents, -libc::EINTR);
+    h.check(id)?;
+    h.expect(&[("returned", "down"), ("waiting", "1")]);
+    h.differs("I4", "took", "at once", "about 1 s");
+    let begin = |level: u32| {
+        format!(
+            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
+             {level} directio: starting new request\n"
+        )
+    };
+    let aborted = "3 directio: abort check on timeout";
+    let c = format!(
+        "{}3 directio: async io getevents returned -4 (errno=Success)\n{aborted}",
+        begin(3)
+    );
+    h.differs("I4", "log", &c, &format!("{}{aborted}", begin(4)));
+    // Waiting on must not mean to spin: one call in a millisecond at most.
+    let calls = match faults.count(Syscall::GetEvents) {
+        0..1500 => "few",
+        _ => "many",
+    };
+    h.note("waits that were interrupted", "io_getevents calls", calls)?;
+    h.expect(&[("io_getevents calls", "few")]);
+    faults.allow(Syscall::GetEvents);
+    h.sync(false);
     h.answer(gate, 1, "data")?;
     h.check(id)?;
     h.expect(&[("returned", "up")]);
