@@ -465,6 +465,10 @@ fn clear_direct(fd: RawFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use checkers_core::{MapMemory, Seconds};
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::process::Command;
 
     #[test]
     fn what_is_read_is_a_block_of_a_size_that_linux_allows() {
@@ -490,5 +494,43 @@ mod tests {
         ] {
             assert_eq!(read_size(soft, logical), size, "{soft} {logical:?}");
         }
+    }
+
+    #[test]
+    #[ignore = "needs root and a loop device"]
+    fn before_linux_5_13_a_worker_submits_for_block_devices() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = directory.path().join("image");
+        File::create_new(&image).unwrap().set_len(1 << 20).unwrap();
+        let attach = Command::new("losetup")
+            .args(["-f", "--show"])
+            .arg(&image)
+            .output();
+        let name = String::from_utf8(attach.unwrap().stdout).unwrap();
+        let device = File::open(name.trim()).unwrap();
+        let mut call = Call {
+            fd: device.as_raw_fd(),
+            timeout: Seconds(20),
+            mode: Mode::Async,
+            delivery: Delivery::Pending,
+            path_state: PathState::Wild,
+            map: MapMemory::Absent,
+            init_message: None,
+            clock: kernel_fd::monotonic,
+        };
+        let release = KernelRelease {
+            major: 5,
+            minor: 12,
+        };
+        let mut path = Directio::init_on(&mut call, Some(release)).unwrap();
+        let (place, mut verdict) = (path.place, path.check(&mut call));
+        let nowait = groups().of(place).unwrap().was_nowait(place.index);
+        while verdict.state == PathState::Pending {
+            verdict = path.pending(&mut call);
+        }
+        path.free(&call);
+        drop(device);
+        let _ = Command::new("losetup").args(["-d", name.trim()]).status();
+        assert_eq!((nowait, verdict), (false, Verdict::UP));
     }
 }

@@ -498,6 +498,14 @@ fn refusal(res: i64) -> Option<Errno> {
 }
 
 #[cfg(test)]
+impl Group {
+    /// Whether the last read at `index` was submitted on condition that the kernel need not wait.
+    pub(crate) fn was_nowait(&mut self, index: u16) -> bool {
+        self.request(index).unwrap().nowait
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
