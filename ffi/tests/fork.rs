@@ -9,8 +9,6 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-const CHILDREN: usize = 300;
-
 /// Of children that hang until their alarm. Each costs two seconds.
 const ENOUGH: usize = 3;
 
@@ -57,7 +55,7 @@ fn reaches(path: &mut Checker, expected: i32) -> bool {
     false
 }
 
-fn forks_while_others_check(shim: Shim, name: &str, era: u8) {
+fn forks_while_others_check(shim: Shim, name: &str, era: u8, children: usize) {
     // Only tur understands the good replies of the shim.
     shim.set(Knob::Scsi, 2);
     let plugin = Plugin::load_for(name, era);
@@ -75,7 +73,7 @@ fn forks_while_others_check(shim: Shim, name: &str, era: u8) {
         let mut inherited = Checker::new(plugin, era, fd, 30);
         assert_eq!(inherited.init(), 0);
         let mut ends = Vec::new();
-        for number in 0..CHILDREN {
+        for number in 0..children {
             std::thread::sleep(Duration::from_micros(300));
             // In flight while forking, now and then.
             if number % 2 == 0 {
@@ -105,7 +103,7 @@ fn forks_while_others_check(shim: Shim, name: &str, era: u8) {
 #[test]
 fn children_check_by_a_worker() {
     alone("children_check_by_a_worker", Host::None, |shim| {
-        forks_while_others_check(shim, "tur", b'C');
+        forks_while_others_check(shim, "tur", b'C', 300);
     });
 }
 
@@ -113,6 +111,14 @@ fn children_check_by_a_worker() {
 fn children_of_an_older_host_check_by_a_worker() {
     let name = "children_of_an_older_host_check_by_a_worker";
     alone(name, Host::None, |shim| {
-        forks_while_others_check(shim, "tur", b'B');
+        forks_while_others_check(shim, "tur", b'B', 300);
+    });
+}
+
+#[test]
+fn children_check_by_asynchronous_io() {
+    alone("children_check_by_asynchronous_io", Host::None, |shim| {
+        // Each destroys a context, some 30 ms.
+        forks_while_others_check(shim, "directio", b'C', 60);
     });
 }
