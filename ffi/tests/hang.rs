@@ -95,10 +95,10 @@ fn a_context_that_nobody_can_be_found_to_bury_is_buried_later() {
             assert_eq!(checker.round(), PENDING);
             checker.free();
             shim.set(Knob::ThreadError, i64::from(libc::EAGAIN));
-            // Room for the parked context, then nothing: not even for a line of log.
+            // Not even for a line of log.
             shim.set(Knob::FailAt, 0);
             shim.set(Knob::Allocations, 0);
-            shim.set(Knob::FailFrom, 2);
+            shim.set(Knob::FailFrom, 1);
             for _ in 0..3 {
                 (plugin.reset)();
             }

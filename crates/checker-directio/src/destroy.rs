@@ -8,6 +8,7 @@
 //! Without threads to be had, contexts with nothing in flight are destroyed on the caller's thread, which
 //! takes the grace period and no longer. The others stay parked.
 
+use checkers_core::memory::OutOfMemory;
 use checkers_core::pool;
 use checkers_core::sync::lock;
 use kernel_fd::Errno;
@@ -26,6 +27,7 @@ const STEP: Duration = Duration::from_micros(50);
 
 static PARKED: Mutex<Parked> = Mutex::new(Parked {
     contexts: Vec::new(),
+    promised: 0,
     destroyers: 0,
     process: None,
 });
@@ -33,6 +35,9 @@ static PARKED: Mutex<Parked> = Mutex::new(Parked {
 /// Contexts that are to be destroyed.
 pub(crate) struct Parked {
     contexts: Vec<Context>,
+    /// Contexts in use, each of which finds room in `contexts` when its time comes: without memory it
+    /// would have to be left behind, and its quota with it.
+    promised: usize,
     /// Threads on their way to take one of `contexts` each.
     destroyers: usize,
     /// The process that those threads belong to.
@@ -42,6 +47,20 @@ pub(crate) struct Parked {
 /// The lock on the parked contexts, which no caller may hold while it destroys one or starts a thread.
 pub(crate) fn parked() -> MutexGuard<'static, Parked> {
     lock(&PARKED)
+}
+
+/// Sets memory aside for parking one more context, which [`destroy`] uses up.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn promise() -> Result<(), OutOfMemory> {
+    parked().promise()
+}
+
+/// Gives a promise back whose context was never made.
+pub(crate) fn take_back() {
+    let mut parked = parked();
+    parked.promised = parked.promised.saturating_sub(1);
 }
 
 /// Has `context` destroyed, soon.
@@ -97,14 +116,28 @@ pub(crate) fn retry() {
 }
 
 impl Parked {
-    /// Parks a context; gives it back when there is no memory for that.
-    fn add(&mut self, context: Context) -> Option<Context> {
-        // A child process has neither the contexts of its parent nor the threads.
+    /// A child process has neither the contexts of its parent nor the threads.
+    fn begin_anew_in_a_child(&mut self) {
         if !self.process.is_some_and(Generation::is_here) {
             self.contexts.retain(Context::is_here);
+            self.promised = 0;
             self.destroyers = 0;
             self.process = Generation::current().ok();
         }
+    }
+
+    fn promise(&mut self) -> Result<(), OutOfMemory> {
+        self.begin_anew_in_a_child();
+        let room = self.promised.saturating_add(1);
+        self.contexts.try_reserve(room).map_err(|_| OutOfMemory)?;
+        self.promised = room;
+        Ok(())
+    }
+
+    /// Parks a context; gives it back when there is no memory for that, which a promise rules out.
+    fn add(&mut self, context: Context) -> Option<Context> {
+        self.begin_anew_in_a_child();
+        self.promised = self.promised.saturating_sub(1);
         if self.contexts.try_reserve(1).is_err() {
             return Some(context);
         }

@@ -3,6 +3,7 @@
 //! Whatever may take long is done without the lock on the groups: contexts are made and destroyed, memory
 //! is mapped and unmapped, and reads are submitted.
 
+use crate::destroy;
 use crate::group::{Begun, Group, Lacking, NoGroup, Stage};
 use crate::place::Place;
 use crate::queue::{Deferred, Id, Queue};
@@ -48,11 +49,12 @@ pub(crate) fn join() -> Result<Place, NoGroup> {
         if let Some(place) = joined {
             return Ok(place);
         }
-        let group = Group::new()?;
-        let refused = groups().add(group);
-        if refused.is_some() {
-            return Err(NoGroup::OutOfMemory);
-        }
+        destroy::promise()?;
+        let added = Group::new().and_then(|group| {
+            let refused = groups().add(group);
+            refused.map_or(Ok(()), |_| Err(NoGroup::OutOfMemory))
+        });
+        added.inspect_err(|_| destroy::take_back())?;
     }
 }
 
