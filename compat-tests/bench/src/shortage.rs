@@ -10,9 +10,15 @@
 //! |---|---|
 //! | `faults` | the functions that plugins call instead of the C library's |
 //! | `devices` | the SCSI devices, by descriptor |
+//! | `world` | the paths of one case |
+//! | `life` | one case |
+//! | `host` | all cases, each in its process |
 
 pub mod devices;
 pub mod faults;
+pub mod host;
+mod life;
+mod world;
 
 /// Exports what a host with these faults offers in place of the C library and of `libmultipath`; to
 /// be used once, in the executable.
