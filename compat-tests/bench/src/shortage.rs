@@ -13,11 +13,13 @@
 //! | `world` | the paths of one case |
 //! | `life` | one case |
 //! | `host` | all cases, each in its process |
+//! | `scenes` | fork, signals, stops and cancellation |
 
 pub mod devices;
 pub mod faults;
 pub mod host;
 mod life;
+mod scenes;
 mod world;
 
 /// Exports what a host with these faults offers in place of the C library and of `libmultipath`; to

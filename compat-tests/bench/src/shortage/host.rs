@@ -1,12 +1,14 @@
 //! All cases of one plugin, each in a process of its own.
 //!
 //! usage: shortage-host-X PLUGIN short|long FILE STALLED|-
+//!        shortage-host-X PLUGIN scene NAME COUNT FILE
 //!
 //! Says a line for each case. The program that started this one has the file that hangs: at each
 //! `hold` and `let-go` this one waits until it hears a line.
 
 use super::faults::{self, Resource};
 use super::life::{Case, Outcome, Setting, Span, play};
+use super::scenes;
 use super::world::Common;
 use compat_tests::layout::Era;
 use compat_tests::plugin::Plugin;
@@ -63,6 +65,13 @@ fn run(era: Era, words: &[String]) -> Result<()> {
         })
     };
     match rest {
+        ["scene", name, count, file] => {
+            let count = count
+                .parse()
+                .map_err(|_| Trouble::Broken(format!("{count:?}")))?;
+            let common = common(file, "-")?;
+            println!("{}", scenes::play(&common, name, count)?);
+        }
         [length @ ("short" | "long"), file, stalled] => {
             campaign(&common(file, stalled)?, *length == "long");
         }
