@@ -12,6 +12,7 @@
 //! | `scenes` | crowds of paths on one hung device, unloading, the end of a process |
 //! | `soak` | many hosts at a time, for long |
 //! | `races` | many threads at a time in one plugin |
+//! | `shortage` | refusals at every place, and what else befalls a host |
 //! | `tally` | what passed, and the longest calls |
 
 mod judge;
@@ -22,6 +23,7 @@ mod races;
 mod rig;
 mod scenes;
 mod sequence;
+mod shortage;
 mod soak;
 mod tally;
 
@@ -48,6 +50,12 @@ fn main() -> ExitCode {
     }
     if options.races {
         races::run(&options, &mut tally);
+    }
+    if options.shortage {
+        shortage::run(&options, &mut tally);
+    }
+    if options.scenes {
+        shortage::scenes(&options, &mut tally);
     }
     tally.print()
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: endure [never-wait] [soak] [races] [option …]
+usage: endure [never-wait] [soak] [races] [shortage] [scenes] [option …]
   never-wait       any call that is held up for more than 5 ms fails
   soak             memory, threads, descriptors and AIO contexts must not grow
   races            many threads at a time in one plugin; for runs under a tool that looks for races
                    or bad accesses, see --under
+  shortage         memory, threads, descriptors and AIO quota are refused, at every place in turn
+  scenes           fork, signals, stops, cancelled threads, large static TLS
                    without any of these, the first two
   --ours DIR       our plugins (default: target/plugins)
   --c DIR,DIR…     C's plugins, for comparison: they play a few sequences, and have to be noticed
@@ -24,6 +26,7 @@ usage: endure [never-wait] [soak] [races] [option …]
                    only the process itself could let go
   --host FILE      the race-host that it runs (default: the one beside this program)
   --faulty FILE    a plugin with faults, which the tool has to find
+  --long           more refusals, and every scene with every plugin, 20 times as often
 Must be root, for loop devices and FUSE. The exit code is 1 when something failed, 2 when the command
 line is wrong.";
 
@@ -32,6 +35,9 @@ pub(crate) struct Options {
     pub(crate) never_wait: bool,
     pub(crate) soak: bool,
     pub(crate) races: bool,
+    pub(crate) shortage: bool,
+    pub(crate) scenes: bool,
+    pub(crate) long: bool,
     pub(crate) ours: PathBuf,
     pub(crate) c: Vec<PathBuf>,
     pub(crate) only: Vec<String>,
@@ -70,6 +76,9 @@ impl Options {
             never_wait: false,
             soak: false,
             races: false,
+            shortage: false,
+            scenes: false,
+            long: false,
             ours: PathBuf::from("target/plugins"),
             c: Vec::new(),
             only: Vec::new(),
@@ -91,6 +100,9 @@ impl Options {
                 "never-wait" => options.never_wait = true,
                 "soak" => options.soak = true,
                 "races" => options.races = true,
+                "shortage" => options.shortage = true,
+                "scenes" => options.scenes = true,
+                "--long" => options.long = true,
                 "--ours" => options.ours = value()?.into(),
                 "--c" => options.c = value()?.split(',').map(PathBuf::from).collect(),
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
@@ -108,7 +120,14 @@ impl Options {
                 _ => return Err(USAGE.to_owned()),
             }
         }
-        if !options.never_wait && !options.soak && !options.races {
+        let parts = [
+            options.never_wait,
+            options.soak,
+            options.races,
+            options.shortage,
+            options.scenes,
+        ];
+        if !parts.contains(&true) {
             (options.never_wait, options.soak) = (true, true);
         }
         Ok(options)
