@@ -1,0 +1,5 @@
+//! Feeds [`checkers_fuzz::calls`] from libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checkers_fuzz::calls::run(bytes));

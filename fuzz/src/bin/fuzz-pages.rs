@@ -1,0 +1,5 @@
+//! Feeds [`checkers_fuzz::pages`] from libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checkers_fuzz::pages::run(bytes));

@@ -1,0 +1,5 @@
+//! Feeds [`checkers_fuzz::sense`] from libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checkers_fuzz::sense::run(bytes));

@@ -1,0 +1,25 @@
+//! What must hold for any bytes: each module takes some and panics when it does not.
+//!
+//! | module | the bytes are |
+//! |---|---|
+//! | [`sense`] | one reply of a device |
+//! | [`pages`] | a device's replies to all commands of one check, for each SCSI checker |
+//! | [`calls`] | the contents of `struct checker`, an order of calls, and replies, for each checker |
+//!
+//! Programs feed them: `fuzz-*` from libFuzzer (`scripts/fuzz`), `random` from random numbers
+//! (`scripts/endure random`, under AddressSanitizer).
+
+pub mod calls;
+mod input;
+pub mod pages;
+pub mod sense;
+
+/// What takes bytes.
+pub type Target = fn(&[u8]);
+
+/// Every module, by name.
+pub const TARGETS: [(&str, Target); 3] = [
+    ("sense", sense::run),
+    ("pages", pages::run),
+    ("calls", calls::run),
+];
