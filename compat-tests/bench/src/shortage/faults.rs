@@ -48,9 +48,8 @@ static REFUSED: AtomicU32 = AtomicU32::new(0);
 /// The number of the first request that is refused, and whether all later ones are.
 static AT: AtomicU64 = AtomicU64::new(0);
 static AND_LATER: AtomicBool = AtomicBool::new(false);
-/// Requests for those resources, and those of them that were refused.
+/// Requests for those resources.
 static SEEN: AtomicU64 = AtomicU64::new(0);
-static REFUSALS: AtomicU64 = AtomicU64::new(0);
 /// Bytes on the heap.
 static HEAP: AtomicI64 = AtomicI64::new(0);
 /// Threads inside io_submit.
@@ -80,7 +79,6 @@ pub fn inside<T>(call: impl FnOnce() -> T) -> T {
 /// `and_later`.
 pub fn refuse(resources: &[Resource], at: u64, and_later: bool) {
     SEEN.store(0, SeqCst);
-    REFUSALS.store(0, SeqCst);
     AT.store(at, SeqCst);
     AND_LATER.store(and_later, SeqCst);
     let bits = resources.iter().fold(0, |bits, one| bits | one.bit());
@@ -92,9 +90,9 @@ pub fn relent() {
     REFUSED.store(0, SeqCst);
 }
 
-/// How many requests have been refused since [`refuse`].
-pub fn refusals() -> u64 {
-    REFUSALS.load(SeqCst)
+/// How many requests there have been since [`refuse`].
+pub fn requests() -> u64 {
+    SEEN.load(SeqCst)
 }
 
 /// How many bytes the heap holds.
@@ -123,11 +121,7 @@ fn refused(resource: Resource) -> bool {
     }
     let number = SEEN.fetch_add(1, SeqCst) + 1;
     let at = AT.load(SeqCst);
-    let refused = number == at || number > at && AND_LATER.load(SeqCst);
-    if refused {
-        REFUSALS.fetch_add(1, SeqCst);
-    }
-    refused
+    number == at || number > at && AND_LATER.load(SeqCst)
 }
 
 /// Fails as a system call does.

@@ -93,22 +93,26 @@ fn campaign(common: &Common, long: bool) {
                     if !long && (and_later != (span == Span::Life)) {
                         continue;
                     }
-                    // In turn, until a life makes no more requests than that.
-                    for at in 1..=MOST {
-                        let case = Case {
-                            setting,
-                            resources,
-                            at,
-                            and_later,
-                            span,
-                        };
-                        let end = apart(common, case, report);
-                        if report.refusals.load(SeqCst) == 0 && end.starts_with("ok") {
-                            break;
+                    let case = |at| Case {
+                        setting,
+                        resources,
+                        at,
+                        and_later,
+                        span,
+                    };
+                    let times = if and_later { "from" } else { "once" };
+                    // How many requests a life makes that gets them all.
+                    let mut end = apart(common, case(u64::MAX), report);
+                    let requests = report.requests.load(SeqCst).min(MOST);
+                    for at in 0..=requests {
+                        if at > 0 {
+                            end = apart(common, case(at), report);
                         }
-                        let times = if and_later { "from" } else { "once" };
-                        println!("case\t{kind}\t{setting:?}\t{times}\t{span:?}\t{at}\t{end}");
-                        if at == MOST || end.starts_with("hung") {
+                        // A life whose requests are all granted is a case when it fails.
+                        if at > 0 || !end.starts_with("ok") {
+                            println!("case\t{kind}\t{setting:?}\t{times}\t{span:?}\t{at}\t{end}");
+                        }
+                        if end.starts_with("hung") {
                             break;
                         }
                     }
@@ -120,7 +124,7 @@ fn campaign(common: &Common, long: bool) {
 
 /// What a case says to the process that started it.
 struct Report {
-    refusals: AtomicU64,
+    requests: AtomicU64,
     outcome: AtomicU8,
     length: AtomicU32,
     text: [AtomicU8; 512],
@@ -145,7 +149,7 @@ impl Report {
     }
 
     fn clear(&self) {
-        self.refusals.store(0, SeqCst);
+        self.requests.store(0, SeqCst);
         self.outcome.store(0, SeqCst);
         self.length.store(0, SeqCst);
     }
@@ -181,8 +185,8 @@ fn apart(common: &Common, case: Case, report: &Report) -> String {
     // SAFETY: this process has one thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let end = play(common, case, |refusals| {
-            report.refusals.store(refusals, SeqCst)
+        let end = play(common, case, |requests| {
+            report.requests.store(requests, SeqCst)
         });
         let code = match end {
             Ok(outcome) => {

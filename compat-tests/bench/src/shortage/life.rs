@@ -98,7 +98,7 @@ impl Used {
     }
 }
 
-/// Plays a case. `told` is called with the number of refusals once nothing more will be refused.
+/// Plays a case. `told` is called with the number of requests once nothing more will be refused.
 pub(super) fn play(common: &Common, case: Case, told: impl FnOnce(u64)) -> Result<Outcome> {
     faults::this_is_the_host();
     let before = Used::now();
@@ -132,7 +132,7 @@ fn live(common: &Common, case: Case, told: impl FnOnce(u64)) -> Result<Outcome> 
         faults::inside(|| common.plugin.reset());
     }
     faults::relent();
-    told(faults::refusals());
+    told(faults::requests());
     path.heal()?;
     if !path.is_alive() && !path.init(LIMIT)? {
         return Err(broken("init fails when nothing is refused any more"));
@@ -153,7 +153,7 @@ fn checks(path: &mut Path<'_>, case: Case) -> Result<Outcome> {
     // A verdict that is on its way comes soon; one that cannot come while things are refused is not
     // worth waiting for.
     let patience = match (path.hangs(), case.and_later) {
-        (true, _) => Duration::from_millis(1),
+        (true, _) => Duration::from_millis(2),
         (false, true) => Duration::from_millis(4),
         (false, false) => Duration::from_millis(100),
     };

@@ -43,9 +43,10 @@ fn life(common: &Common, behind: Behind, device: u8) -> Result<c_int> {
 /// Threads check paths while the process forks, and its children check a path by themselves.
 fn fork(common: &Common, count: u32) -> Result<String> {
     const CHECKERS: u8 = 3;
+    const NO_CHECKER: c_int = 99;
     let over = AtomicBool::new(false);
     let lives = AtomicU64::new(0);
-    let mut ends = BTreeMap::<&str, u32>::new();
+    let mut ends = BTreeMap::<String, u32>::new();
     let troubles = std::thread::scope(|scope| -> Result<Vec<Trouble>> {
         let checkers: Vec<_> = (0..CHECKERS)
             .map(|number| {
@@ -68,25 +69,21 @@ fn fork(common: &Common, count: u32) -> Result<String> {
             if child == 0 {
                 // SAFETY: ends the process if it hangs.
                 unsafe { libc::alarm(10) };
-                let end = match life(common, Behind::Up, 20) {
-                    Ok(UP) => 0,
-                    Ok(_) => 1,
-                    Err(_) => 2,
-                };
+                let end = life(common, Behind::Up, 20).unwrap_or(NO_CHECKER);
                 // SAFETY: ends the process.
                 unsafe { libc::_exit(end) };
             }
             let end = match wait(child) {
                 Some(status) if libc::WIFSIGNALED(status) => match libc::WTERMSIG(status) {
-                    libc::SIGALRM => "hung",
-                    _ => "died",
+                    libc::SIGALRM => "hung".to_owned(),
+                    signal => format!("ended by signal {signal}"),
                 },
                 Some(status) => match libc::WEXITSTATUS(status) {
-                    0 => "up",
-                    1 => "of another verdict",
-                    _ => "without a checker",
+                    UP => "up".to_owned(),
+                    NO_CHECKER => "without a checker".to_owned(),
+                    state => format!("state {state}"),
                 },
-                None => "lost",
+                None => "hung in the kernel".to_owned(),
             };
             *ends.entry(end).or_default() += 1;
             // Each takes 10 s.
@@ -134,7 +131,9 @@ fn signals(common: &Common, count: u32) -> Result<String> {
         libc::setitimer(libc::ITIMER_REAL, &every(100), std::ptr::null_mut());
     }
     let mut ends = BTreeMap::<String, u32>::new();
-    for round in 0..count {
+    // Reads of a file take microseconds.
+    let lives = if common.reads { count * 20 } else { count };
+    for round in 0..lives {
         let sync = round % 2 == 1;
         faults::set_sync(sync);
         let behind = match round % 8 {
