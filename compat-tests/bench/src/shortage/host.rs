@@ -7,7 +7,7 @@
 //! `hold` and `let-go` this one waits until it hears a line.
 
 use super::faults::{self, Resource};
-use super::life::{Case, Outcome, Setting, Span, play};
+use super::life::{Case, NEVER, Outcome, Setting, Span, play};
 use super::scenes;
 use super::world::Common;
 use compat_tests::layout::Era;
@@ -102,7 +102,7 @@ fn campaign(common: &Common, long: bool) {
                     };
                     let times = if and_later { "from" } else { "once" };
                     // How many requests a life makes that gets them all.
-                    let mut end = apart(common, case(u64::MAX), report);
+                    let mut end = apart(common, case(NEVER), report);
                     let requests = report.requests.load(SeqCst).min(MOST);
                     for at in 0..=requests {
                         if at > 0 {

@@ -68,6 +68,9 @@ pub(super) struct Case {
     pub(super) span: Span,
 }
 
+/// The number of a request that no life makes: nothing is refused.
+pub(super) const NEVER: u64 = u64::MAX;
+
 /// What it came to. The order is that of how much it cost the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -153,12 +156,20 @@ fn checks(path: &mut Path<'_>, case: Case) -> Result<Outcome> {
     // A verdict that is on its way comes soon; one that cannot come while things are refused is not
     // worth waiting for.
     let patience = match (path.hangs(), case.and_later) {
+        _ if case.at == NEVER => SOON,
         (true, _) => Duration::from_millis(2),
         (false, true) => Duration::from_millis(4),
         (false, false) => Duration::from_millis(100),
     };
     for _ in 0..ROUNDS {
-        match path.verdict(patience)? {
+        let state = if path.hangs() && case.at == NEVER {
+            let state = path.check()?;
+            path.until_it_hangs()?;
+            state
+        } else {
+            path.verdict(patience)?
+        };
+        match state {
             PENDING => {}
             UP if !path.hangs() => {}
             UNCHECKED => outcome = Outcome::Unchecked,
