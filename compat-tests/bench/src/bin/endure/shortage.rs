@@ -83,10 +83,10 @@ pub(crate) fn scenes(options: &Options, tally: &mut Tally) {
     // The scene, how often, and the static TLS of the process in bytes.
     let scenes = [
         ("fork", 100 * many, 0),
-        ("signals", 300 * many, 0),
+        ("signals", 120 * many, 0),
         ("stop", 2 * many, 0),
         ("stop-late", 1 + many / 4, 0),
-        ("cancel", 60 * many, 0),
+        ("cancel", 40 * many, 0),
         ("no-thread", 2000 * many, 0),
         ("crowd", 20 * many, 0),
         ("crowd", 20, 18_000),
