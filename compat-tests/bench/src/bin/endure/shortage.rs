@@ -89,7 +89,7 @@ pub(crate) fn scenes(options: &Options, tally: &mut Tally) {
         ("cancel", 40 * many, 0),
         ("no-thread", 2000 * many, 0),
         ("crowd", 20 * many, 0),
-        ("crowd", 20, 18_000),
+        ("crowd", 20, 22_000),
         ("crowd", 20, 40_000),
         ("crowd", 20, 1_000_000),
     ];
