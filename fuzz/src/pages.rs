@@ -18,8 +18,8 @@ use std::fmt::Display;
 use std::os::fd::RawFd;
 use std::sync::Once;
 
-/// No check sends more commands than this: five attempts of INQUIRY, and a few more; tur retries for
-/// longer.
+/// No check sends more commands than this: a few, each with a few attempts. Reads that a signal
+/// interrupts are sent again without counting, as in multipath-tools.
 const MOST_COMMANDS: u32 = 40;
 
 /// What the script is run with.
@@ -158,7 +158,11 @@ impl Transport for Script<'_> {
         let cdb = command.cdb.as_bytes();
         assert!(matches!(cdb, [0x00 | 0x12 | 0x28 | 0x55 | 0x5a, ..]));
         if input.byte() == 255 {
-            return Err(Errno(input.byte().into()));
+            let errno = input.byte().into();
+            if errno == libc::EINTR {
+                self.commands.set(self.commands.get() - 1);
+            }
+            return Err(Errno(errno));
         }
         if let Data::In(place) = &mut command.data {
             let length = usize::from(input.byte()).min(place.len());
