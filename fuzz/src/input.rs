@@ -53,7 +53,7 @@ impl<'a> Input<'a> {
             reply.driver_status = DriverStatus(u16::from_le_bytes([self.byte(), self.byte()]));
         }
         if parts & 8 != 0 {
-            reply.info = self.word().cast_unsigned();
+            reply.info = u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()]);
         }
         if parts & 16 != 0 {
             reply.residual = self.word();

@@ -1,10 +1,11 @@
 //! Feeds every target with random numbers, the same ones each time.
 //!
 //! usage: random SECONDS [FILE…]
+//!        random faulty
 //!
 //! SECONDS for each target; files, to see what one input does, go to the target whose name is in
 //! their path. Prints how many inputs each target took; the first finding ends the
-//! program.
+//! program. `faulty` reads memory that has been freed, which AddressSanitizer has to find.
 
 use checkers_fuzz::{TARGETS, Target};
 use std::panic::catch_unwind;
@@ -12,7 +13,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args().skip(1).peekable();
+    if words.next_if(|word| word == "faulty").is_some() {
+        println!("read {} from freed memory, and nothing was found", freed());
+        return ExitCode::SUCCESS;
+    }
     let Some(seconds) = words.next().and_then(|word| word.parse().ok()) else {
         eprintln!("usage: random SECONDS [FILE…]");
         return ExitCode::from(2);
@@ -40,6 +45,15 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// What is found where a block of memory was.
+fn freed() -> u8 {
+    let block = std::hint::black_box(vec![7_u8; 32]);
+    let place = block.as_ptr();
+    drop(block);
+    // SAFETY: it is not: this is the fault.
+    unsafe { place.read_volatile() }
 }
 
 /// How many inputs the target took, or what it found.
