@@ -278,8 +278,8 @@ fn print(table: &BTreeMap<String, Row>) {
     line("all", whole);
 }
 
-/// How long a scene may take: far more than any does that does not hang.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a scene may take: far more than any does that does not hang, in the long form too.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 fn play(subject: &Subject, scene: &str, count: u32, tls: u32, file: &Path) -> Result<String> {
     let mut command = host(subject)?;
