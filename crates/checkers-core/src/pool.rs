@@ -143,13 +143,16 @@ enum Starter {
 }
 
 impl State {
-    /// Forgets threads and jobs of a parent process.
-    fn enter_process(&mut self) {
-        if self.process.is_some_and(Generation::is_here) {
+    /// Forgets threads and jobs of a parent process. `here` is this process, `None` when there was no memory
+    /// for the fork handler: then a fork goes unnoticed, and the pool works all the same.
+    fn enter_process(&mut self, here: Option<Generation>) {
+        let forked = self.process.is_some_and(|process| !process.is_here());
+        if forked || self.process.is_none() {
+            self.process = here;
+        }
+        if !forked {
             return;
         }
-        // Without memory for the fork handler a later fork goes unnoticed; the pool works all the same.
-        self.process = Generation::current().ok();
         self.queue.clear();
         (self.workers, self.idle, self.spinning) = (0, 0, false);
         self.starter = Starter::Absent;
@@ -416,8 +419,11 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        // Before the lock is taken: the C library may keep its list of fork handlers locked while it calls
+        // one that takes this lock.
+        let here = Generation::current().ok();
         let mut state = lock(&self.state);
-        state.enter_process();
+        state.enter_process(here);
         state
     }
 }
@@ -560,6 +566,24 @@ mod tests {
         within(|| FREE.lock().idle == 1);
         FREE.submit(&FIRST).unwrap();
         within(|| FIRST.begun() == 2);
+    }
+
+    #[test]
+    fn a_process_that_cannot_notice_forks_keeps_its_jobs_and_threads() {
+        pool!(UNAWARE, SUPPLY);
+        static JOB: Counter = Counter::new(false);
+        let mut state = lock(&UNAWARE.state);
+        for here in [None, Generation::current().ok()] {
+            state.enter_process(here);
+            (state.workers, state.starter) = (1, Starter::Asleep);
+            state.queue.push_back(&JOB);
+            state.enter_process(here);
+            state.enter_process(None);
+            assert_eq!((state.workers, state.queue.len()), (1, 1), "{here:?}");
+            assert!(state.starter == Starter::Asleep);
+            state.queue.clear();
+        }
+        assert_eq!(SUPPLY.load(SeqCst), 0);
     }
 
     #[test]
