@@ -8,7 +8,8 @@
 //! * One *starter* is awake while jobs wait. It alone starts workers: whenever fewer than [`BUSY_RATE`] jobs
 //!   have ended within a tick, it wakes or starts 1, 2, 4 … [`MAX_WIDTH`] workers, and more only when no job
 //!   has ended for [`ALL_HUNG`] ticks. If the system gives no thread, it tries again, from [`RETRY`] to
-//!   [`MAX_RETRY`] later, for as long as jobs wait.
+//!   [`MAX_RETRY`] later, for as long as jobs wait. While it waits for a thread, jobs wake idle workers
+//!   directly.
 //!
 //! A job is queued only if a starter exists or a worker without a job is there for it. So no job waits
 //! without a thread that will run it or will start one that does.
@@ -140,6 +141,8 @@ enum Starter {
     Absent,
     Asleep,
     Awake,
+    /// It waits for a thread of the system, and wakes no worker meanwhile.
+    Occupied,
 }
 
 impl State {
@@ -264,8 +267,9 @@ impl Pool {
         if waiting == 0 || state.spinning || state.starter == Starter::Awake {
             return None;
         }
-        if state.starter == Starter::Absent || (waiting == 1 && state.idle > 0) {
-            return Some(&self.job_queued);
+        let helpless = matches!(state.starter, Starter::Absent | Starter::Occupied);
+        if helpless || (waiting == 1 && state.idle > 0) {
+            return (state.idle > 0).then_some(&self.job_queued);
         }
         state.starter = Starter::Awake;
         Some(&self.workers_wanted)
@@ -316,7 +320,9 @@ impl Pool {
             if started {
                 retry = RETRY;
             } else {
+                state.starter = Starter::Occupied;
                 state = wait(&self.tick, state, retry).0;
+                state.starter = Starter::Awake;
                 retry = (retry * 2).min(MAX_RETRY);
             }
         }
@@ -337,9 +343,11 @@ impl Pool {
                 break;
             }
             state.workers += 1;
+            state.starter = Starter::Occupied;
             drop(state);
             let started = (self.spawn)(self.worker);
             state = self.lock();
+            state.starter = Starter::Awake;
             if started.is_err() {
                 state.workers -= 1;
                 return (state, false);
@@ -566,6 +574,41 @@ mod tests {
         within(|| FREE.lock().idle == 1);
         FREE.submit(&FIRST).unwrap();
         within(|| FIRST.begun() == 2);
+    }
+
+    #[test]
+    fn an_idle_worker_takes_jobs_while_the_starter_waits_for_a_thread() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        static BLOCKED: AtomicBool = AtomicBool::new(true);
+        static HUNG: Counter = Counter::new(true);
+        static JOB: Counter = Counter::new(false);
+        // The third thread does not come before the system has memory for it.
+        static SLOW: Pool = Pool::new(
+            |body| {
+                if CALLS.fetch_add(1, SeqCst) == 2 {
+                    while BLOCKED.load(SeqCst) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                spawn_with_std(body)
+            },
+            || SLOW.start_workers(),
+            || SLOW.work(),
+        );
+        SLOW.submit(&HUNG).unwrap();
+        within(|| HUNG.begun() == 1);
+        SLOW.submit(&JOB).unwrap();
+        within(|| CALLS.load(SeqCst) == 3);
+        HUNG.held.store(false, SeqCst);
+        within(|| SLOW.lock().idle == 1);
+        let start = Instant::now();
+        SLOW.submit(&JOB).unwrap();
+        within(|| JOB.begun() == 2);
+        assert!(
+            start.elapsed() < IDLE / 2,
+            "found when the worker was to end"
+        );
+        BLOCKED.store(false, SeqCst);
     }
 
     #[test]
