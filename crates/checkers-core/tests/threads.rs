@@ -77,9 +77,17 @@ impl Probe for Device {
     }
 }
 
+/// Threads of the pool, hung ones included.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
 fn spawn(body: fn()) -> io::Result<()> {
     if SUPPLY.fetch_sub(1, SeqCst) > 0 {
-        std::thread::Builder::new().spawn(body).map(drop)
+        ALIVE.fetch_add(1, SeqCst);
+        let counted = move || {
+            body();
+            ALIVE.fetch_sub(1, SeqCst);
+        };
+        std::thread::Builder::new().spawn(counted).map(drop)
     } else {
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -91,11 +99,12 @@ fn begin() -> MutexGuard<'static, ()> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| pool::set_spawner(spawn));
     HOLD.store(0, SeqCst);
-    // Threads of an earlier test go home.
+    // Threads of an earlier test end. One that was not idle yet is dismissed the next time.
     SUPPLY.store(1000, SeqCst);
-    pool::POOL.dismiss_idle();
-    std::thread::sleep(Duration::from_millis(20));
-    pool::POOL.dismiss_idle();
+    within(|| {
+        pool::POOL.dismiss_idle();
+        ALIVE.load(SeqCst) == 0
+    });
     SETUPS.store(0, SeqCst);
     NOTES.store(0, SeqCst);
     guard
