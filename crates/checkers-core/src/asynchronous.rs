@@ -8,7 +8,7 @@
 //!   further run beside the hung one, in a slot of its own; while both hang, every check is TIMEOUT.
 //! * A run that has been given up, or whose path has been freed, sends no further command.
 //! * A run that no worker has begun within the time limit says nothing about the path: UNCHECKED, and the
-//!   run stays queued.
+//!   run stays queued. Time in which checks found it queued does not count against the device.
 
 use crate::memory::OutOfMemory;
 use crate::pool::{NoWorker, POOL};
@@ -47,6 +47,17 @@ pub struct Asynchronous<P: Probe> {
     process: Option<Generation>,
 }
 
+/// The last whole seconds of the monotonic clock in which a run is not late yet. Whole seconds, strictly
+/// greater: what is allowed T is late between T and T + 1 s afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    /// For a worker to begin with it: the time limit, counted from the start.
+    begin: u64,
+    /// For its end: counted from the last check that found the run queued, so that a device is not taken
+    /// for hung when a thread was what the run had to wait for.
+    end: u64,
+}
+
 /// What the path makes of the run in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -54,8 +65,7 @@ enum Phase {
     Idle,
     /// Its verdict has been neither collected nor given up.
     Running {
-        /// The whole second of the monotonic clock after which it is late.
-        last_second: u64,
+        limits: Limits,
         /// A call has asked for the verdict since the start.
         polled: bool,
     },
@@ -149,36 +159,43 @@ impl<P: Probe> Asynchronous<P> {
     }
 
     /// The check of a host that comes back while a run is wanted.
-    fn check_again(&mut self, last_second: u64, call: &mut Call) -> Verdict {
-        if let Progress::Ended(result) = self.slot.progress() {
+    fn check_again(&mut self, limits: Limits, call: &mut Call) -> Verdict {
+        let mut progress = self.slot.progress();
+        if let Progress::Ended(result) = progress {
             return self.conclude(result, call);
         }
-        let (major, minor) = self.device;
-        // Whole seconds, strictly greater: the run is late between T and T + 1 s after its start.
-        if (call.clock)().seconds <= last_second {
-            self.phase = Phase::Running {
-                last_second,
-                polled: true,
-            };
-            log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
-            return Verdict::new(PathState::Pending, P::RUNNING);
+        let now = (call.clock)().seconds;
+        if now > limits.begin {
+            // After the whole process was stopped, the worker may have its reply but not yet the processor.
+            std::thread::yield_now();
+            progress = self.slot.progress();
         }
-        // After the whole process was stopped, the worker may have its reply but not yet the processor.
-        std::thread::yield_now();
-        match self.slot.progress() {
-            Progress::Ended(result) => self.conclude(result, call),
-            Progress::Queued => {
+        let (major, minor) = self.device;
+        let limits = match progress {
+            Progress::Ended(result) => return self.conclude(result, call),
+            Progress::Queued if now > limits.begin => {
                 self.phase = running(call, true);
                 log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
-                Verdict::new(PathState::Unchecked, P::NOT_STARTED)
+                return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
             }
-            Progress::Executing => {
+            Progress::Executing if now > limits.end => {
                 self.slot.cancel();
                 self.phase = Phase::GivenUp;
                 log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
-                Verdict::new(PathState::Timeout, P::TIMED_OUT)
+                return Verdict::new(PathState::Timeout, P::TIMED_OUT);
             }
-        }
+            Progress::Queued => Limits {
+                end: last_second(now, call),
+                ..limits
+            },
+            Progress::Executing => limits,
+        };
+        self.phase = Phase::Running {
+            limits,
+            polled: true,
+        };
+        log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
+        Verdict::new(PathState::Pending, P::RUNNING)
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
@@ -270,11 +287,19 @@ impl<P: Probe> Asynchronous<P> {
 
 /// A run that starts now.
 fn running(call: &Call, polled: bool) -> Phase {
-    let now = (call.clock)().seconds;
+    let last = last_second((call.clock)().seconds, call);
     Phase::Running {
-        last_second: now.saturating_add(u64::from(call.timeout.0)),
+        limits: Limits {
+            begin: last,
+            end: last,
+        },
         polled,
     }
+}
+
+/// The last second within the time limit, counted from the second `start`.
+fn last_second(start: u64, call: &Call) -> u64 {
+    start.saturating_add(u64::from(call.timeout.0))
 }
 
 fn target(call: &Call) -> Target {
@@ -328,9 +353,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
         }
         match (call.mode, self.phase) {
             (Mode::Sync, _) => self.check_inline(call),
-            (Mode::Async, Phase::Running { last_second, .. }) => {
-                self.check_again(last_second, call)
-            }
+            (Mode::Async, Phase::Running { limits, .. }) => self.check_again(limits, call),
             (Mode::Async, Phase::Idle | Phase::GivenUp) => self.start(call),
         }
     }

@@ -263,9 +263,9 @@ fn one_extra_run_beside_a_hung_one_then_timeout_until_it_is_back() {
     STALLING.hang(1);
     let mut path = Path::<Stalling>::new(1);
     assert_eq!(path.check(), STILL_RUNNING);
+    STALLING.wait_for_waiting(1);
     pass(5);
     assert_eq!(path.check(), STILL_RUNNING, "not late at exactly the limit");
-    STALLING.wait_for_waiting(1);
     pass(1);
     assert_eq!(path.check(), TIMEOUT);
     assert_eq!(path.pending(), Verdict::silent(PathState::Timeout));

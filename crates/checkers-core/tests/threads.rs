@@ -8,6 +8,7 @@ use checkers_core::{
     Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
     Monotonic, Note, Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
 };
+use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
@@ -110,6 +111,11 @@ fn begin() -> MutexGuard<'static, ()> {
     guard
 }
 
+thread_local! {
+    /// The time of one test.
+    static SECOND: Cell<u64> = const { Cell::new(1000) };
+}
+
 fn call(fd: RawFd, mode: Mode) -> Call {
     Call {
         fd,
@@ -120,7 +126,7 @@ fn call(fd: RawFd, mode: Mode) -> Call {
         map: MapMemory::Absent,
         init_message: None,
         clock: || Monotonic {
-            seconds: 1000,
+            seconds: SECOND.get(),
             nanos: 0,
         },
     }
@@ -212,4 +218,50 @@ fn the_note_of_setup_commands_that_end_late_is_emitted() {
     within(|| path.pending(&mut call) == Verdict::UP);
     assert_eq!(NOTES.load(SeqCst), 1);
     path.free(&call);
+}
+
+#[test]
+fn a_run_that_no_worker_has_begun_is_unchecked_at_the_limit_and_goes_on() {
+    let _guard = begin();
+    let (hung, hung_call) = hang_the_only_worker();
+    let mut call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    SECOND.set(1005);
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    for second in [1006, 1012] {
+        SECOND.set(second);
+        let unchecked = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
+        assert_eq!(path.check(&mut call), unchecked);
+    }
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    SUPPLY.store(1000, SeqCst);
+    within(|| path.pending(&mut call) == Verdict::UP);
+    path.free(&call);
+    HOLD.store(0, SeqCst);
+    hung.free(&hung_call);
+}
+
+#[test]
+fn the_time_that_a_run_was_seen_queued_does_not_count_against_the_device() {
+    let _guard = begin();
+    let (hung, hung_call) = hang_the_only_worker();
+    let mut call = call(HANGS, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    SECOND.set(1004);
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    SUPPLY.store(1000, SeqCst);
+    within(|| HUNG.load(SeqCst) == 2);
+    for (second, state) in [
+        (1006, PathState::Pending),
+        (1009, PathState::Pending),
+        (1010, PathState::Timeout),
+    ] {
+        SECOND.set(second);
+        assert_eq!(path.check(&mut call).state, state, "at {second}");
+    }
+    path.free(&call);
+    HOLD.store(0, SeqCst);
+    hung.free(&hung_call);
 }
