@@ -106,8 +106,9 @@ impl<'a, M> Task<'a, M> {
         self.new_map
     }
 
-    /// Whether nobody wants the verdict any more. To be asked before *every* command: from then on
-    /// the descriptor's number may belong to a stranger.
+    /// Whether the verdict is no longer wanted. To be asked before *every* command: the path may have been
+    /// freed, and a run for which no descriptor could be duplicated then has a number that may name another
+    /// file.
     pub fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::SeqCst)
     }

@@ -367,8 +367,9 @@ impl<P: Probe> Job for Slot<P> {
         run.stage = Stage::Idle;
         let (owned, awaited) = (run.owned, run.awaited);
         drop(run);
+        // An owned slot may be queued again from here on. So `busy` may say too early that the new run has
+        // ended, and the thread woken below be another: both look at the stage.
         self.busy.store(false, Ordering::Release);
-        // An owned slot may be queued again from here on; a thread woken without need checks the stage.
         if !owned {
             P::class().slots.put_back(self);
         }
