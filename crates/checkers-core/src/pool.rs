@@ -576,6 +576,55 @@ mod tests {
         within(|| FIRST.begun() == 2);
     }
 
+    /// A job that is waited for.
+    struct Awaited {
+        ended: Mutex<bool>,
+        signal: Condvar,
+    }
+
+    impl Job for Awaited {
+        fn run(&'static self) -> Option<&'static Condvar> {
+            *lock(&self.ended) = true;
+            Some(&self.signal)
+        }
+    }
+
+    #[test]
+    fn the_thread_that_waits_for_a_job_is_signalled_whatever_follows() {
+        pool!(BUSY, SUPPLY);
+        static FIRST: Counter = Counter::new(true);
+        static JOB: Awaited = Awaited {
+            ended: Mutex::new(false),
+            signal: Condvar::new(),
+        };
+        static NEXT: Counter = Counter::new(true);
+        SUPPLY.store(2, SeqCst);
+        for followed in [true, false] {
+            FIRST.held.store(true, SeqCst);
+            BUSY.submit(&FIRST).unwrap();
+            let begun = 1 + usize::from(!followed);
+            within(|| FIRST.begun() == begun);
+            BUSY.submit(&JOB).unwrap();
+            if followed {
+                BUSY.submit(&NEXT).unwrap();
+            }
+            let mut ended = lock(&JOB.ended);
+            FIRST.held.store(false, SeqCst);
+            // The worker needs the lock for the job, so the signal cannot come before the wait.
+            while !*ended {
+                let (woken, slept) = JOB
+                    .signal
+                    .wait_timeout(ended, Duration::from_secs(20))
+                    .unwrap();
+                assert!(!slept.timed_out(), "never signalled");
+                ended = woken;
+            }
+            *ended = false;
+            drop(ended);
+            NEXT.held.store(false, SeqCst);
+        }
+    }
+
     #[test]
     fn an_idle_worker_takes_jobs_while_the_starter_waits_for_a_thread() {
         static CALLS: AtomicUsize = AtomicUsize::new(0);
