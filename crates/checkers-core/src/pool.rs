@@ -661,6 +661,36 @@ mod tests {
     }
 
     #[test]
+    fn a_dismissed_starter_does_not_leave_a_job_behind() {
+        pool!(LEAVING, SUPPLY);
+        static HUNG: Counter = Counter::new(true);
+        static JOB: Counter = Counter::new(false);
+        SUPPLY.store(1000, SeqCst);
+        LEAVING.submit(&HUNG).unwrap();
+        within(|| HUNG.begun() == 1);
+        within(|| LEAVING.lock().starter == Starter::Asleep);
+        // Both at once, before the starter wakes.
+        let mut state = LEAVING.lock();
+        state.dismissals += 1;
+        state.queue.push_back(&JOB);
+        let signal = LEAVING.alert(&mut state);
+        drop(state);
+        signal_one(signal);
+        within(|| JOB.begun() == 1);
+        HUNG.held.store(false, SeqCst);
+    }
+
+    #[test]
+    fn room_is_made_for_all_jobs_together() {
+        pool!(ROOM, SUPPLY);
+        for jobs in 1..100 {
+            ROOM.make_room().unwrap();
+            assert!(ROOM.lock().queue.capacity() >= jobs);
+        }
+        assert_eq!(SUPPLY.load(SeqCst), 0);
+    }
+
+    #[test]
     fn a_process_that_cannot_notice_forks_keeps_its_jobs_and_threads() {
         pool!(UNAWARE, SUPPLY);
         static JOB: Counter = Counter::new(false);
