@@ -398,6 +398,9 @@ mod tests {
         type Evidence = ();
 
         fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
+            while HOLD.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             Verdict::UP.into()
         }
 
@@ -411,15 +414,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_slot_that_waits_for_a_thread_is_reused_after_its_path() {
-        static SUPPLY: AtomicI32 = AtomicI32::new(1);
-        // A starter, and never a worker.
-        pool::set_spawner(|body| match SUPPLY.fetch_sub(1, Ordering::SeqCst) {
-            1.. => std::thread::Builder::new().spawn(body).map(drop),
-            _ => Err(std::io::ErrorKind::WouldBlock.into()),
-        });
-        let order = || Order {
+    static SUPPLY: AtomicI32 = AtomicI32::new(1);
+    static HOLD: AtomicBool = AtomicBool::new(false);
+
+    fn start(slot: &'static Slot<Device>) {
+        let order = Order {
             target: Target {
                 fd: -1,
                 timeout: Seconds(5),
@@ -427,15 +426,69 @@ mod tests {
             memory: (),
             map: MapMemory::Absent,
         };
+        slot.start_probe(order).unwrap();
+    }
+
+    fn within(mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never happened");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    // One test, since the supply of threads and the slots are those of the process.
+    #[test]
+    fn a_slot_is_reused_after_its_path_and_only_then() {
+        // A starter, and no worker at first.
+        pool::set_spawner(|body| match SUPPLY.fetch_sub(1, Ordering::SeqCst) {
+            1.. => std::thread::Builder::new().spawn(body).map(drop),
+            _ => Err(std::io::ErrorKind::WouldBlock.into()),
+        });
         let slot = Slot::<Device>::claim().unwrap();
-        slot.start_probe(order()).unwrap();
+        reused_if_it_waits_for_a_thread(slot);
+        SUPPLY.store(1000, Ordering::SeqCst);
+        returned_by_the_worker_that_has_it(slot);
+        kept_while_its_path_lives();
+    }
+
+    fn reused_if_it_waits_for_a_thread(slot: &'static Slot<Device>) {
+        start(slot);
         assert!(matches!(slot.progress(), Progress::Queued));
         slot.abandon();
         for _ in 0..100 {
             let next = Slot::<Device>::claim().unwrap();
             assert!(std::ptr::eq(slot, next), "another slot was made");
             assert!(!next.is_busy());
-            next.start_probe(order()).unwrap();
+            start(next);
+            next.abandon();
+        }
+    }
+
+    fn returned_by_the_worker_that_has_it(slot: &'static Slot<Device>) {
+        assert!(std::ptr::eq(slot, Slot::<Device>::claim().unwrap()));
+        HOLD.store(true, Ordering::SeqCst);
+        start(slot);
+        within(|| matches!(slot.progress(), Progress::Executing));
+        slot.abandon();
+        let comes_next = || {
+            let next = Slot::<Device>::claim().unwrap();
+            let same = std::ptr::eq(slot, next);
+            next.abandon();
+            same
+        };
+        assert!(!comes_next(), "a worker still has it");
+        HOLD.store(false, Ordering::SeqCst);
+        within(comes_next);
+    }
+
+    fn kept_while_its_path_lives() {
+        let slot = Slot::<Device>::claim().unwrap();
+        for _ in 0..50 {
+            start(slot);
+            within(|| matches!(slot.progress(), Progress::Ended(Some(_))));
+            let next = Slot::<Device>::claim().unwrap();
+            assert!(!std::ptr::eq(slot, next), "two paths have one slot");
             next.abandon();
         }
     }
