@@ -72,3 +72,32 @@ impl<J: Job> Default for Shelf<J> {
         Shelf::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Condvar;
+
+    struct Nothing;
+
+    impl Job for Nothing {
+        fn run(&'static self) -> Option<&'static Condvar> {
+            None
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_every_job_ever_made() {
+        let shelf = Shelf::new();
+        let taken: Vec<_> = (1..100)
+            .map(|made| {
+                let job = shelf.take(|| Nothing).unwrap();
+                assert!(lock(&shelf.free).list.capacity() >= made);
+                job
+            })
+            .collect();
+        for job in taken {
+            shelf.put_back(job);
+        }
+    }
+}
