@@ -529,6 +529,7 @@ mod tests {
         assert_eq!(JOB.begun(), 0);
         SUPPLY.store(1, SeqCst);
         within(|| JOB.begun() == 1);
+        assert_eq!(LATER.lock().workers, 2, "attempts count as workers");
         HUNG.held.store(false, SeqCst);
     }
 

@@ -450,6 +450,7 @@ mod tests {
         SUPPLY.store(1000, Ordering::SeqCst);
         returned_by_the_worker_that_has_it(slot);
         kept_while_its_path_lives();
+        a_wait_ends_with_the_run();
     }
 
     fn reused_if_it_waits_for_a_thread(slot: &'static Slot<Device>) {
@@ -491,5 +492,21 @@ mod tests {
             assert!(!std::ptr::eq(slot, next), "two paths have one slot");
             next.abandon();
         }
+    }
+
+    fn a_wait_ends_with_the_run() {
+        let slot = Slot::<Device>::claim().unwrap();
+        HOLD.store(true, Ordering::SeqCst);
+        start(slot);
+        let limit = Duration::from_secs(20);
+        let waiter = std::thread::spawn(move || {
+            let start = Instant::now();
+            slot.wait(limit);
+            start.elapsed()
+        });
+        within(|| lock(&slot.run).awaited);
+        HOLD.store(false, Ordering::SeqCst);
+        assert!(waiter.join().unwrap() < limit, "not signalled");
+        slot.abandon();
     }
 }

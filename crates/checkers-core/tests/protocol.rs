@@ -383,6 +383,23 @@ fn no_command_is_sent_after_free() {
     }
 }
 
+#[test]
+fn no_command_is_sent_after_a_timeout() {
+    let device = 100;
+    RETRYING.hang(device);
+    let mut path = Path::<Retrying>::new(device);
+    path.check();
+    within(|| RETRYING.commands(device) == 1);
+    pass(6);
+    assert_eq!(path.check(), TIMEOUT);
+    RETRYING.release(device);
+    within(|| path.check() == STILL_RUNNING);
+    assert_eq!(path.collect(), Verdict::DOWN);
+    // The one that hung, and those of the next run.
+    assert_eq!(RETRYING.commands(device), 1 + 1000);
+    path.free();
+}
+
 device!(Counting, COUNTING, u32, |task| {
     COUNTING.command(task.fd);
     task.memory += 1;

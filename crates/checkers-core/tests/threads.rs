@@ -265,3 +265,20 @@ fn the_time_that_a_run_was_seen_queued_does_not_count_against_the_device() {
     HOLD.store(0, SeqCst);
     hung.free(&hung_call);
 }
+
+#[test]
+fn a_check_that_was_refused_for_want_of_threads_is_made_by_the_next() {
+    let _guard = begin();
+    SUPPLY.store(0, SeqCst);
+    let mut call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    for _ in 0..2 {
+        let refused = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
+        assert_eq!(path.check(&mut call), refused);
+    }
+    SUPPLY.store(1000, SeqCst);
+    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    within(|| path.pending(&mut call) == Verdict::UP);
+    assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+    path.free(&call);
+}
