@@ -713,13 +713,14 @@ mod tests {
     fn threads_end_when_dismissed_while_idle_or_busy() {
         pool!(SHORT, SUPPLY);
         static JOB: Counter = Counter::new(true);
-        SUPPLY.store(1000, SeqCst);
         let all_gone = || {
             let state = SHORT.lock();
             state.workers == 0 && state.starter == Starter::Absent
         };
         for round in 1..=2 {
             JOB.held.store(true, SeqCst);
+            // The starter and one worker, so that no second one begins after the dismissal.
+            SUPPLY.store(2, SeqCst);
             SHORT.submit(&JOB).unwrap();
             within(|| JOB.begun() == round);
             if round == 1 {
