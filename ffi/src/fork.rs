@@ -5,8 +5,8 @@
 //! takes every lock that instances share before the fork, and releases them after it, in both processes.
 //! (What a single instance owns needs none: a child replaces it before it is used.)
 
+use checkers_core::Checker;
 use checkers_core::pool::{self, POOL};
-use checkers_core::{Checker, sync::lock};
 use std::cell::UnsafeCell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +112,11 @@ pub fn register(checker: ForkHandlers) {
     }
     static POOL_REGISTERED: AtomicBool = AtomicBool::new(false);
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = lock(&ONE_AT_A_TIME);
+    // Another thread registers the same handlers at this moment, or did when it forked this process, in which
+    // it does not exist: waiting for it would have no end.
+    let Ok(_guard) = ONE_AT_A_TIME.try_lock() else {
+        return;
+    };
     // Handlers before a fork are called last one first, so the pool is locked after all checkers: the order
     // in which a check locks them.
     let pool = ForkHandlers {
