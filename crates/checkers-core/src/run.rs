@@ -382,8 +382,11 @@ impl<P: Probe> Job for Slot<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MessageId, MessageTable, NoNote, Verdict, pool};
-    use std::sync::atomic::AtomicI32;
+    use crate::{
+        Asynchronous, Call, Checker, Delivery, MessageId, MessageTable, Mode, Monotonic, NoNote,
+        PathState, Verdict, pool,
+    };
+    use std::sync::atomic::{AtomicI32, AtomicU64};
 
     struct Device;
 
@@ -451,6 +454,7 @@ mod tests {
         returned_by_the_worker_that_has_it(slot);
         kept_while_its_path_lives();
         a_wait_ends_with_the_run();
+        both_slots_of_a_hung_path_come_back();
     }
 
     fn reused_if_it_waits_for_a_thread(slot: &'static Slot<Device>) {
@@ -508,5 +512,46 @@ mod tests {
         HOLD.store(false, Ordering::SeqCst);
         assert!(waiter.join().unwrap() < limit, "not signalled");
         slot.abandon();
+    }
+
+    fn both_slots_of_a_hung_path_come_back() {
+        static SECOND: AtomicU64 = AtomicU64::new(0);
+        let in_use = || Device::class().slots.in_use();
+        let before = in_use();
+        let mut call = Call {
+            fd: -1,
+            timeout: Seconds(5),
+            mode: Mode::Async,
+            delivery: Delivery::Pending,
+            path_state: PathState::Unchecked,
+            map: MapMemory::Absent,
+            init_message: None,
+            clock: || Monotonic {
+                seconds: SECOND.load(Ordering::SeqCst),
+                nanos: 0,
+            },
+        };
+        for freed_while_hung in [true, false] {
+            HOLD.store(true, Ordering::SeqCst);
+            let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+            for slots in 1..=2 {
+                assert_eq!(path.check(&mut call).state, PathState::Pending);
+                within(|| {
+                    SECOND.fetch_add(6, Ordering::SeqCst);
+                    path.check(&mut call).state == PathState::Timeout
+                });
+                assert_eq!(in_use(), before + slots);
+            }
+            if !freed_while_hung {
+                HOLD.store(false, Ordering::SeqCst);
+                within(|| {
+                    path.check(&mut call);
+                    path.pending(&mut call) == Verdict::UP && in_use() == before + 1
+                });
+            }
+            path.free(&call);
+            HOLD.store(false, Ordering::SeqCst);
+            within(|| in_use() == before);
+        }
     }
 }

@@ -61,6 +61,13 @@ impl<J: Job> Shelf<J> {
         Held(lock(&self.free))
     }
 
+    /// How many jobs have been taken and not put back.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        let free = lock(&self.free);
+        free.made - free.list.len()
+    }
+
     /// Gives a job up that [`Shelf::take`] has given. It must not be in the pool.
     pub fn put_back(&self, job: &'static J) {
         lock(&self.free).list.push(job);
