@@ -140,3 +140,53 @@ fn tell_c_library(handlers: ForkHandlers) -> bool {
     handlers.registered.store(registered, Ordering::Relaxed);
     registered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use checkers_core::{Call, InitError, MessageTable, PathState, Verdict};
+    use std::sync::MutexGuard;
+
+    static SHARED: Mutex<()> = Mutex::new(());
+
+    struct Device;
+
+    impl Checker for Device {
+        const NAME: &'static str = "device";
+        const MESSAGES: MessageTable = &[];
+        type Shared = MutexGuard<'static, ()>;
+
+        fn lock_shared() -> Self::Shared {
+            checkers_core::sync::lock(&SHARED)
+        }
+
+        fn init(_call: &mut Call) -> Result<Self, InitError> {
+            Ok(Device)
+        }
+
+        fn check(&mut self, _call: &mut Call) -> Verdict {
+            Verdict::silent(PathState::Unchecked)
+        }
+
+        fn pending(&mut self, _call: &mut Call) -> Verdict {
+            Verdict::silent(PathState::Unchecked)
+        }
+
+        fn need_wait(&self) -> bool {
+            false
+        }
+
+        fn free(self, _call: &Call) {}
+    }
+
+    #[test]
+    fn what_instances_share_is_locked_between_the_handlers() {
+        let locks = ForkLocks::<Device>::new();
+        for _ in 0..2 {
+            locks.hold();
+            assert!(SHARED.try_lock().is_err());
+            locks.release();
+            assert!(SHARED.try_lock().is_ok());
+        }
+    }
+}
