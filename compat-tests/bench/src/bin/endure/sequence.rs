@@ -201,9 +201,10 @@ impl Play<'_> {
             *place = behaviour;
         }
         for path in 0..self.lives.len() {
-            if self.rig.device_of(path) == device
-                && let Some(Some(life)) = self.lives.get_mut(path)
-            {
+            if self.rig.device_of(path) != device {
+                continue;
+            }
+            if let Some(Some(life)) = self.lives.get_mut(path) {
                 life.device_is(behaviour);
             }
         }

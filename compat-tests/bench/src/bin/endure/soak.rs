@@ -141,9 +141,11 @@ impl Runner {
     /// The whole run.
     fn run(&mut self, end: Instant, length: Duration) -> Result<String> {
         let mut left = QUARTERS;
-        while let now = Instant::now()
-            && now < end
-        {
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                break;
+            }
             if end.duration_since(now) < length * left / QUARTERS {
                 left -= 1;
                 if left < QUARTERS - 1 {
@@ -193,13 +195,11 @@ impl Runner {
     }
 
     fn set(&mut self, device: usize, behaviour: Behaviour) -> Result<()> {
-        if let Some(place) = self.devices.get_mut(device)
-            && *place != behaviour
-        {
-            *place = behaviour;
-            self.rig.set(device, behaviour)?;
+        match self.devices.get_mut(device) {
+            Some(place) if *place != behaviour => *place = behaviour,
+            _ => return Ok(()),
         }
-        Ok(())
+        self.rig.set(device, behaviour)
     }
 
     fn all(&mut self, behaviour: Behaviour) -> Result<()> {
