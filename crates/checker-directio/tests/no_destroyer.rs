@@ -17,8 +17,14 @@ fn idle_ones_are_destroyed_on_the_spot() {
     file.set_len(4096).unwrap();
     for _ in 0..5 {
         let mut path = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
-        assert_eq!(path.check().state, PathState::Pending);
-        assert_eq!(path.verdict(), Verdict::UP);
+        // A file system that cannot promise not to wait (overlayfs) would need a thread for the read.
+        match path.check().state {
+            PathState::Unchecked => {}
+            state => {
+                assert_eq!(state, PathState::Pending);
+                assert_eq!(path.verdict(), Verdict::UP);
+            }
+        }
         path.free();
         assert_eq!(contexts(), 1);
         Directio::reset();
