@@ -128,12 +128,26 @@ fn a_check_that_nobody_could_begin_does_not_time_out() {
         |shim| {
             let plugin = Plugin::load_for("tur", b'C');
             // Every worker there is hangs, and there are no more to be had.
+            let before = threads();
             shim.set(Knob::Scsi, 1);
-            let mut hung = Checker::new(plugin, b'C', 0, 1000);
-            assert_eq!(hung.init(), 0);
-            hung.check();
+            let mut hung = Vec::new();
+            let mut hang_one_more = || {
+                let mut path = Checker::new(plugin, b'C', 0, 1000);
+                assert_eq!(path.init(), 0);
+                path.check();
+                hung.push(path);
+            };
+            hang_one_more();
             within(|| shim.get(Knob::ScsiInside) == 1);
             shim.set(Knob::ThreadError, i64::from(libc::EAGAIN));
+            // The one that starts workers has none to start by now, or gets none.
+            within(|| {
+                let workers = threads() - before - 1;
+                if shim.get(Knob::ScsiInside) < workers as i64 {
+                    hang_one_more();
+                }
+                shim.get(Knob::ScsiInside) == workers as i64
+            });
             let mut healthy = Checker::new(plugin, b'C', 0, 0);
             assert_eq!(healthy.init(), 0);
             let start = std::time::Instant::now();
@@ -148,9 +162,11 @@ fn a_check_that_nobody_could_begin_does_not_time_out() {
             );
             shim.set(Knob::ThreadError, 0);
             shim.set(Knob::Scsi, 2);
-            assert_eq!(hung.verdict(), UP);
+            for path in &mut hung {
+                assert_eq!(path.verdict(), UP);
+                path.free();
+            }
             within(|| healthy.round() == UP);
-            hung.free();
             healthy.free();
         },
     );
