@@ -72,7 +72,9 @@ fn product() -> Vec<PathBuf> {
             if path.is_dir() {
                 folders.push(path);
             } else if name.ends_with(".rs")
-                && path.components().any(|part| part.as_os_str() == "src")
+                && path
+                    .strip_prefix(root)
+                    .is_ok_and(|path| path.components().any(|part| part.as_os_str() == "src"))
             {
                 files.push(path);
             }
