@@ -3,6 +3,8 @@
 use super::*;
 use crate::loops::Loop;
 use crate::stalled::Stalled;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 
 /// What the program may take beyond a time limit.
@@ -260,9 +262,7 @@ fn a_worker_that_is_killed_is_reported() {
         .unwrap();
     eventually(|| stalled.count() == 1);
     let worker = workers(child.id())[0];
-    let mut kill = Command::new("kill");
-    let killed = kill.args(["-KILL", &worker.to_string()]).status().unwrap();
-    assert!(killed.success());
+    kill(Pid::from_raw(worker as i32), Signal::SIGKILL).unwrap();
     // The kernel keeps the dying process, and its end of the pipe, until the read has ended.
     stalled.release();
     let output = child.wait_with_output().unwrap();
