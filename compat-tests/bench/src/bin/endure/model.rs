@@ -59,7 +59,7 @@ pub(crate) enum Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     dialect: Dialect,
-    /// A time limit so short that it may have passed.
+    /// A time limit so short that it may have passed, also before a worker has begun.
     impatient: bool,
     /// How the device has been at some time since the last verdict.
     answered: bool,
@@ -102,7 +102,7 @@ impl Life {
             || state == State::Pending
             || self.answered && state == self.dialect.healthy
             || self.failed && state == State::Down
-            || self.impatient && state == self.dialect.late;
+            || self.impatient && (state == self.dialect.late || state == State::Unchecked);
         if !possible {
             return Err(format!(
                 "{state:?} of {self:?}, whose device now {device:?}"
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_device_that_answers_is_not_down() {
-        let mut life = Life::new(Answers, TUR, true);
+        let mut life = Life::new(Answers, TUR, false);
         for wrong in [State::Down, State::Unchecked, State::Ghost, State::Wild] {
             assert!(life.says(wrong, Answers, Call::Check).is_err(), "{wrong:?}");
         }
@@ -166,6 +166,15 @@ mod tests {
                     assert_eq!(possible, impatient && said == late);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_the_impatient_may_end_before_a_worker_has_begun() {
+        for impatient in [false, true] {
+            let mut life = Life::new(Hangs, TUR, impatient);
+            let possible = life.says(State::Unchecked, Hangs, Call::Check).is_ok();
+            assert_eq!(possible, impatient);
         }
     }
 
