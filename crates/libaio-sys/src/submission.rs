@@ -6,11 +6,17 @@ use crate::slots::Key;
 use crate::{Errno, calls};
 use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The kernel is known to know `RWF_NOWAIT`. One that does not (before 4.13) looks at the field
 /// first and says `EINVAL` to whatever is not zero, so any other answer proves it.
 static NOWAIT_KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// How many requests have been written. A thread that writes into memory of an earlier request does so
+/// after that request's completion, which the kernel orders after its submission. The counter makes that
+/// order known to the language, and to tools that look for races.
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
 /// A read that has its buffer and has not been submitted; see
 /// [`Context::begin_read`](crate::Context::begin_read).
@@ -80,11 +86,13 @@ impl Submission {
         if !self.generation.is_here() {
             return self.ended(Err(Errno(libc::EINVAL)));
         }
+        WRITTEN.load(Ordering::Acquire);
         // SAFETY: the arena has lent the block, room for an iocb and a buffer, to this request alone
         // until its event has come or `settle` has found that the kernel did not take it. A context
         // with a submission out is not destroyed, so `id` is still that context.
         let result = unsafe {
             self.block.request.write(request);
+            WRITTEN.fetch_add(1, Ordering::Release);
             calls::io_submit(self.id, self.block.request)
         };
         self.ended(result)
