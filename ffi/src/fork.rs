@@ -7,6 +7,7 @@
 
 use checkers_core::Checker;
 use checkers_core::pool::{self, POOL};
+use kernel_fd::fork::Generation;
 use std::cell::UnsafeCell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +109,12 @@ extern "C" fn release_pool() {
 /// next call tries again.
 pub fn register(checker: ForkHandlers) {
     if checker.registered.load(Ordering::Relaxed) {
+        return;
+    }
+    // First of all the handler that counts forks. Later it would be registered with a lock held that is taken
+    // here before a fork, and from 2.28 to 2.35 glibc registers none while the handlers of a fork run: the
+    // two threads would wait for each other.
+    if Generation::current().is_err() {
         return;
     }
     static POOL_REGISTERED: AtomicBool = AtomicBool::new(false);

@@ -5,6 +5,7 @@
 mod common;
 
 use common::*;
+use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -124,4 +125,49 @@ fn children_check_by_asynchronous_io() {
         // Each destroys a context, some 30 ms.
         forks_while_others_check(shim, "directio", b'C', 60);
     });
+}
+
+/// Notes who registers fork handlers: how many are registered before the first that takes locks.
+const REGISTRAR: &str = "
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    typedef void handler(void);
+    int before_locks, locks;
+    int __register_atfork(handler *prepare, handler *parent, handler *child, void *object) {
+        int (*next)(handler *, handler *, handler *, void *) = dlsym(RTLD_NEXT, \"__register_atfork\");
+        if (prepare)
+            locks++;
+        else if (!locks)
+            before_locks++;
+        return next(prepare, parent, child, object);
+    }";
+
+/// glibc 2.28 to 2.35 registers no handler while those of a fork run. So none may be registered with a
+/// lock held that such a handler waits for.
+#[test]
+fn forks_are_counted_before_they_take_locks() {
+    let name = "forks_are_counted_before_they_take_locks";
+    let prepare = |command: &mut std::process::Command| {
+        preload(command, &compile_c("libregistrar.so", REGISTRAR, &[]))
+    };
+    alone_with(name, Host::None, prepare, |_| {
+        // SAFETY: the preloaded object has both, as ints that this thread alone changes.
+        let noted = |name: &std::ffi::CStr| unsafe {
+            let place = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast::<c_int>();
+            assert!(!place.is_null());
+            place.read()
+        };
+        let (counted, locks) = (noted(c"before_locks"), noted(c"locks"));
+        let plugin = Plugin::load_for("tur", b'C');
+        assert_eq!((noted(c"before_locks"), noted(c"locks")), (counted, locks));
+        let mut path = Checker::new(plugin, b'C', 0, 30);
+        assert_eq!(path.init(), 0);
+        // The pool's and the checker's.
+        assert_eq!(
+            (noted(c"before_locks"), noted(c"locks")),
+            (counted + 1, locks + 2)
+        );
+        path.free();
+    });
+    remove_c_objects();
 }
