@@ -64,3 +64,35 @@ fn hung_workers_have_none() {
         }
     });
 }
+
+/// How many AIO contexts the process has: each has a ring mapped.
+fn contexts() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("[aio]")).count()
+}
+
+#[test]
+fn threads_that_destroy_contexts_have_none() {
+    alone(
+        "threads_that_destroy_contexts_have_none",
+        Host::None,
+        |_| {
+            let plugin = Plugin::load_for("directio", b'C');
+            let file = file();
+            let before = arenas();
+            let paths: Vec<_> = (0..6 * 1024)
+                .map(|_| {
+                    let mut path = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
+                    assert_eq!(path.init(), 0);
+                    path
+                })
+                .collect();
+            assert_eq!(contexts(), 6);
+            let all = threads();
+            paths.into_iter().for_each(|mut path| path.free());
+            (plugin.reset)();
+            within(|| contexts() == 0 && threads() == all);
+            assert_eq!(arenas(), before);
+        },
+    );
+}

@@ -88,7 +88,7 @@ impl Job for Worker {
         let forsaken = make_one(|| ());
         JOBS.put_back(self);
         if let Some(group) = forsaken {
-            group.into_context().drain_and_destroy();
+            drop(group.into_context().drain_and_destroy());
         }
         None
     }

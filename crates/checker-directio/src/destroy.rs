@@ -3,7 +3,8 @@
 //! `io_destroy` gives the context's `fs.aio-max-nr` quota back first of all. Then it sleeps in the
 //! kernel: until every request of the context has completed, which on a dead device is never, and for
 //! a grace period in any case, some 30 ms. So each context is left to a thread of its own, a destroyer,
-//! which does that sleeping; the memory comes back when it is over.
+//! which does that sleeping; the buffers are unmapped when it is over. What is left then is memory of the
+//! allocator, which the next call of the host frees: a thread that frees gets a malloc arena of its own.
 //!
 //! Without threads to be had, contexts with nothing in flight are destroyed on the caller's thread, which
 //! takes the grace period and no longer. The others stay parked.
@@ -13,7 +14,7 @@ use checkers_core::pool;
 use checkers_core::sync::lock;
 use kernel_fd::Errno;
 use kernel_fd::fork::Generation;
-use libaio_sys::{Context, Trace};
+use libaio_sys::{Context, Remains, Trace};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ const STEP: Duration = Duration::from_micros(50);
 static PARKED: Mutex<Parked> = Mutex::new(Parked {
     contexts: Vec::new(),
     promised: 0,
+    remains: Vec::new(),
+    unfinished: 0,
     destroyers: 0,
     process: None,
 });
@@ -35,9 +38,13 @@ static PARKED: Mutex<Parked> = Mutex::new(Parked {
 /// Contexts that are to be destroyed.
 pub(crate) struct Parked {
     contexts: Vec<Context>,
-    /// Contexts in use, each of which finds room in `contexts` when its time comes: without memory it
-    /// would have to be left behind, and its quota with it.
+    /// Contexts in use, each of which finds room in `contexts` and `remains` when its time comes: without
+    /// memory it would have to be left behind, and its quota with it.
     promised: usize,
+    /// Contexts parked or being destroyed, which find room in `remains`.
+    unfinished: usize,
+    /// Of contexts that are destroyed.
+    remains: Vec<Remains>,
     /// Threads on their way to take one of `contexts` each.
     destroyers: usize,
     /// The process that those threads belong to.
@@ -91,8 +98,14 @@ pub(crate) fn await_quota(mut contexts: Vec<Trace>) {
     }
 }
 
-/// Starts a destroyer for each parked context that has none.
+/// Starts a destroyer for each parked context that has none, and frees what earlier ones have left.
 pub(crate) fn retry() {
+    loop {
+        let remains = parked().remains.pop();
+        if remains.is_none() {
+            break;
+        }
+    }
     loop {
         let wanted = parked().wants_destroyer();
         if !wanted {
@@ -121,6 +134,7 @@ impl Parked {
         if !self.process.is_some_and(Generation::is_here) {
             self.contexts.retain(Context::is_here);
             self.promised = 0;
+            self.unfinished = self.contexts.len();
             self.destroyers = 0;
             self.process = Generation::current().ok();
         }
@@ -129,7 +143,9 @@ impl Parked {
     fn promise(&mut self) -> Result<(), OutOfMemory> {
         self.begin_anew_in_a_child();
         let room = self.promised.saturating_add(1);
+        let remains = room.saturating_add(self.unfinished);
         self.contexts.try_reserve(room).map_err(|_| OutOfMemory)?;
+        self.remains.try_reserve(remains).map_err(|_| OutOfMemory)?;
         self.promised = room;
         Ok(())
     }
@@ -141,6 +157,7 @@ impl Parked {
         if self.contexts.try_reserve(1).is_err() {
             return Some(context);
         }
+        self.unfinished = self.unfinished.saturating_add(1);
         self.contexts.push(context);
         None
     }
@@ -167,7 +184,19 @@ impl Parked {
             context.is_idle()
         };
         let at = self.contexts.iter_mut().position(idle)?;
+        self.unfinished = self.unfinished.saturating_sub(1);
         Some(self.contexts.swap_remove(at))
+    }
+
+    /// Keeps what a destroyer has left, which does not allocate; gives it back when there is no room, which
+    /// a promise rules out.
+    fn keep(&mut self, remains: Remains) -> Option<Remains> {
+        self.unfinished = self.unfinished.saturating_sub(1);
+        if self.remains.len() == self.remains.capacity() {
+            return Some(remains);
+        }
+        self.remains.push(remains);
+        None
     }
 }
 
@@ -177,6 +206,36 @@ fn destroy_one() {
     let context = parked.contexts.pop();
     drop(parked);
     if let Some(context) = context {
-        context.drain_and_destroy();
+        let remains = context.drain_and_destroy();
+        let refused = self::parked().keep(remains);
+        drop(refused);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn until(mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never happened");
+            sleep(STEP);
+        }
+    }
+
+    #[test]
+    fn what_destroyers_leave_is_freed_by_the_next_call() {
+        for _ in 0..3 {
+            let contexts = [(); 2].map(|()| {
+                promise().unwrap();
+                Context::new(1).unwrap()
+            });
+            contexts.into_iter().for_each(destroy);
+            until(|| parked().unfinished == 0);
+            assert!(!parked().remains.is_empty());
+            retry();
+            assert!(parked().remains.is_empty());
+        }
     }
 }

@@ -148,6 +148,14 @@ impl Arena {
         self.chunks.get_mut(index)?.mapping.take()
     }
 
+    /// Unmaps every block. None is in use by the kernel any more.
+    pub(crate) fn unmap(&mut self) {
+        for chunk in &mut self.chunks {
+            chunk.mapping = None;
+        }
+        self.mapped = 0;
+    }
+
     /// Leaves every mapped block to the kernel for good.
     pub(crate) fn leak(&mut self) {
         for chunk in &mut self.chunks {

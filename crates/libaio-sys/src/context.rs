@@ -77,6 +77,14 @@ pub struct Memory {
     mapping: Mapping,
 }
 
+/// What is left of a [`Context`] that has been destroyed: memory of the allocator, freed on drop. That may
+/// be left to another thread, since the C library gives each thread that frees an arena of its own.
+#[derive(Debug)]
+#[must_use = "the memory is freed by the thread that drops it"]
+pub struct Remains {
+    _context: Context,
+}
+
 /// A kernel AIO context and the memory its requests read into.
 ///
 /// A buffer belongs to the kernel from submission until the request's completion has been seen,
@@ -346,10 +354,14 @@ impl Context {
     /// Destroys the context and waits until its last request has ended, however long the device
     /// takes. For a thread of its own. With a [`Waiter`] or [`Submission`] out the context is left
     /// behind instead.
-    pub fn drain_and_destroy(mut self) {
+    pub fn drain_and_destroy(mut self) -> Remains {
         if self.is_whole() && self.generation.is_here() {
             self.destroy_in_kernel();
         }
+        if self.destroyed {
+            self.requests.unmap();
+        }
+        Remains { _context: self }
     }
 
     /// For finding out later whether the context is gone.

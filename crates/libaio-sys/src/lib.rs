@@ -30,7 +30,7 @@ mod slots;
 mod submission;
 mod waiter;
 
-pub use context::{Completion, Context, Lack, Memory, Trace};
+pub use context::{Completion, Context, Lack, Memory, Remains, Trace};
 pub use kernel_fd::Errno;
 pub use submission::{Submission, Submitted};
 pub use waiter::{Events, Waiter};

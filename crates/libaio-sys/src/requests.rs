@@ -188,7 +188,13 @@ impl Requests {
         }
     }
 
-    /// Leaves all memory to the kernel for good: nobody will know when it has done with it.
+    /// Unmaps all memory. The kernel has ended every request.
+    pub(crate) fn unmap(&mut self) {
+        self.arena.unmap();
+        self.large.truncate(0);
+    }
+
+    /// Leaves all memory to the kernel for good, which may use it for ever.
     pub(crate) fn leak(&mut self) {
         self.arena.leak();
         for large in self.large.drain(..) {

@@ -34,13 +34,13 @@ fn nothing_is_left_when_nothing_is_in_flight() {
 
     let mut context = Context::new(4).unwrap();
     context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
-    context.drain_and_destroy();
+    drop(context.drain_and_destroy());
     assert_eq!(contexts(), 0);
 
     // While somebody may be waiting, the context stays.
     let mut context = Context::new(4).unwrap();
     let waiter = context.waiter();
-    context.drain_and_destroy();
+    drop(context.drain_and_destroy());
     assert_eq!(contexts(), 1);
     drop(waiter);
 }
