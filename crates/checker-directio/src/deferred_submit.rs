@@ -4,7 +4,6 @@
 //! otherwise. The worker reads from a duplicate of the path's descriptor, so it never gets to another file
 //! that has the number by then.
 
-use crate::group::Group;
 use crate::groups::{self, groups};
 use crate::place::Place;
 use crate::queue::Deferred;
@@ -85,25 +84,24 @@ fn submit_job() -> Result<(), Errno> {
 
 impl Job for Worker {
     fn run(&'static self) -> Option<&'static Condvar> {
-        let forsaken = make_one(|| ());
+        make_one(|| ());
         JOBS.put_back(self);
-        if let Some(group) = forsaken {
-            drop(group.into_context().drain_and_destroy());
-        }
         None
     }
 }
 
-/// Makes the oldest deferred submission; `before` is called when it has been taken. A group that has
-/// only orphans left comes back.
-fn make_one(before: impl FnOnce()) -> Option<Group> {
+/// Makes the oldest deferred submission; `before` is called when it has been taken.
+fn make_one(before: impl FnOnce()) {
     let begun = groups().queue().begin();
-    let Deferred {
+    let Some(Deferred {
         id,
         place,
         submission,
         file,
-    } = begun?;
+    }) = begun
+    else {
+        return;
+    };
     let (mut submission, mut submitted) = (Some(submission), None);
     // Should anything panic, the place must not stay taken.
     let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -113,16 +111,16 @@ fn make_one(before: impl FnOnce()) -> Option<Group> {
             .map(|begun| begun.submit(file.as_raw_fd()));
         submitted = made;
     }));
-    let submitted = submitted.or_else(|| submission.map(Submission::withdraw))?;
-    let forsaken = groups().settle_deferred(place, id, submitted);
-    waiting::submitted();
-    forsaken
+    if let Some(submitted) = submitted.or_else(|| submission.map(Submission::withdraw)) {
+        groups().settle_deferred(place, id, submitted);
+        waiting::submitted();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::{Failure, Stage};
+    use crate::group::{Failure, GROUP_SIZE, Group, Stage};
     use crate::groups::{join, leave};
     use crate::queue::Queue;
     use std::fs::File;
@@ -171,7 +169,7 @@ mod tests {
         assert!(groups().queue().begin().is_none());
         let next = join().unwrap();
         assert_eq!(next, place);
-        assert!(make_one(|| ()).is_none());
+        make_one(|| ());
         assert_eq!(groups().stage(next), Stage::Idle);
         leave(next);
     }
@@ -183,7 +181,7 @@ mod tests {
         // A directory does not take the read.
         let directory = File::open("/").unwrap();
         queue(place, directory.as_raw_fd(), NOW).unwrap();
-        assert!(make_one(|| ()).is_none());
+        make_one(|| ());
         let failed = Stage::Failed(Failure::NotSubmitted(Errno(libc::EINVAL)));
         assert_eq!(collect(place), Some(failed));
         assert_eq!(groups().stage(place), Stage::Idle);
@@ -195,7 +193,7 @@ mod tests {
         let _alone = alone();
         let (place, file) = (place(), file());
         queue(place, file.as_raw_fd(), NOW).unwrap();
-        assert!(make_one(|| panic!("on purpose")).is_none());
+        make_one(|| panic!("on purpose"));
         let failed = Stage::Failed(Failure::NotSubmitted(Errno(libc::ECANCELED)));
         assert_eq!(collect(place), Some(failed));
         queue(place, file.as_raw_fd(), NOW).unwrap();
@@ -246,6 +244,31 @@ mod tests {
         assert!(!group.is_submitting());
         group.reap();
         assert!(!group.has_orphans());
+    }
+
+    #[test]
+    fn a_group_of_orphans_goes_when_no_worker_submits_in_it_any_more() {
+        let _alone = alone();
+        let file = file();
+        assert!(groups().add(Group::new().unwrap()).is_none());
+        let places: Vec<_> = (0..GROUP_SIZE).map(|_| place()).collect();
+        let (last, others) = places.split_last().unwrap();
+        for place in others {
+            let begun = groups::begin(*place, false, NOW, |_, submission| Ok(submission)).unwrap();
+            let submitted = begun.submit(file.as_raw_fd());
+            let group = &mut groups();
+            let group = group.of(*place).unwrap();
+            assert_eq!(group.settle(place.index, submitted), Ok(None));
+        }
+        queue(*last, file.as_raw_fd(), NOW).unwrap();
+        make_one(|| {
+            assert!(places.iter().all(|place| leave(*place).is_none()));
+            assert!(groups().of(*last).unwrap().is_all_orphans());
+        });
+        assert!(groups().of(*last).is_some(), "left to the host's thread");
+        let forsaken = groups().take_forsaken();
+        drop(forsaken.unwrap().into_context());
+        assert!(groups().of(*last).is_none());
     }
 
     #[test]

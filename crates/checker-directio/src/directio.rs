@@ -168,6 +168,7 @@ impl Directio {
     /// [`Checker::init`] on a kernel of this release.
     fn init_on(call: &mut Call, release: Option<KernelRelease>) -> Result<Self, InitError> {
         destroy::retry();
+        destroy_forsaken();
         let process = Generation::current().map_err(|errno| InitError::Os(errno.0))?;
         let place = groups::join().map_err(report)?;
         match prepare(call, place, release) {
@@ -184,8 +185,7 @@ impl Directio {
                 failure: None,
             }),
             Err(error) => {
-                // A place that has never been used does not become an orphan's.
-                let _ = groups::leave(place);
+                leave(place);
                 Err(error)
             }
         }
@@ -203,8 +203,7 @@ impl Directio {
             NoGroup::Os(errno) => errno,
         })?;
         set_block_size(place, self.block_size);
-        // A group of the parent's that goes is forgotten.
-        let _ = groups::leave(self.place);
+        leave(self.place);
         (self.place, self.process) = (place, process);
         (self.running, self.unseen) = (false, false);
         Ok(())
@@ -356,6 +355,24 @@ impl Directio {
         log::debug!("directio: io_submit error {}", errno.0);
         self.failure = Some(Failure::NotSubmitted(errno));
         PathState::Unchecked
+    }
+}
+
+/// Gives a place up and has a group that is forsaken destroyed; one of a parent process is forgotten.
+fn leave(place: Place) {
+    if let Some(group) = groups::leave(place) {
+        destroy::destroy(group.into_context());
+    }
+}
+
+/// Destroys the groups that have only orphans since a worker has come back, which destroys none.
+fn destroy_forsaken() {
+    loop {
+        let forsaken = groups().take_forsaken();
+        let Some(group) = forsaken else {
+            return;
+        };
+        destroy::destroy(group.into_context());
     }
 }
 

@@ -58,8 +58,8 @@ pub(crate) fn join() -> Result<Place, NoGroup> {
     }
 }
 
-/// Gives a place up. A group that has only orphans then, so that no path would ever poll it again, is taken
-/// away.
+/// Gives a place up. A group that has only orphans, so that no path would ever poll it again, is taken away,
+/// to be destroyed.
 pub(crate) fn leave(place: Place) -> Option<Group> {
     // Closed without the lock.
     let called_off = groups().call_off(place);
@@ -129,7 +129,7 @@ impl Groups {
     }
 
     /// Takes a new group in; gives it back when there is no memory for it.
-    fn add(&mut self, group: Group) -> Option<Group> {
+    pub(crate) fn add(&mut self, group: Group) -> Option<Group> {
         if self.list.try_reserve(1).is_err() {
             return Some(group);
         }
@@ -139,10 +139,8 @@ impl Groups {
     }
 
     fn leave(&mut self, place: Place) -> Option<Group> {
-        let at = self.position(place).ok()?;
-        let (_, group) = self.list.get_mut(at)?;
-        group.leave(place.index);
-        self.take_forsaken(at)
+        self.of(place)?.leave(place.index);
+        self.take_forsaken()
     }
 
     fn take_unused(&mut self, place: Place) -> Option<Memory> {
@@ -188,23 +186,18 @@ impl Groups {
     }
 
     /// Takes note of what came of a deferred submission. The group may have only orphans by now, and
-    /// is taken away then as in [`leave`].
-    pub(crate) fn settle_deferred(
-        &mut self,
-        place: Place,
-        id: Id,
-        submitted: Submitted,
-    ) -> Option<Group> {
-        let at = self.position(place).ok()?;
-        let (_, group) = self.list.get_mut(at)?;
-        group.settle_deferred(place.index, id, submitted);
-        self.take_forsaken(at)
+    /// stays for [`Groups::take_forsaken`].
+    pub(crate) fn settle_deferred(&mut self, place: Place, id: Id, submitted: Submitted) {
+        if let Some(group) = self.of(place) {
+            group.settle_deferred(place.index, id, submitted);
+        }
     }
 
-    fn take_forsaken(&mut self, at: usize) -> Option<Group> {
-        let (_, group) = self.list.get(at)?;
-        let forsaken = group.is_all_orphans() && !group.is_submitting();
-        forsaken.then(|| self.list.remove(at).1)
+    /// Takes away a group that has only orphans, unless a submission in it is in flight.
+    pub(crate) fn take_forsaken(&mut self) -> Option<Group> {
+        let forsaken = |(_, group): &(u64, Group)| group.is_all_orphans() && !group.is_submitting();
+        let at = self.list.iter().position(forsaken)?;
+        Some(self.list.remove(at).1)
     }
 
     /// The group of a place. Groups with living paths, or with a submission in flight, are never taken
