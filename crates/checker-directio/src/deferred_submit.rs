@@ -35,14 +35,26 @@ pub(crate) fn jobs() -> &'static Shelf<Worker> {
 /// and what the context says. Nothing is in flight then.
 pub(crate) fn defer(place: Place, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
     queue(place, fd, now)?;
-    let submitted = submit_job();
-    if submitted.is_err() {
-        // Closed without the lock. (If another path's job has taken it meanwhile, all is well.)
-        let called_off = groups().call_off(place);
-        if called_off.is_some() {
-            return submitted;
-        }
+    submit_jobs_for(place, |job| POOL.submit(job))
+}
+
+/// Submits the jobs that are wanted since the submission of `place` was queued, or takes that back.
+fn submit_jobs_for(
+    place: Place,
+    mut submit: impl FnMut(&'static Worker) -> Result<(), NoWorker>,
+) -> Result<(), Errno> {
+    let submitted = submit_jobs(&mut submit);
+    if submitted.is_ok() {
+        return Ok(());
     }
+    // Closed without the lock.
+    let called_off = groups().call_off(place);
+    if called_off.is_some() {
+        return submitted;
+    }
+    // The job of another path has taken it, and left that path's submission without one. If there is none
+    // to be had now either, the next path that defers, or that path's time limit, sees to it.
+    let _ = submit_jobs(&mut submit);
     Ok(())
 }
 
@@ -63,23 +75,31 @@ fn queue(place: Place, fd: RawFd, now: Monotonic) -> Result<(), Errno> {
 }
 
 /// Sees to it that the pool has a job for every deferred submission.
-fn submit_job() -> Result<(), Errno> {
-    let wanted = groups().queue().wants_job();
-    if !wanted {
-        return Ok(());
+fn submit_jobs(
+    submit: &mut impl FnMut(&'static Worker) -> Result<(), NoWorker>,
+) -> Result<(), Errno> {
+    loop {
+        let wanted = groups().queue().wants_job();
+        if !wanted {
+            return Ok(());
+        }
+        if let Err(errno) = submit_job(submit) {
+            groups().queue().job_refused();
+            return Err(errno);
+        }
     }
-    let refused = match JOBS.take(|| Worker) {
-        Err(OutOfMemory) => Errno(libc::ENOMEM),
-        Ok(job) => match POOL.submit(job) {
-            Ok(()) => return Ok(()),
-            Err(NoWorker) => {
-                JOBS.put_back(job);
-                Errno(libc::EAGAIN)
-            }
-        },
-    };
-    groups().queue().job_refused();
-    Err(refused)
+}
+
+fn submit_job(
+    submit: &mut impl FnMut(&'static Worker) -> Result<(), NoWorker>,
+) -> Result<(), Errno> {
+    let job = JOBS
+        .take(|| Worker)
+        .map_err(|OutOfMemory| Errno(libc::ENOMEM))?;
+    submit(job).map_err(|NoWorker| {
+        JOBS.put_back(job);
+        Errno(libc::EAGAIN)
+    })
 }
 
 impl Job for Worker {
@@ -226,6 +246,46 @@ mod tests {
         assert_eq!([one, two].map(collect), [Some(Stage::Read); 2]);
         leave(one);
         leave(two);
+    }
+
+    #[test]
+    fn a_submission_whose_job_has_made_another_gets_one_of_its_own() {
+        let _alone = alone();
+        let file = file();
+        let (one, two) = (place(), place());
+        queue(one, file.as_raw_fd(), NOW).unwrap();
+        let mut jobs = 0;
+        let submitted = submit_jobs_for(one, |_| {
+            jobs += 1;
+            if jobs > 1 {
+                return Ok(());
+            }
+            // Meanwhile the other path's job is accepted, begins, and finds the older submission.
+            queue(two, file.as_raw_fd(), NOW).unwrap();
+            assert!(groups().queue().wants_job());
+            make_one(|| ());
+            Err(NoWorker)
+        });
+        assert!(submitted.is_ok() && is_deferred(two));
+        assert_eq!(jobs, 2);
+        make_one(|| ());
+        assert_eq!([one, two].map(collect), [Some(Stage::Read); 2]);
+        leave(one);
+        leave(two);
+    }
+
+    #[test]
+    fn without_a_worker_the_submission_is_taken_back() {
+        let _alone = alone();
+        let (place, file) = (place(), file());
+        for _ in 0..3 {
+            queue(place, file.as_raw_fd(), NOW).unwrap();
+            let refused = submit_jobs_for(place, |_| Err(NoWorker));
+            assert_eq!(refused, Err(Errno(libc::EAGAIN)));
+            assert_eq!(groups().stage(place), Stage::Idle);
+            assert!(!groups().queue().wants_job());
+        }
+        leave(place);
     }
 
     #[test]
