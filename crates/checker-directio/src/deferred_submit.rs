@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_goes_while_the_kernel_refuses_leaves_none() {
+        let _alone = alone();
+        let place = place();
+        let directory = File::open("/").unwrap();
+        queue(place, directory.as_raw_fd(), NOW).unwrap();
+        make_one(|| drop(leave(place)));
+        assert!(!groups().of(place).unwrap().has_orphans());
+        assert_eq!(join().unwrap(), place);
+        leave(place);
+    }
+
+    #[test]
     fn the_number_of_a_path_that_is_gone_is_not_read_from() {
         let _alone = alone();
         let (place, path) = (place(), file());
