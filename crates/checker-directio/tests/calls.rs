@@ -21,5 +21,12 @@ fn where_the_host_does_not_ask_again_the_limit_is_in_calls() {
     assert_eq!(states, expected);
     to.write_all(&[0; 4096]).unwrap();
     eventually(|| (path.check() == Verdict::UP).then_some(()));
+    // The next read has the whole limit again.
+    until_submitting(0);
+    assert_eq!(path.check().state, PathState::Pending);
+    until_submitting(1);
+    let states = [(); 2].map(|()| path.check().state);
+    assert_eq!(states, [PathState::Pending, PathState::Down]);
+    to.write_all(&[0; 4096]).unwrap();
     path.free();
 }

@@ -125,3 +125,50 @@ fn a_child_of_a_process_with_busy_threads_does_not_hang() {
     });
     Directio::reset();
 }
+
+#[test]
+fn what_hangs_in_the_parent_is_asked_again_in_the_child() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (mut to, from) = pipe();
+    let mut hung = Path::new(from.as_raw_fd(), kernel_fd::monotonic);
+    hung.check();
+    until_submitting(1);
+    assert!(hung.checker.need_wait());
+    let hung = Mutex::new(Some(hung));
+    let take = || hung.lock().unwrap().take().unwrap();
+    assert!(in_child(|| {
+        let mut hung = take();
+        // Nothing of this process is in flight.
+        let waits = hung.checker.need_wait();
+        let pending = hung.pending().state == PathState::Pending;
+        // The parent reads one, and this process the other.
+        to.write_all(&[0; 4096]).unwrap();
+        to.write_all(&[0; 4096]).unwrap();
+        let up = hung.verdict() == Verdict::UP;
+        hung.free();
+        println!("{waits} {pending} {up}");
+        !waits && pending && up
+    }));
+    let mut hung = take();
+    assert_eq!(hung.verdict(), Verdict::UP);
+    hung.free();
+}
+
+#[test]
+fn a_child_reads_as_much_as_its_parent() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let file = file();
+    let path = Mutex::new(Some(Path::new(file.as_raw_fd(), kernel_fd::monotonic)));
+    // Less than a block can be read from now on.
+    file.set_len(0).unwrap();
+    assert!(in_child(|| {
+        let mut path = path.lock().unwrap().take().unwrap();
+        path.check();
+        path.verdict() == Verdict::DOWN
+    }));
+    path.lock().unwrap().take().unwrap().free();
+}
