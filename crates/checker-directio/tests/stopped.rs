@@ -12,16 +12,19 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 
-/// What happens while the process is stopped: the device answers, and this many descriptors are left when
-/// the worker has closed its own.
-static STOP: Mutex<Option<(File, usize)>> = Mutex::new(None);
+/// How often the clock is read before the process is stopped, and what happens meanwhile: the device
+/// answers, and this many descriptors are left when the worker has closed its own.
+static STOP: Mutex<Option<(u32, File, usize)>> = Mutex::new(None);
 
 static NOW: Mutex<u64> = Mutex::new(0);
 
-/// The next time that the clock is read, the process has been stopped just before.
+/// The process has been stopped just before the clock is read.
 fn clock() -> Monotonic {
     let mut now = NOW.lock().unwrap();
-    if let Some((mut device, left)) = STOP.lock().unwrap().take() {
+    let mut stop = STOP.lock().unwrap();
+    if let Some((reads @ 1.., ..)) = stop.as_mut() {
+        *reads -= 1;
+    } else if let Some((_, mut device, left)) = stop.take() {
         device.write_all(&[0; 4096]).unwrap();
         drop(device);
         eventually(|| (descriptors() <= left).then_some(()));
@@ -35,10 +38,12 @@ fn clock() -> Monotonic {
 
 #[test]
 fn a_read_that_has_completed_is_up() {
-    for (mode, delivery) in [
-        (Mode::Async, Delivery::Pending),
-        (Mode::Async, Delivery::InCheck),
-        (Mode::Sync, Delivery::Pending),
+    for (mode, delivery, reads) in [
+        (Mode::Async, Delivery::Pending, 0),
+        (Mode::Async, Delivery::InCheck, 0),
+        (Mode::Async, Delivery::InCheck, 1),
+        (Mode::Sync, Delivery::Pending, 0),
+        (Mode::Sync, Delivery::Pending, 1),
     ] {
         let (device, from) = pipe();
         let open = descriptors();
@@ -48,12 +53,13 @@ fn a_read_that_has_completed_is_up() {
         path.call.mode = mode;
         path.call.delivery = delivery;
         path.call.timeout = Seconds(1);
-        *STOP.lock().unwrap() = Some((device.try_clone().unwrap(), open));
+        *STOP.lock().unwrap() = Some((reads, device.try_clone().unwrap(), open));
         let verdict = match (mode, delivery) {
             (Mode::Async, Delivery::Pending) => path.pending(),
             _ => path.check(),
         };
-        assert_eq!(verdict, Verdict::UP, "{mode:?} {delivery:?}");
+        assert_eq!(verdict, Verdict::UP, "{mode:?} {delivery:?} {reads}");
+        assert!(STOP.lock().unwrap().is_none());
         path.free();
     }
 }
