@@ -141,24 +141,20 @@ fn make_one(before: impl FnOnce()) {
 mod tests {
     use super::*;
     use crate::group::{Failure, GROUP_SIZE, Group, Stage};
+    use crate::groups::tests::alone;
     use crate::groups::{join, leave};
     use crate::queue::Queue;
+    use crate::waiting::Patience;
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
-    use std::sync::{Mutex, MutexGuard};
+    use std::sync::mpsc;
     use std::time::{Duration, Instant};
 
     const NOW: Monotonic = Monotonic {
         seconds: 1,
         nanos: 0,
     };
-
-    /// All tests share the queue.
-    fn alone() -> MutexGuard<'static, ()> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        checkers_core::sync::lock(&ALONE)
-    }
 
     fn file() -> File {
         File::open("/proc/self/exe").unwrap()
@@ -340,6 +336,29 @@ mod tests {
         make_one(|| drop(leave(place)));
         assert!(!groups().of(place).unwrap().has_orphans());
         assert_eq!(join().unwrap(), place);
+        leave(place);
+    }
+
+    #[test]
+    fn a_caller_that_waits_for_a_worker_is_woken_by_it() {
+        let _alone = alone();
+        let place = place();
+        // A directory does not take the read, so no event comes.
+        let directory = File::open("/").unwrap();
+        queue(place, directory.as_raw_fd(), NOW).unwrap();
+        let (done, result) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut patience = Patience::new(Duration::from_secs(3600), kernel_fd::monotonic);
+            done.send(waiting::wait(place, &mut patience)).unwrap();
+        });
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while groups().waiting == 0 {
+            assert!(Instant::now() < give_up, "it does not wait for the worker");
+        }
+        make_one(|| ());
+        let failed = Stage::Failed(Failure::NotSubmitted(Errno(libc::EINVAL)));
+        let result = result.recv_timeout(Duration::from_secs(20));
+        assert_eq!(result, Ok(Some(failed)));
         leave(place);
     }
 

@@ -229,9 +229,15 @@ impl Groups {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::group::GROUP_SIZE;
+
+    /// For a test of the queue, or of waiting callers, which all tests share.
+    pub(crate) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        lock(&ALONE)
+    }
 
     fn groups_of_their_own() -> Groups {
         let mut groups = Groups {

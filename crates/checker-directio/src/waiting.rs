@@ -143,7 +143,55 @@ fn take_in(place: Place, waiter: Waiter, events: Result<Events, Errno>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::tests::alone;
+    use crate::groups::{begin, join, leave};
     use std::cell::Cell;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn one_sleeper_wakes_the_other_callers() {
+        let _alone = alone();
+        let file = File::open("/proc/self/exe").unwrap();
+        let places = [(); 2].map(|()| {
+            let place = join().unwrap();
+            let mut groups = groups();
+            groups.of(place).unwrap().set_block_size(place.index, 512);
+            place
+        });
+        // In flight, and not submitted yet.
+        let begin = |place| begin(place, false, Monotonic::default(), |_, begun| Ok(begun));
+        let begun = places.map(|place| begin(place).unwrap());
+        let (done, results) = mpsc::channel();
+        for place in places {
+            let done = done.clone();
+            std::thread::spawn(move || {
+                let mut patience = Patience::new(Duration::from_secs(3600), kernel_fd::monotonic);
+                done.send(wait(place, &mut patience)).unwrap();
+            });
+        }
+        let give_up = Instant::now() + LONG;
+        while groups().waiting == 0 {
+            assert!(
+                Instant::now() < give_up,
+                "both sleep in the kernel, or none"
+            );
+        }
+        for (place, submission) in places.into_iter().zip(begun) {
+            let submitted = submission.submit(file.as_raw_fd());
+            let settled = groups().of(place).unwrap().settle(place.index, submitted);
+            assert_eq!(settled, Ok(None));
+        }
+        let both = [(); 2].map(|()| results.recv_timeout(LONG));
+        assert_eq!(both, [Ok(Some(Stage::Read)); 2]);
+        for place in places {
+            leave(place);
+        }
+    }
 
     thread_local!(static NOW: Cell<u64> = const { Cell::new(100) });
 
