@@ -208,7 +208,7 @@ const PROBES: [&CStr; 6] = [
 ];
 
 /// The era, from which of the telling symbols are visible (checked on every release from 0.7.9 to
-/// 0.15.1). A combination that no release has is nobody we know.
+/// 0.15.1). A combination that no release has is an unknown host.
 fn era_of(has: impl Fn(&'static CStr) -> bool) -> Option<Era> {
     if !has(c"checker_is_sync") {
         return None;

@@ -59,8 +59,8 @@ pub(crate) fn report() {
     }
 }
 
-/// Finds out what is found out once, on a thread of the host: what fails here leaves a complaint, for
-/// which the C library allocates.
+/// Looks the C library's function up on a thread of the host: a failing lookup leaves an error message,
+/// for which the C library allocates.
 pub(crate) fn prepare() {
     thread_local_storage();
 }
@@ -190,7 +190,7 @@ extern "C" fn run(body: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` passes a `fn()`, and function pointers fit into data pointers on every system
     // that has dlsym.
     let body = unsafe { std::mem::transmute::<*mut c_void, fn()>(body) };
-    // A panic ends here and with it the thread; there is nobody to tell.
+    // A panic ends here and with it the thread. The panic hook has reported it.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
         std::mem::forget(payload);
     }

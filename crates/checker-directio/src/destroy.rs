@@ -19,11 +19,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long quota is waited for that is about to come back: until threads have started, on a machine
-/// with better things to do.
+/// How long [`await_quota`] waits at most: enough for destroyers to start on a loaded machine.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// How often is looked. The first time is at once.
+/// How often [`await_quota`] checks, after a first time at once.
 const STEP: Duration = Duration::from_micros(50);
 
 static PARKED: Mutex<Parked> = Mutex::new(Parked {

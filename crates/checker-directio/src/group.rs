@@ -227,7 +227,7 @@ impl Group {
         }
     }
 
-    /// Finds out which memory no read has needed for a while.
+    /// Marks the memory that no read has needed for [`SHRINK_INTERVAL`] as unused.
     fn shrink(&mut self, now: Monotonic) {
         if self.shrunk.until(now) >= SHRINK_INTERVAL {
             self.context.shrink();
@@ -267,10 +267,9 @@ impl Group {
         })
     }
 
-    /// Takes note of what came of a submission. That the kernel would have to wait is no error, and told
-    /// at once: a file says so in place of taking the request, a device by an event that is there as
-    /// soon as it has been submitted. (If another event has come on top of it meanwhile, the next poll
-    /// finds the refusal.)
+    /// Settles a submission. `Ok(Some(errno))`: refused under `RWF_NOWAIT`, and idle again. Files fail
+    /// `io_submit` itself; a device posts a completion before `io_submit` returns. (If another completion
+    /// is newer by now, the next poll finds the refusal.)
     pub(crate) fn settle(
         &mut self,
         index: u16,
@@ -293,7 +292,7 @@ impl Group {
         }
     }
 
-    /// Takes the event that came last out of the way, if it is the refusal of the read at `index`.
+    /// Takes the newest completion out of the ring if it refuses the read at `index`.
     fn take_refusal(&mut self, index: u16) -> Option<Errno> {
         let newest = self.context.newest()?;
         let refused = refusal(newest.res).filter(|_| newest.token == u64::from(index))?;
@@ -310,8 +309,8 @@ impl Group {
         }
     }
 
-    /// Takes note of what came of a deferred submission. By then the result may have been collected, and
-    /// the place be another path's.
+    /// Settles a deferred submission. By now its result may have been collected, and the place may be
+    /// another path's.
     pub(crate) fn settle_deferred(&mut self, index: u16, id: Id, submitted: Submitted) {
         let settled = self.context.settle(submitted);
         let Some(request) = self.request(index) else {

@@ -185,7 +185,7 @@ impl Groups {
         Some(file)
     }
 
-    /// Takes note of what came of a deferred submission. The group may have only orphans by now, and
+    /// Settles a deferred submission. The group may have only orphans by now, and
     /// stays for [`Groups::take_forsaken`].
     pub(crate) fn settle_deferred(&mut self, place: Place, id: Id, submitted: Submitted) {
         if let Some(group) = self.of(place) {

@@ -26,7 +26,7 @@ pub fn io_setup(events: u32) -> Result<aio_context_t, Errno> {
 /// Destroys a context. Waits until every request in it has completed, as long as that takes.
 ///
 /// # Safety
-/// Nobody may read the ring at the address `context` any more: it is unmapped.
+/// The ring at the address `context` is not read any more: it is unmapped.
 ///
 /// # Errors
 /// `EINVAL` when this process has no such context.

@@ -32,8 +32,7 @@ pub struct Completion {
     pub res2: i64,
 }
 
-/// What tells whether a context still counts against `fs.aio-max-nr`, for who does not have the context
-/// itself any more.
+/// Outlives its [`Context`], and says whether that still counts against `fs.aio-max-nr`.
 #[derive(Debug)]
 pub struct Trace {
     id: aio_context_t,
@@ -372,7 +371,7 @@ impl Context {
         }
     }
 
-    /// Whether nobody else can still use the context's number.
+    /// Whether no [`Waiter`] or [`Submission`] can still use the context's number.
     fn is_whole(&self) -> bool {
         self.waiters == 0 && self.submissions == 0
     }
