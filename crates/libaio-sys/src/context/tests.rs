@@ -1,6 +1,7 @@
 //! The context against the running kernel.
 
 use super::*;
+use crate::arena::Block;
 use crate::bindings::{IOCB_CMD_POLL, iocb};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -490,5 +491,28 @@ fn the_kernel_writes_where_the_request_says() {
         let read = unsafe { std::slice::from_raw_parts(buffer.as_ptr(), length) };
         assert!(read == &content[..length], "{length} bytes");
         assert_eq!(reaped(&mut context), [completion(1, length as i64)]);
+    }
+}
+
+#[test]
+fn memory_that_the_kernel_may_use_outlives_the_context() {
+    let is_mapped = |block: &Block| {
+        let mut resident = [0_u8];
+        let page = block.buffer.as_ptr().cast();
+        // SAFETY: asks about one page, and writes one byte of ours.
+        unsafe { libc::mincore(page, 1, resident.as_mut_ptr()) == 0 }
+    };
+    for length in [512, 65_536] {
+        for drained in [false, true] {
+            let mut context = Context::new(4).unwrap();
+            let lack = context.lacks(length).unwrap().unwrap();
+            assert!(context.supply(lack.map().unwrap()).is_none());
+            let submission = context.begin_read(length, 1).unwrap();
+            match drained {
+                true => drop(context.drain_and_destroy()),
+                false => drop(context),
+            }
+            assert!(is_mapped(&submission.block), "{length} {drained}");
+        }
     }
 }
