@@ -513,6 +513,34 @@ mod tests {
         }
     }
 
+    fn call(file: &File) -> Call {
+        Call {
+            fd: file.as_raw_fd(),
+            timeout: Seconds(20),
+            mode: Mode::Async,
+            delivery: Delivery::Pending,
+            path_state: PathState::Wild,
+            map: MapMemory::Absent,
+            init_message: None,
+            clock: kernel_fd::monotonic,
+        }
+    }
+
+    #[test]
+    fn a_refused_read_that_no_worker_can_have_is_over() {
+        let file = tempfile::tempfile().unwrap();
+        let mut call = call(&file);
+        let mut path = Directio::init(&mut call).unwrap();
+        path.running = true;
+        // There is no such descriptor to duplicate.
+        call.fd = -1;
+        let state = path.state_after(Stage::Refused(Errno(libc::EAGAIN)), &call);
+        assert_eq!(state, Some(PathState::Unchecked));
+        assert!(!path.running, "the next check submits");
+        call.fd = file.as_raw_fd();
+        path.free(&call);
+    }
+
     #[test]
     #[ignore = "needs root and a loop device"]
     fn before_linux_5_13_a_worker_submits_for_block_devices() {
@@ -525,16 +553,7 @@ mod tests {
             .output();
         let name = String::from_utf8(attach.unwrap().stdout).unwrap();
         let device = File::open(name.trim()).unwrap();
-        let mut call = Call {
-            fd: device.as_raw_fd(),
-            timeout: Seconds(20),
-            mode: Mode::Async,
-            delivery: Delivery::Pending,
-            path_state: PathState::Wild,
-            map: MapMemory::Absent,
-            init_message: None,
-            clock: kernel_fd::monotonic,
-        };
+        let mut call = call(&device);
         let release = KernelRelease {
             major: 5,
             minor: 12,
