@@ -528,6 +528,7 @@ mod tests {
 
     #[test]
     fn a_refused_read_that_no_worker_can_have_is_over() {
+        let _alone = crate::groups::tests::alone();
         let file = tempfile::tempfile().unwrap();
         let mut call = call(&file);
         let mut path = Directio::init(&mut call).unwrap();
@@ -544,6 +545,7 @@ mod tests {
     #[test]
     #[ignore = "needs root and a loop device"]
     fn before_linux_5_13_a_worker_submits_for_block_devices() {
+        let _alone = crate::groups::tests::alone();
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("image");
         File::create_new(&image).unwrap().set_len(1 << 20).unwrap();
