@@ -388,13 +388,19 @@ mod tests {
         let give_up = Instant::now() + Duration::from_secs(20);
         let mut others = Vec::new();
         loop {
-            let (socket, mut end) = UnixStream::pair().unwrap();
-            end.write_all(b"message").unwrap();
-            socket.set_nonblocking(true).unwrap();
-            if socket.as_raw_fd() == number {
-                return socket;
+            let (one, other) = UnixStream::pair().unwrap();
+            for (socket, mut end) in [(&one, &other), (&other, &one)] {
+                end.write_all(b"message").unwrap();
+                socket.set_nonblocking(true).unwrap();
             }
-            others.push((socket, end));
+            // Which of the two gets the number depends on what other tests have open.
+            if one.as_raw_fd() == number {
+                return one;
+            }
+            if other.as_raw_fd() == number {
+                return other;
+            }
+            others.push((one, other));
             if others.len() > 100 {
                 others.clear();
             }
