@@ -61,7 +61,7 @@ fn once(which: u8, map: MapMemory, input: Input<'_>) -> Verdict {
             // Twice with one memory: the unit's name may change.
             let mut task = Task::uncancelled(FD, Seconds(3), None, map);
             judge(checker_emc_clariion::run(&script, &mut task));
-            assert_eq!(task.map == MapMemory::Absent, map == MapMemory::Absent);
+            assert_eq!(task.map() == MapMemory::Absent, map == MapMemory::Absent);
             judge(checker_emc_clariion::run(&script, &mut task))
         }
         4 => judge(checker_hp_sw::run(&script, &plain())),
