@@ -13,7 +13,7 @@ use checkers_core::memory::OutOfMemory;
 use checkers_core::pool;
 use checkers_core::sync::lock;
 use kernel_fd::Errno;
-use kernel_fd::fork::Generation;
+use kernel_fd::fork::{Generation, Home};
 use libaio_sys::{Context, Remains, Trace};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
@@ -31,7 +31,7 @@ static PARKED: Mutex<Parked> = Mutex::new(Parked {
     remains: Vec::new(),
     unfinished: 0,
     destroyers: 0,
-    process: None,
+    home: Home::unknown(),
 });
 
 /// Contexts that are to be destroyed.
@@ -47,7 +47,7 @@ pub(crate) struct Parked {
     /// Threads on their way to take one of `contexts` each.
     destroyers: usize,
     /// The process that those threads belong to.
-    process: Option<Generation>,
+    home: Home,
 }
 
 /// The lock on the parked contexts, which no caller may hold while it destroys one or starts a thread.
@@ -130,12 +130,11 @@ pub(crate) fn retry() {
 impl Parked {
     /// A child process has neither the contexts of its parent nor the threads.
     fn begin_anew_in_a_child(&mut self) {
-        if !self.process.is_some_and(Generation::is_here) {
+        if self.home.has_changed(Generation::current().ok()) {
             self.contexts.retain(Context::is_here);
             self.promised = 0;
             self.unfinished = self.contexts.len();
             self.destroyers = 0;
-            self.process = Generation::current().ok();
         }
     }
 

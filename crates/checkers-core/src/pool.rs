@@ -23,7 +23,7 @@
 use crate::memory::OutOfMemory;
 use crate::spin::Spin;
 use crate::sync::lock;
-use kernel_fd::fork::Generation;
+use kernel_fd::fork::{Generation, Home};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -133,7 +133,7 @@ struct State {
     /// Raised to make idle threads end.
     dismissals: u64,
     /// The process that the threads belong to.
-    process: Option<Generation>,
+    home: Home,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,11 +149,7 @@ impl State {
     /// Forgets threads and jobs of a parent process. `here` is this process, `None` when there was no memory
     /// for the fork handler: then a fork goes unnoticed, and the pool works all the same.
     fn enter_process(&mut self, here: Option<Generation>) {
-        let forked = self.process.is_some_and(|process| !process.is_here());
-        if forked || self.process.is_none() {
-            self.process = here;
-        }
-        if !forked {
+        if !self.home.has_changed(here) {
             return;
         }
         self.queue.clear();
@@ -188,7 +184,7 @@ impl Pool {
                 starter: Starter::Absent,
                 ended: 0,
                 dismissals: 0,
-                process: None,
+                home: Home::unknown(),
             }),
             job_queued: Condvar::new(),
             workers_wanted: Condvar::new(),

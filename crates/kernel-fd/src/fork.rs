@@ -40,6 +40,46 @@ impl Generation {
     }
 }
 
+/// The process that threads and queues of a static belong to; unknown at first.
+#[derive(Debug)]
+pub struct Home(Option<Generation>);
+
+impl Home {
+    /// For a static.
+    pub const fn unknown() -> Home {
+        Home(None)
+    }
+
+    /// Whether a fork lies between this call and the one before. `here` is this process, or `None` when there
+    /// was no memory for the fork handler: then a fork goes unnoticed.
+    pub fn has_changed(&mut self, here: Option<Generation>) -> bool {
+        let forked = self.0.is_some_and(|home| !home.is_here());
+        if forked || self.0.is_none() {
+            self.0 = here;
+        }
+        forked
+    }
+}
+
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_changes_only_by_a_fork() {
+        let here = Generation::current().ok();
+        let mut home = Home::unknown();
+        // Without memory for the handler nothing changes, however often that is.
+        for known in [None, None, here, here, None] {
+            assert!(!home.has_changed(known));
+        }
+        let parent = Generation(GENERATION.load(Relaxed).wrapping_sub(1));
+        let mut inherited = Home(Some(parent));
+        assert!(inherited.has_changed(here));
+        assert!(!inherited.has_changed(here));
+    }
 }
