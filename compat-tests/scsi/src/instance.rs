@@ -29,7 +29,7 @@ pub(crate) struct Instance<'a> {
     form: Form<'a>,
 }
 
-/// Who calls the plugin.
+/// The host that calls the plugin.
 enum Form<'a> {
     /// This program, with a struct checker of its own.
     Entries(&'a Plugin, Direct),

@@ -207,7 +207,7 @@ fn apart(common: &Common, case: Case, report: &Report) -> String {
     }
     match wait(child) {
         None => {
-            // SAFETY: a child of ours that nobody has waited for.
+            // SAFETY: a child of this process that has not been waited for.
             unsafe { libc::kill(child, libc::SIGKILL) };
             // It ends only when its reads have been answered.
             let _ = let_go();
@@ -237,7 +237,7 @@ pub(super) fn wait(child: libc::pid_t) -> Option<c_int> {
     let mut pause = Duration::from_micros(100);
     loop {
         let mut status = 0;
-        // SAFETY: a child of ours that nobody has waited for, and room for its status.
+        // SAFETY: a child of this process that has not been waited for, and room for its status.
         match unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } {
             0 if Instant::now() > end => return None,
             0 => std::thread::sleep(pause),
@@ -249,7 +249,7 @@ pub(super) fn wait(child: libc::pid_t) -> Option<c_int> {
 
 fn let_end(child: libc::pid_t) {
     let mut status = 0;
-    // SAFETY: a child of ours that nobody has waited for, and room for its status.
+    // SAFETY: a child of this process that has not been waited for, and room for its status.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
 }
 

@@ -1,4 +1,4 @@
-//! One case: a path lives for a moment while things are refused, and then has to be well.
+//! One case: a path is made, checked and freed while things are refused, and then has to be up.
 
 use super::faults::{self, Resource};
 use super::world::{Behind, Common, LIMIT, PENDING, Path, UNCHECKED, UP, broken};
@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(12);
 /// How often a path is checked while things are refused.
 const ROUNDS: u32 = 3;
 
-/// What the path leads to, and who asks.
+/// The device behind the path, and how the host checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
     /// A device that is up.

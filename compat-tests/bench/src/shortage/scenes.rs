@@ -257,7 +257,7 @@ struct Victim<'a> {
 extern "C-unwind" fn check_until_cancelled(victim: *mut c_void) -> *mut c_void {
     let victim = victim.cast::<Victim<'_>>();
     loop {
-        // SAFETY: nobody else uses it as long as this thread lives.
+        // SAFETY: no other thread uses it before this one has ended.
         unsafe {
             (*victim).path.call_bare();
             (*victim).calls.fetch_add(1, SeqCst);
