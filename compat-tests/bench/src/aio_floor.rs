@@ -1,7 +1,7 @@
 //! The least that asynchronous reads can cost: nothing but `io_submit`, and completions read from
 //! the ring in user memory.
 
-use compat_tests::{Doing, Result};
+use harness::{Doing, Result};
 use libaio_sys::bindings::{IOCB_CMD_PREAD, aio_context_t, io_event, iocb};
 use libaio_sys::calls;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,8 +1,8 @@
 //! Host processes, seen from the program that tells them what to do.
 
-use compat_tests::layout::Era;
-use compat_tests::runner::Surroundings;
-use compat_tests::{Doing, Result, Trouble};
+use harness::layout::Era;
+use harness::surroundings::Surroundings;
+use harness::{Doing, Result, Trouble};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -149,7 +149,7 @@ impl Host {
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: one pollfd of ours.
         let ready = unsafe { libc::poll(&raw mut output, 1, millis) };
-        Ok(compat_tests::os(ready).doing("waiting for a host")? > 0)
+        Ok(harness::os(ready).doing("waiting for a host")? > 0)
     }
 
     /// Waits until the host has done what it was told.

@@ -14,7 +14,6 @@ pub mod paths;
 pub mod random;
 pub mod rounds;
 pub mod serve;
-pub mod shortage;
 pub mod single;
 pub mod stopwatch;
 pub mod stub;

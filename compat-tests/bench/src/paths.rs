@@ -1,8 +1,8 @@
 //! The paths of a host: one `struct checker` each, as lean as the daemon's own.
 
-use compat_tests::layout::{CLS, Era, FD, Offsets, TIMEOUT, offsets};
-use compat_tests::plugin::Plugin;
-use compat_tests::{Result, Trouble, host};
+use harness::layout::{CLS, Era, FD, Offsets, TIMEOUT, offsets};
+use harness::plugin::Plugin;
+use harness::{Result, Trouble, host};
 use std::ffi::{c_int, c_long, c_short, c_uint, c_void};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

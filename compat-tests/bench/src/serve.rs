@@ -26,9 +26,9 @@ use crate::rounds::{Pace, Round, count_threads, round};
 use crate::stopwatch::Stopwatch;
 use crate::stub::{self, Device};
 use crate::{single, threads, usage};
-use compat_tests::layout::Era;
-use compat_tests::plugin::{self, Plugin};
-use compat_tests::{Doing, Result, Trouble};
+use harness::layout::Era;
+use harness::plugin::{self, Plugin};
+use harness::{Doing, Result, Trouble};
 use std::fs::OpenOptions;
 use std::io::{BufRead, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -61,7 +61,7 @@ struct Host {
 /// The `main` of a host executable.
 pub fn main(era: Era) -> ExitCode {
     usage::raise_descriptor_limit();
-    compat_tests::host::set_sync(false);
+    harness::host::set_sync(false);
     let watch = match Stopwatch::new() {
         Ok(watch) => watch,
         Err(trouble) => {
@@ -214,7 +214,7 @@ impl Host {
             }
             ["usage"] => {
                 // The log of this host is not the plugin's memory.
-                drop(compat_tests::host::take_lines());
+                drop(harness::host::take_lines());
                 let memory = usage::memory();
                 Ok(format!(
                     "resident={} locked={} aio={} fds={} threads={} hanging={} commands={}",
@@ -344,9 +344,9 @@ fn open(file: &str) -> Result<OwnedFd> {
 
 fn set_direct(fd: RawFd) -> Result<()> {
     // SAFETY: both requests take integers.
-    let set = compat_tests::os(unsafe { libc::fcntl(fd, libc::F_GETFL) }).and_then(|flags| {
+    let set = harness::os(unsafe { libc::fcntl(fd, libc::F_GETFL) }).and_then(|flags| {
         // SAFETY: as above.
-        compat_tests::os(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_DIRECT) })
+        harness::os(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_DIRECT) })
     });
     set.map(|_| ()).doing("setting O_DIRECT")
 }

@@ -14,7 +14,7 @@
 use crate::paths::Paths;
 use crate::stopwatch::{Lap, Stopwatch};
 use crate::stub::{self, Device};
-use compat_tests::{Result, Trouble};
+use harness::{Result, Trouble};
 
 /// Does one of these commands.
 ///

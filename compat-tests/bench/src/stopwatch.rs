@@ -3,7 +3,7 @@
 //! On a busy machine a call may take long although it waits for nothing: its thread was ready to run
 //! and others ran instead. The kernel's scheduler statistics tell the two apart.
 
-use compat_tests::{Doing, Result};
+use harness::{Doing, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};

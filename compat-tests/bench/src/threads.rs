@@ -124,7 +124,7 @@ pub unsafe fn start_checker_thread(
 ///
 /// # Safety
 /// `F` must be the type of a function pointer that fits.
-pub(crate) unsafe fn next<F: Copy>(name: &CStr) -> F {
+pub unsafe fn next<F: Copy>(name: &CStr) -> F {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: the name ends with NUL.
     let address = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };

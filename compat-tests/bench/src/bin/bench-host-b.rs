@@ -1,9 +1,9 @@
 //! A host as multipath-tools 0.8.6 to 0.10.x are.
 
-use compat_tests::layout::Era;
+use harness::layout::Era;
 use std::process::ExitCode;
 
-compat_tests::export_basics!();
+harness::export_basics!();
 bench::export_machine!();
 bench::export_thread_helper!();
 

@@ -1,12 +1,12 @@
 //! A host as multipath-tools 0.11.0 to 0.13.x are.
 
-use compat_tests::layout::Era;
+use harness::layout::Era;
 use std::process::ExitCode;
 
-compat_tests::export_basics!();
+harness::export_basics!();
 bench::export_machine!();
 bench::export_thread_helper!();
-compat_tests::export_markers!(checker_need_wait);
+harness::export_markers!(checker_need_wait);
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);

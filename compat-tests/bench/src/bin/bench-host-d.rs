@@ -1,11 +1,11 @@
 //! A host as multipath-tools 0.15.0 is.
 
-use compat_tests::layout::Era;
+use harness::layout::Era;
 use std::process::ExitCode;
 
-compat_tests::export_basics!();
+harness::export_basics!();
 bench::export_machine!();
-compat_tests::export_markers!(checker_need_wait, mt_udev_ref, get_runner, check_runner);
+harness::export_markers!(checker_need_wait, mt_udev_ref, get_runner, check_runner);
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);

@@ -26,7 +26,7 @@ mod side;
 mod syscalls;
 mod targets;
 
-use compat_tests::Result;
+use harness::Result;
 use options::Options;
 use std::process::ExitCode;
 

@@ -6,8 +6,8 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::side::{Side, Who};
 use bench::driver::Host;
-use compat_tests::Result;
-use compat_tests::lab::Lab;
+use harness::Result;
+use harness::devices::Lab;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

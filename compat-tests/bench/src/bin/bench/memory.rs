@@ -8,8 +8,8 @@ use crate::report::Report;
 use crate::side::{self, Side, Who};
 use bench::driver::{Answer, Host};
 use bench::paths::PENDING;
-use compat_tests::lab::Lab;
-use compat_tests::{Result, Trouble};
+use harness::devices::Lab;
+use harness::{Result, Trouble};
 use std::time::{Duration, Instant};
 
 /// How many paths: enough that what they share hardly counts.

@@ -1,6 +1,6 @@
 //! A release of multipath-tools whose C plugins are measured.
 
-use compat_tests::layout::Era;
+use harness::layout::Era;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 use crate::case::{Case, Device};
 use crate::options::Options;
 use bench::driver::{self, Host};
-use compat_tests::Result;
-use compat_tests::layout::Era;
+use harness::Result;
+use harness::layout::Era;
 use std::fmt;
 use std::path::PathBuf;
 

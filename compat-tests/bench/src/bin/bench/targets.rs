@@ -6,7 +6,7 @@ use crate::case::{Case, Device};
 use crate::figures::{Figure, Quantity, short};
 use crate::report::Report;
 use crate::side::Who;
-use compat_tests::layout::Era;
+use harness::layout::Era;
 use std::fmt;
 
 /// What our figure is compared with.

@@ -1,0 +1,178 @@
+//! The main program of every host executable: loads one plugin and plays one scenario.
+
+use crate::directio::scenarios;
+use crate::directio::session::{Session, Setting, Side, socket};
+use harness::layout::Era;
+use harness::plugin::Plugin;
+use harness::{Result, Trouble, host, plugin};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The host executables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Exports what 0.8.6 to 0.10.x export.
+    B,
+    /// Exports what 0.7.9 to 0.8.5 export: another `dlog`, no `libmp_verbosity`.
+    BOld,
+    /// Exports what 0.11.0 to 0.13.x export.
+    C,
+    /// Exports what 0.14.x exports.
+    CPrime,
+    /// Exports what 0.15.0 exports.
+    D,
+    /// Exports nothing, and says which era it is through `libcheck_assume_abi`.
+    Assuming(Era),
+    /// Exports nothing and says nothing, but has loaded libmultipath 0.9.4 for itself alone.
+    Hidden,
+    /// Exports nothing and says nothing.
+    Stranger,
+}
+
+impl Host {
+    /// What reports call it.
+    pub fn name(self) -> String {
+        match self {
+            Host::Assuming(era) => format!("none, assuming {era:?}"),
+            Host::Hidden => "none, libmultipath hidden".to_owned(),
+            Host::Stranger => "none".to_owned(),
+            Host::B => "B".to_owned(),
+            Host::BOld => "B before 0.8.6".to_owned(),
+            Host::C => "C".to_owned(),
+            Host::CPrime => "C'".to_owned(),
+            Host::D => "D".to_owned(),
+        }
+    }
+
+    /// The executable's name.
+    pub fn executable(self) -> &'static str {
+        match self {
+            Host::B => "host-b",
+            Host::BOld => "host-b-old",
+            Host::C => "host-c",
+            Host::CPrime => "host-cprime",
+            Host::D => "host-d",
+            Host::Assuming(_) | Host::Hidden | Host::Stranger => "host-none",
+        }
+    }
+
+    /// The era whose protocol the host speaks.
+    pub fn era(self) -> Era {
+        match self {
+            Host::B | Host::BOld | Host::Hidden | Host::Stranger => Era::B,
+            Host::C => Era::C,
+            Host::CPrime => Era::CPrime,
+            Host::D => Era::D,
+            Host::Assuming(era) => era,
+        }
+    }
+
+    /// How a real host of this kind makes libmultipath's symbols visible, as a word for the command
+    /// line.
+    pub fn libmultipath(self) -> Option<&'static str> {
+        match self {
+            Host::B => Some("global"),
+            Host::Hidden => Some("local"),
+            _ => None,
+        }
+    }
+}
+
+const ERAS: [(&str, Era); 4] = [
+    ("B", Era::B),
+    ("C", Era::C),
+    ("CPrime", Era::CPrime),
+    ("D", Era::D),
+];
+
+/// The letter or word for an era on the command line of a host.
+pub fn era_word(era: Era) -> &'static str {
+    ERAS.iter()
+        .find(|(_, one)| *one == era)
+        .map_or("B", |(word, _)| word)
+}
+
+/// Runs a host executable whose symbols are those of `era`.
+///
+/// With `--symbols` it prints which symbols of libmultipath a plugin would find; otherwise it
+/// speaks to the runner over its standard input.
+pub fn main(era: Era) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|word| word == "--symbols") {
+        println!("{}", host::visible().join(" "));
+        return ExitCode::SUCCESS;
+    }
+    match play(era, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(era: Era, arguments: &[String]) -> Result<()> {
+    let mut options: BTreeMap<&str, &str> = BTreeMap::new();
+    for pair in arguments.chunks(2) {
+        if let [name, value] = pair {
+            options.insert(name, value);
+        }
+    }
+    let option = |name: &str| {
+        options
+            .get(name)
+            .copied()
+            .ok_or_else(|| Trouble::Broken(format!("{name} is missing; the runner starts hosts")))
+    };
+    let scenario = scenarios::find(option("--scenario")?)?;
+    let path = PathBuf::from(option("--plugin")?);
+    let assumed = options
+        .get("--assume")
+        .and_then(|word| ERAS.iter().find(|(name, _)| name == word));
+    for (name, flags) in [
+        ("--libmultipath-global", libc::RTLD_NOW | libc::RTLD_GLOBAL),
+        ("--libmultipath-local", libc::RTLD_NOW | libc::RTLD_LOCAL),
+    ] {
+        if let Some(library) = options.get(name) {
+            plugin::open(Path::new(library), flags)?;
+        }
+    }
+    let era = assumed.map_or(era, |(_, era)| *era);
+    if assumed.is_some() {
+        // Loading it twice is loading it once: the word given here holds for the session's handle.
+        let plugin = Plugin::load(&path, era)?;
+        let answer = plugin.assume_abi(era.letter().into());
+        if answer != Some(0) {
+            return Err(Trouble::Broken(format!(
+                "libcheck_assume_abi answered {answer:?}"
+            )));
+        }
+    }
+    let setting = Setting {
+        side: if option("--side")? == "c" {
+            Side::C
+        } else {
+            Side::Ours
+        },
+        era,
+        plugin: path,
+        seed: option("--seed")?.parse().unwrap_or(0),
+    };
+    raise_descriptor_limit();
+    let mut session = Session::new(setting, socket()?)?;
+    let outcome = (scenario.play)(&mut session);
+    session.end(&outcome)
+}
+
+/// Thousands of instances have thousands of descriptors.
+fn raise_descriptor_limit() {
+    // SAFETY: reads and writes a structure of this function; on failure the limit stays.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max.min(1 << 20);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A plugin in whichever form the host prefers.
+
+use crate::scsi::upstream::Upstream;
+use harness::async_plugin::AsyncPlugin;
+use harness::layout::Era;
+use harness::plugin::Plugin;
+use std::ffi::c_short;
+use std::path::Path;
+
+/// A plugin.
+pub(crate) enum Loaded {
+    /// With entry points that the host calls: every plugin before 0.15.0, and ours.
+    Entries(Plugin),
+    /// With one function, which 0.15's libmultipath calls.
+    Function(AsyncPlugin, Upstream),
+}
+
+impl Loaded {
+    /// Loads a plugin as a host of this era does.
+    pub(crate) fn load(path: &Path, checker: &str, era: Era) -> Result<Loaded, String> {
+        let failed = |trouble: harness::Trouble| trouble.to_string();
+        if era == Era::D {
+            if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
+                return Ok(Loaded::Function(plugin, Upstream::load(checker)?));
+            }
+        }
+        Plugin::load(path, era).map(Loaded::Entries).map_err(failed)
+    }
+
+    /// The plugin's own messages.
+    pub(crate) fn messages(&self) -> &[String] {
+        match self {
+            Loaded::Entries(plugin) => plugin.messages(),
+            Loaded::Function(plugin, _) => plugin.messages(),
+        }
+    }
+
+    /// The text of a message id.
+    pub(crate) fn message(&self, id: c_short) -> &str {
+        match self {
+            Loaded::Entries(plugin) => plugin.message(id),
+            Loaded::Function(plugin, _) => plugin.message(id),
+        }
+    }
+}
