@@ -1,10 +1,14 @@
 //! The monotonic clock.
 
+#![forbid(unsafe_code)]
+
+use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// A point on the monotonic clock, as `clock_gettime(CLOCK_MONOTONIC)` gives it.
+/// A point on the monotonic clock, as `clock_gettime(CLOCK_MONOTONIC)` returns it.
 ///
-/// The phase of the whole seconds matters: one protocol compares seconds only, as C does.
+/// Seconds and nanoseconds are kept apart, since the asynchronous protocol compares whole seconds, as
+/// upstream does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Monotonic {
     /// Seconds since the clock's arbitrary start.
@@ -14,7 +18,7 @@ pub struct Monotonic {
 }
 
 impl Monotonic {
-    /// This point moved on by `span`; saturates at the end of time.
+    /// This point plus `span`; saturates at the largest representable point.
     pub fn plus(self, span: Duration) -> Monotonic {
         let sum = self.since_start().saturating_add(span);
         Monotonic {
@@ -23,7 +27,7 @@ impl Monotonic {
         }
     }
 
-    /// How long from `self` until `later`; zero when that has passed.
+    /// The time from `self` to `later`; zero when `later` is earlier.
     pub fn until(self, later: Monotonic) -> Duration {
         later.since_start().saturating_sub(self.since_start())
     }
@@ -33,21 +37,12 @@ impl Monotonic {
     }
 }
 
-/// Now. A clock that the kernel will not read counts as standing at zero; that happens on no Linux
-/// since `CLOCK_MONOTONIC` came with 2.6.
+/// The current time. Zero if the kernel has no such clock; every Linux since 2.6 has it.
 pub fn monotonic() -> Monotonic {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec of our own that outlives the call.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } < 0 {
-        return Monotonic::default();
-    }
-    Monotonic {
-        seconds: u64::try_from(now.tv_sec).unwrap_or(0),
-        nanos: u32::try_from(now.tv_nsec).unwrap_or(0),
-    }
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Monotonic::default(), |now| Monotonic {
+        seconds: u64::try_from(now.tv_sec()).unwrap_or(0),
+        nanos: u32::try_from(now.tv_nsec()).unwrap_or(0),
+    })
 }
 
 #[cfg(test)]

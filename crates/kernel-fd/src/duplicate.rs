@@ -1,28 +1,27 @@
 //! A second descriptor for an open file.
 
-use crate::Errno;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+#![forbid(unsafe_code)]
 
-/// The first number behind the standard streams. A process may have closed those and still write there: that
-/// must not end up on a device.
-const FIRST: libc::c_int = 3;
+use crate::Errno;
+use crate::borrow::borrow;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// Duplicates `fd` with the close-on-exec flag set. The duplicate refers to the same open file, whatever
-/// becomes of the number `fd`, and is closed on drop. It does not get the number of a standard stream.
+/// becomes of the number `fd`, and is closed on drop.
+///
+/// Its number is above those of the standard streams (the standard library asks for 3 and up): a process may
+/// have closed these and still write to them, which must not end up on a device.
 ///
 /// # Errors
 /// `EBADF` when `fd` is not open, `EMFILE` when the process may not open another descriptor.
 pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: F_DUPFD_CLOEXEC takes an int, the lowest number to use, and touches no memory.
-    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST) } {
-        number if number < 0 => Err(match Errno::last() {
-            // The limit is not above the lowest number.
-            Errno(libc::EINVAL) => Errno(libc::EMFILE),
-            errno => errno,
-        }),
-        // SAFETY: the kernel has just made this descriptor for this call, so nothing else owns it.
-        number => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
-    }
+    borrow(fd)?
+        .try_clone_to_owned()
+        .map_err(|error| match error.raw_os_error() {
+            // The limit is not above the lowest number that was asked for.
+            Some(libc::EINVAL) => Errno(libc::EMFILE),
+            errno => Errno(errno.unwrap_or(0)),
+        })
 }
 
 #[cfg(test)]
@@ -45,13 +44,12 @@ mod tests {
             return;
         }
         let null = std::fs::File::open("/dev/null").unwrap();
-        // SAFETY: closes the standard input of a process that does not read from it.
-        unsafe { libc::close(0) };
+        nix::unistd::close(0).unwrap();
         assert!(duplicate(null.as_raw_fd()).unwrap().as_raw_fd() > 2);
     }
 
     #[test]
-    fn a_duplicate_outlives_the_number_it_was_made_of() {
+    fn a_duplicate_outlives_the_number_it_was_made_from() {
         let null = std::fs::File::open("/dev/null").unwrap();
         let copy = duplicate(null.as_raw_fd()).unwrap();
         drop(null);

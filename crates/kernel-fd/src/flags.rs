@@ -3,7 +3,11 @@
 //! The flags belong to the description: every descriptor duplicated from the same `open` sees a
 //! change.
 
+#![forbid(unsafe_code)]
+
 use crate::Errno;
+use crate::borrow::borrow;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::os::fd::RawFd;
 
 /// The access mode and status flags of `fd` (`F_GETFL`).
@@ -11,23 +15,19 @@ use std::os::fd::RawFd;
 /// # Errors
 /// `EBADF` when `fd` is not open.
 pub fn status_flags(fd: RawFd) -> Result<i32, Errno> {
-    // SAFETY: F_GETFL takes no third argument and touches no memory of ours.
-    match unsafe { libc::fcntl(fd, libc::F_GETFL) } {
-        flags if flags < 0 => Err(Errno::last()),
-        flags => Ok(flags),
-    }
+    Ok(fcntl(borrow(fd)?, FcntlArg::F_GETFL)?)
 }
 
 /// Sets the status flags of `fd` (`F_SETFL`); the kernel ignores the access mode in `flags`.
 ///
 /// # Errors
-/// `EBADF` when `fd` is not open, `EINVAL` when the file has no direct I/O and `flags` asks for it.
+/// `EBADF` when `fd` is not open, `EINVAL` when `flags` has `O_DIRECT` and the file has no direct I/O.
 pub fn set_status_flags(fd: RawFd, flags: i32) -> Result<(), Errno> {
-    // SAFETY: F_SETFL takes an int and touches no memory of ours.
-    match unsafe { libc::fcntl(fd, libc::F_SETFL, flags) } {
-        answer if answer < 0 => Err(Errno::last()),
-        _ => Ok(()),
-    }
+    fcntl(
+        borrow(fd)?,
+        FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)),
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn a_change_is_seen_and_a_refusal_reported() {
+    fn changes_are_visible_and_refusals_reported() {
         let null = std::fs::File::open("/dev/null").unwrap();
         let fd = null.as_raw_fd();
         let before = status_flags(fd).unwrap();

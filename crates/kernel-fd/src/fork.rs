@@ -1,13 +1,13 @@
-//! Which process this is, counted in forks.
+//! Detects that a fork has made another process.
 //!
-//! A child has the memory of its parent, but neither its threads nor its AIO contexts. What depends on
-//! them remembers the [`Generation`] in which it was made and compares.
+//! A child has the memory of its parent, but neither its threads nor its AIO contexts. Values that depend
+//! on those store the [`Generation`] in which they were made and compare it later.
 
 use crate::Errno;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-/// The number of forks between this process and the one that called [`Generation::current`] first. A
-/// handler registered by two threads at once counts each fork twice, which does no harm.
+/// The number of forks between this process and the one that first called [`Generation::current`]. Two
+/// threads that register the handler at once make each fork count twice, which is harmless.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
@@ -23,9 +23,8 @@ impl Generation {
     /// `ENOMEM` when the fork handler could not be registered.
     pub fn current() -> Result<Generation, Errno> {
         if !REGISTERED.load(Relaxed) {
-            // SAFETY: the handler stays loaded as long as the process (a plugin that holds this
-            // code is linked with -z nodelete) and does nothing but an atomic addition, which is
-            // safe in the child of any fork.
+            // SAFETY: the handler stays loaded until the process ends (ffi links the plugins with -z
+            // nodelete). It makes one atomic addition, which is safe in the child of any fork.
             match unsafe { libc::pthread_atfork(None, None, Some(in_child)) } {
                 0 => REGISTERED.store(true, Relaxed),
                 errno => return Err(Errno(errno)),
@@ -34,24 +33,24 @@ impl Generation {
         Ok(Generation(GENERATION.load(Relaxed)))
     }
 
-    /// Whether this is still the process that called [`Generation::current`]. Costs one relaxed load.
+    /// Whether this is the process in which the value was made. Costs one relaxed load.
     pub fn is_here(self) -> bool {
         self.0 == GENERATION.load(Relaxed)
     }
 }
 
-/// The process that threads and queues of a static belong to; unknown at first.
+/// The process to which the threads and queues of a static belong; unknown at first.
 #[derive(Debug)]
 pub struct Home(Option<Generation>);
 
 impl Home {
-    /// For a static.
+    /// The initial value of a static.
     pub const fn unknown() -> Home {
         Home(None)
     }
 
-    /// Whether a fork lies between this call and the one before. `here` is this process, or `None` when there
-    /// was no memory for the fork handler: then a fork goes unnoticed.
+    /// Whether the process has changed by a fork since the call before. `here` is this process, or `None`
+    /// when there was no memory for the fork handler: then a fork goes unnoticed.
     pub fn has_changed(&mut self, here: Option<Generation>) -> bool {
         let forked = self.0.is_some_and(|home| !home.is_here());
         if forked || self.0.is_none() {
@@ -73,7 +72,7 @@ mod tests {
     fn a_home_changes_only_by_a_fork() {
         let here = Generation::current().ok();
         let mut home = Home::unknown();
-        // Without memory for the handler nothing changes, however often that is.
+        // Without memory for the handler nothing changes.
         for known in [None, None, here, here, None] {
             assert!(!home.has_changed(known));
         }

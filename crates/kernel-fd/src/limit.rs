@@ -1,27 +1,19 @@
 //! How many descriptors a process may have.
 
-use crate::Errno;
+#![forbid(unsafe_code)]
 
-/// Raises the process's limit on open descriptors as far as it may without privileges, and returns
-/// it (`RLIMIT_NOFILE`, the soft limit up to the hard one). Not for a process that uses `select`.
+use crate::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Raises this process's soft limit on open descriptors (`RLIMIT_NOFILE`) to the hard limit, and returns
+/// the new limit. Not for a process that uses `select`.
 ///
 /// # Errors
-/// What `setrlimit` says; the limit is as it was then.
+/// What `setrlimit` returns; the limit is unchanged then.
 pub fn raise_descriptor_limit() -> Result<u64, Errno> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointer is to an rlimit of our own that outlives the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } < 0 {
-        return Err(Errno::last());
-    }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: as above, and the kernel only reads it.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } < 0 {
-        return Err(Errno::last());
-    }
-    Ok(limit.rlim_cur)
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Which kernel this is.
+//! The release of the running kernel.
 
-use std::ffi::CStr;
-use std::mem::MaybeUninit;
+#![forbid(unsafe_code)]
 
-/// The first two numbers of a kernel release. Releases compare as they followed each other.
+use nix::sys::utsname::uname;
+
+/// The first two numbers of a kernel release. A later release compares as greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KernelRelease {
     /// The 5 of 5.13.
@@ -14,16 +15,7 @@ pub struct KernelRelease {
 
 /// The release of the running kernel (`uname`). `None` when it does not begin with two numbers.
 pub fn kernel_release() -> Option<KernelRelease> {
-    let mut answer = MaybeUninit::<libc::utsname>::zeroed();
-    // SAFETY: the pointer is to a utsname of our own that outlives the call, which writes one utsname.
-    if unsafe { libc::uname(answer.as_mut_ptr()) } < 0 {
-        return None;
-    }
-    // SAFETY: its fields are arrays of characters, for which the zeroes above are valid values already.
-    let answer = unsafe { answer.assume_init() };
-    // SAFETY: the kernel ends the string within the array.
-    let release = unsafe { CStr::from_ptr(answer.release.as_ptr()) };
-    parse(release.to_str().ok()?)
+    parse(uname().ok()?.release().to_str()?)
 }
 
 fn parse(release: &str) -> Option<KernelRelease> {

@@ -1,7 +1,9 @@
-//! What kind of file a descriptor refers to.
+//! The kind of file that a descriptor refers to.
+
+#![forbid(unsafe_code)]
 
 use crate::Errno;
-use std::mem::MaybeUninit;
+use crate::borrow::borrow;
 use std::os::fd::RawFd;
 
 /// The file types that a checker tells apart.
@@ -41,28 +43,21 @@ impl Stat {
     }
 }
 
-/// Describes the file behind `fd`.
+/// Describes the file behind `fd` (`fstat`).
 ///
 /// # Errors
 /// `EBADF` when `fd` is not open.
 pub fn stat(fd: RawFd) -> Result<Stat, Errno> {
-    let mut answer = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the pointer is to a `struct stat` of our own that outlives the call, and all the
-    // kernel does with it is to write one `struct stat`.
-    if unsafe { libc::fstat(fd, answer.as_mut_ptr()) } < 0 {
-        return Err(Errno::last());
-    }
-    // SAFETY: all fields are integers, for which the zeroes above are valid values already.
-    let answer = unsafe { answer.assume_init() };
+    let stat = nix::sys::stat::fstat(borrow(fd)?)?;
     Ok(Stat {
-        device: answer.st_rdev,
-        kind: match answer.st_mode & libc::S_IFMT {
+        device: stat.st_rdev,
+        kind: match stat.st_mode & libc::S_IFMT {
             libc::S_IFBLK => FileKind::Block,
             libc::S_IFREG => FileKind::Regular,
             _ => FileKind::Other,
         },
-        preferred_io: u64::try_from(answer.st_blksize).unwrap_or(0),
-        size: u64::try_from(answer.st_size).unwrap_or(0),
+        preferred_io: u64::try_from(stat.st_blksize).unwrap_or(0),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
     })
 }
 

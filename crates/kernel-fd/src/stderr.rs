@@ -1,29 +1,30 @@
 //! The standard error stream, for code inside a daemon.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// How much of a line is collected before it is written, in bytes.
 const CAPACITY: usize = 256;
 
-/// Writes `text` to the standard error stream; without one, or with one that takes less, the rest is
-/// lost.
+/// Writes `text` to the standard error stream. Errors are ignored; what the stream does not take in one
+/// `write` is lost.
 ///
-/// Not by `std::io::stderr`, whose lock needs a thread-local variable: the dynamic linker allocates
-/// those of a library that was loaded late, and ends the process when it cannot.
+/// The lock of `std::io::stderr` is avoided, since it needs a thread-local variable: the dynamic linker
+/// allocates those of a library that was loaded late, and ends the process when it cannot.
 pub fn write_to_stderr(text: &[u8]) {
-    // SAFETY: the pointer and the length are those of a slice, which outlives the call.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    let _ = nix::unistd::write(std::io::stderr(), text);
 }
 
-/// Formatted text for the standard error stream, a write for each line of up to 256 bytes. Needs no
-/// memory, and never fails.
+/// Formatted text for the standard error stream, with one `write` for each line of up to 256 bytes. Does not
+/// allocate and never fails.
 pub struct Stderr {
     line: [u8; CAPACITY],
     length: usize,
 }
 
 impl Stderr {
-    /// A stream with nothing collected.
+    /// A stream with an empty line.
     pub const fn new() -> Stderr {
         Stderr {
             line: [0; CAPACITY],
@@ -58,7 +59,7 @@ impl fmt::Write for Stderr {
     }
 }
 
-/// Writes what has no end of line yet.
+/// Writes an unfinished line.
 impl Drop for Stderr {
     fn drop(&mut self) {
         if self.length > 0 {

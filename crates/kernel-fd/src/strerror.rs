@@ -4,15 +4,15 @@ use crate::Errno;
 use std::ffi::CStr;
 use std::fmt;
 
-/// An error number that shows as `strerror` words it, without a number and without allocating.
+/// Shows an error number as the text of `strerror`, without the number and without allocating.
 #[derive(Clone, Copy, Debug)]
 pub struct Strerror(pub Errno);
 
 impl fmt::Display for Strerror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = [0; 128];
-        // SAFETY: the buffer is ours and its length is given; the function writes a string with its
-        // final NUL within that length.
+        // SAFETY: the pointer and the length are those of a local buffer; the C library writes a string
+        // with its final NUL within that length.
         unsafe { libc::strerror_r(self.0.0, buffer.as_mut_ptr().cast(), buffer.len()) };
         let text = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
         f.write_str(text.to_str().unwrap_or_default())
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_c_librarys_words() {
+    fn the_text_is_the_c_librarys() {
         assert_eq!(
             Strerror(Errno(libc::EBADF)).to_string(),
             "Bad file descriptor"
