@@ -9,7 +9,7 @@ use crate::era::Era;
 use crate::layout::RawChecker;
 use crate::{border, host};
 use checkers_core::memory::{Cell, try_box};
-use checkers_core::{Call, Checker, PathState, Verdict};
+use checkers_core::{Call, Checker, Initialized, PathState, Reported, Verdict};
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::{NonNull, null_mut};
 
@@ -34,9 +34,8 @@ pub unsafe fn init<T: Checker>(checker: *mut c_void) -> c_int {
         let Ok(mut context) = try_box(None::<T>) else {
             return 1;
         };
-        let mut call = raw.call(host, false);
-        let instance = T::init(&mut call);
-        if let Some(message) = call.init_message {
+        let Initialized { instance, message } = T::init(&raw.call(host, false));
+        if let Some(message) = message {
             raw.say(message);
         }
         let Ok(instance) = instance else { return 1 };
@@ -78,7 +77,7 @@ pub unsafe fn pending<T: Checker>(checker: *mut c_void, map: *mut c_long) -> c_i
 unsafe fn look<T: Checker>(
     checker: *mut c_void,
     map: *mut c_long,
-    question: fn(&mut T, &mut Call) -> Verdict,
+    question: fn(&mut T, &Call) -> Reported,
     otherwise: fn(PathState) -> Verdict,
 ) -> c_int {
     let unchecked = PathState::Unchecked.as_raw();
@@ -94,10 +93,9 @@ unsafe fn look<T: Checker>(
         let Some(instance) = (unsafe { instance::<T>(raw) }) else {
             return raw.answer(otherwise(raw.path_state()));
         };
-        let mut call = raw.call(host, T::USES_MAP);
-        let verdict = question(instance, &mut call);
-        if T::USES_MAP {
-            raw.set_map(call.map);
+        let Reported { verdict, map } = question(instance, &raw.call(host, T::USES_MAP));
+        if let Some(value) = map {
+            raw.set_map(value);
         }
         raw.answer(verdict)
     })

@@ -151,7 +151,7 @@ fn tell_c_library(handlers: ForkHandlers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use checkers_core::{Call, InitError, MessageTable, PathState, Verdict};
+    use checkers_core::{Call, Initialized, MessageTable, PathState, Reported, Verdict};
     use std::sync::MutexGuard;
 
     static SHARED: Mutex<()> = Mutex::new(());
@@ -167,16 +167,16 @@ mod tests {
             checkers_core::sync::lock(&SHARED)
         }
 
-        fn init(_call: &mut Call) -> Result<Self, InitError> {
-            Ok(Device)
+        fn init(_call: &Call) -> Initialized<Self> {
+            Ok(Device).into()
         }
 
-        fn check(&mut self, _call: &mut Call) -> Verdict {
-            Verdict::silent(PathState::Unchecked)
+        fn check(&mut self, _call: &Call) -> Reported {
+            Verdict::silent(PathState::Unchecked).into()
         }
 
-        fn pending(&mut self, _call: &mut Call) -> Verdict {
-            Verdict::silent(PathState::Unchecked)
+        fn pending(&mut self, _call: &Call) -> Reported {
+            Verdict::silent(PathState::Unchecked).into()
         }
 
         fn need_wait(&self) -> bool {

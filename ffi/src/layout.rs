@@ -184,7 +184,6 @@ impl RawChecker {
             } else {
                 MapMemory::Absent
             },
-            init_message: None,
             clock: kernel_fd::monotonic,
         }
     }
@@ -344,8 +343,7 @@ impl RawChecker {
     }
 
     /// Writes the map's value back, where there is a place for it.
-    pub(crate) fn set_map(self, map: MapMemory) {
-        let MapMemory::Set(value) = map else { return };
+    pub(crate) fn set_map(self, value: c_int) {
         if let Some(word) = NonNull::new(self.map_word) {
             // SAFETY: `new`'s caller vouches for the word.
             unsafe { word.write(c_long::from(value)) };

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use checkers_core::{Call, Checker, InitError, MessageTable, PathState, Verdict};
+use checkers_core::{
+    Call, Checker, InitError, Initialized, MessageTable, PathState, Reported, Verdict,
+};
 use checkers_ffi::calls;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
@@ -21,20 +23,20 @@ impl Checker for Interrupted {
 
     fn lock_shared() {}
 
-    fn init(call: &mut Call) -> Result<Interrupted, InitError> {
+    fn init(call: &Call) -> Initialized<Interrupted> {
         ANSWER.store(calls::assume_abi(c_int::from(b'B')), SeqCst);
         if call.fd < 0 {
-            return Err(InitError::Unsuitable("no descriptor"));
+            return Err(InitError::Unsuitable("no descriptor")).into();
         }
-        Ok(Interrupted)
+        Ok(Interrupted).into()
     }
 
-    fn check(&mut self, _: &mut Call) -> Verdict {
-        Verdict::silent(PathState::Up)
+    fn check(&mut self, _: &Call) -> Reported {
+        Verdict::silent(PathState::Up).into()
     }
 
-    fn pending(&mut self, _: &mut Call) -> Verdict {
-        Verdict::silent(PathState::Up)
+    fn pending(&mut self, _: &Call) -> Reported {
+        Verdict::silent(PathState::Up).into()
     }
 
     fn need_wait(&self) -> bool {

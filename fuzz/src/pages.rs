@@ -9,7 +9,7 @@ use checker_rdac::Rdac;
 use checker_readsector0::Readsector0;
 use checker_tur::Tur;
 use checkers_core::{
-    MapMemory, MessageId, Note, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    MapMemory, MessageId, LogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use sg_io::cciss::{Answer, Controller};
 use sg_io::{Command, Data, Errno, Reply, Transport};
@@ -52,8 +52,8 @@ fn once(which: u8, map: MapMemory, input: Input<'_>) -> Verdict {
         0 => judge(checker_tur::run(&script, &plain())),
         1 => judge(checker_readsector0::run(&script, &plain())),
         2 => {
-            if let Some(note) = checker_rdac::prepare(&script, &plain()) {
-                note.emit();
+            if let Some(record) = checker_rdac::prepare(&script, &plain()) {
+                record.emit();
             }
             judge(checker_rdac::run(&script, &plain()))
         }
@@ -82,17 +82,17 @@ fn judge<P: Judged>(outcome: Outcome<P>) -> Verdict {
             None => assert!((0..=8).contains(&id), "message {id}"),
         }
     }
-    if let Some(note) = &outcome.note {
-        note.emit();
+    if let Some(record) = &outcome.record {
+        record.emit();
     }
-    if let Some(evidence) = &outcome.evidence {
-        is_readable(&evidence.to_string());
+    if let Some(last_reply) = &outcome.last_reply {
+        is_readable(&last_reply.to_string());
     }
     outcome.verdict
 }
 
 /// The states that a checker may give.
-trait Judged: Probe<Note: Note, Evidence: Display> {
+trait Judged: Probe<LogRecord: LogRecord, LastReply: Display> {
     const STATES: &'static [PathState];
 }
 

@@ -3,11 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-mod note;
+mod log_record;
 #[cfg(test)]
 mod tests;
 
-pub use note::CcissNote;
+pub use log_record::CcissLogRecord;
 
 use checkers_core::{Class, MessageId, MessageTable, Outcome, PathState, Probe, Task, Verdict};
 use sg_io::cciss::{Answer, Controller};
@@ -23,7 +23,7 @@ const NO_FD: Verdict = Verdict::new(PathState::Wild, MessageId::NO_FD);
 
 /// What the controller answered last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CcissEvidence {
+pub enum CcissReply {
     /// It did not say which volume this is.
     NoVolume(Errno),
     /// It did not take the command.
@@ -32,12 +32,12 @@ pub enum CcissEvidence {
     Answered(Answer),
 }
 
-impl fmt::Display for CcissEvidence {
+impl fmt::Display for CcissReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CcissEvidence::NoVolume(errno) => write!(f, "CCISS_GETLUNINFO: {errno}"),
-            CcissEvidence::NotSent(errno) => write!(f, "CCISS_PASSTHRU: {errno}"),
-            CcissEvidence::Answered(Answer {
+            CcissReply::NoVolume(errno) => write!(f, "CCISS_GETLUNINFO: {errno}"),
+            CcissReply::NotSent(errno) => write!(f, "CCISS_PASSTHRU: {errno}"),
+            CcissReply::Answered(Answer {
                 scsi_status,
                 command_status,
             }) => write!(
@@ -56,8 +56,8 @@ impl Probe for CcissTur {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
 
     type Memory = ();
-    type Note = CcissNote;
-    type Evidence = CcissEvidence;
+    type LogRecord = CcissLogRecord;
+    type LastReply = CcissReply;
 
     fn probe(task: &mut Task<'_, ()>) -> Outcome<CcissTur> {
         run(&Kernel, task)
@@ -87,8 +87,8 @@ pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTu
         Err(errno) => {
             return Outcome {
                 verdict: Verdict::DOWN,
-                note: Some(CcissNote::NoVolume(errno)),
-                evidence: Some(CcissEvidence::NoVolume(errno)),
+                record: Some(CcissLogRecord::NoVolume(errno)),
+                last_reply: Some(CcissReply::NoVolume(errno)),
             };
         }
     };
@@ -98,8 +98,8 @@ pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTu
     match controller.test_unit_ready(task.fd, volume) {
         Err(errno) => Outcome {
             verdict: Verdict::DOWN,
-            note: Some(CcissNote::NotSent(errno)),
-            evidence: Some(CcissEvidence::NotSent(errno)),
+            record: Some(CcissLogRecord::NotSent(errno)),
+            last_reply: Some(CcissReply::NotSent(errno)),
         },
         Ok(answer) => Outcome {
             verdict: match answer {
@@ -109,8 +109,8 @@ pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTu
                 } => Verdict::UP,
                 _ => Verdict::DOWN,
             },
-            note: None,
-            evidence: Some(CcissEvidence::Answered(answer)),
+            record: None,
+            last_reply: Some(CcissReply::Answered(answer)),
         },
     }
 }

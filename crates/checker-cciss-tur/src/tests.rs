@@ -96,8 +96,8 @@ fn a_volume_without_a_number_is_down() {
         let controller = Scripted::new(Err(errno), Ok(answer(0, 0)));
         let outcome = run(&controller, &task(3));
         assert_eq!(outcome.verdict, Verdict::DOWN);
-        assert_eq!(outcome.note, Some(CcissNote::NoVolume(errno)));
-        assert_eq!(outcome.evidence, Some(CcissEvidence::NoVolume(errno)));
+        assert_eq!(outcome.record, Some(CcissLogRecord::NoVolume(errno)));
+        assert_eq!(outcome.last_reply, Some(CcissReply::NoVolume(errno)));
         assert_eq!(controller.asked.take(), [Asked::Volume]);
     }
 }
@@ -108,8 +108,8 @@ fn a_command_that_is_not_taken_is_down() {
     let controller = Scripted::new(Ok(7), Err(errno));
     let outcome = run(&controller, &task(3));
     assert_eq!(outcome.verdict, Verdict::DOWN);
-    assert_eq!(outcome.note, Some(CcissNote::NotSent(errno)));
-    assert_eq!(outcome.evidence, Some(CcissEvidence::NotSent(errno)));
+    assert_eq!(outcome.record, Some(CcissLogRecord::NotSent(errno)));
+    assert_eq!(outcome.last_reply, Some(CcissReply::NotSent(errno)));
     assert_eq!(controller.asked.take(), [Asked::Volume, Asked::Tur(7)]);
 }
 
@@ -124,26 +124,26 @@ fn both_statuses_must_be_zero() {
     ] {
         let controller = Scripted::new(Ok(0x4000_0001), Ok(answer));
         let outcome = run(&controller, &task(0));
-        assert_eq!((outcome.verdict, outcome.note), (verdict, None));
-        assert_eq!(outcome.evidence, Some(CcissEvidence::Answered(answer)));
+        assert_eq!((outcome.verdict, outcome.record), (verdict, None));
+        assert_eq!(outcome.last_reply, Some(CcissReply::Answered(answer)));
     }
 }
 
 #[test]
 fn the_lines() {
-    for (note, lines) in [
+    for (record, lines) in [
         (
-            CcissNote::NoVolume(Errno(libc::ENOTTY)),
+            CcissLogRecord::NoVolume(Errno(libc::ENOTTY)),
             "Error: : Inappropriate ioctl for device\n\
              cciss TUR  failed in CCISS_GETLUNINFO: Inappropriate ioctl for device\n",
         ),
         (
-            CcissNote::NotSent(Errno(libc::EIO)),
+            CcissLogRecord::NotSent(Errno(libc::EIO)),
             "cciss TUR  failed: Input/output error\n",
         ),
     ] {
         let mut written = String::new();
-        note.write(&mut written).unwrap();
+        record.write(&mut written).unwrap();
         assert_eq!(written, lines);
     }
 }

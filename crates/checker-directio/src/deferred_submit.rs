@@ -10,7 +10,7 @@ use crate::queue::Deferred;
 use crate::waiting;
 use checkers_core::memory::OutOfMemory;
 use checkers_core::pool::{Job, NoWorker, POOL};
-use checkers_core::{Monotonic, Shelf};
+use checkers_core::{Monotonic, SlotCache};
 use kernel_fd::Errno;
 use libaio_sys::Submission;
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,13 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Condvar;
 
 /// The jobs that are not in the pool.
-static JOBS: Shelf<Worker> = Shelf::new();
+static JOBS: SlotCache<Worker> = SlotCache::new();
 
 /// A job of the pool: makes the deferred submission that has waited longest.
 pub(crate) struct Worker;
 
 /// For a host that forks.
-pub(crate) fn jobs() -> &'static Shelf<Worker> {
+pub(crate) fn jobs() -> &'static SlotCache<Worker> {
     &JOBS
 }
 

@@ -11,8 +11,8 @@ use crate::waiting::{Patience, wait};
 use checkers_core::memory::try_push;
 use checkers_core::pool::POOL;
 use checkers_core::{
-    Call, Checker, Delivery, InitError, MessageId, MessageTable, Mode, Monotonic, PathState,
-    Verdict,
+    Call, Checker, Delivery, InitError, Initialized, MessageId, MessageTable, Mode, Monotonic,
+    PathState, Reported, Verdict,
 };
 use kernel_fd::fork::Generation;
 use kernel_fd::{Errno, FileKind, KernelRelease};
@@ -77,16 +77,16 @@ impl Checker for Directio {
         hold_for_fork()
     }
 
-    fn init(call: &mut Call) -> Result<Self, InitError> {
+    fn init(call: &Call) -> Initialized<Self> {
         Self::init_on(call, this_release())
     }
 
-    fn check(&mut self, call: &mut Call) -> Verdict {
+    fn check(&mut self, call: &Call) -> Reported {
         self.announce(call);
         if let Err(errno) = self.move_to_this_process() {
-            return verdict(self.not_submitted(errno));
+            return report(self.not_submitted(errno));
         }
-        verdict(match self.running {
+        report(match self.running {
             true => match self.finished(call) {
                 Some(state) => state,
                 None => self.poll(GLANCE, call),
@@ -98,15 +98,15 @@ impl Checker for Directio {
         })
     }
 
-    fn pending(&mut self, call: &mut Call) -> Verdict {
+    fn pending(&mut self, call: &Call) -> Reported {
         if !self.running {
-            return Self::idle(call.path_state);
+            return Self::idle(call.path_state).into();
         }
         if !self.process.is_here() {
             // The read is the parent's, and so is its result.
             return self.check(call);
         }
-        verdict(self.take(call).unwrap_or_else(|| {
+        report(self.take(call).unwrap_or_else(|| {
             if (call.clock)() > self.deadline {
                 // A process may have been stopped between the two questions, for longer than the limit.
                 let taken = self.take(call);
@@ -166,12 +166,23 @@ impl Directio {
     }
 
     /// [`Checker::init`] on a kernel of this release.
-    fn init_on(call: &mut Call, release: Option<KernelRelease>) -> Result<Self, InitError> {
+    fn init_on(call: &Call, release: Option<KernelRelease>) -> Initialized<Self> {
+        let mut message = None;
+        let instance = Self::make(call, release, &mut message);
+        Initialized { instance, message }
+    }
+
+    /// Makes the instance; `message` is what the host is to show even without one.
+    fn make(
+        call: &Call,
+        release: Option<KernelRelease>,
+        message: &mut Option<MessageId>,
+    ) -> Result<Self, InitError> {
         destroy::retry();
         destroy_forsaken();
         let process = Generation::current().map_err(|errno| InitError::Os(errno.0))?;
-        let place = groups::join().map_err(report)?;
-        match prepare(call, place, release) {
+        let place = groups::join().map_err(no_context)?;
+        match prepare(call, place, release, message) {
             Ok(prepared) => Ok(Directio {
                 place,
                 process,
@@ -381,6 +392,11 @@ fn still_pending() -> PathState {
     PathState::Pending
 }
 
+/// What a call returns in this state.
+fn report(state: PathState) -> Reported {
+    verdict(state).into()
+}
+
 /// A state with its message. States that this checker does not give itself (the host's own, handed
 /// back by `pending`) leave the message as it is.
 fn verdict(state: PathState) -> Verdict {
@@ -393,7 +409,7 @@ fn verdict(state: PathState) -> Verdict {
     }
 }
 
-fn report(error: NoGroup) -> InitError {
+fn no_context(error: NoGroup) -> InitError {
     match error {
         NoGroup::OutOfMemory => InitError::OutOfMemory,
         NoGroup::Os(errno) => {
@@ -419,11 +435,12 @@ struct Prepared {
 
 /// Gets a path ready that has its place.
 fn prepare(
-    call: &mut Call,
+    call: &Call,
     place: Place,
     release: Option<KernelRelease>,
+    message: &mut Option<MessageId>,
 ) -> Result<Prepared, InitError> {
-    let block_size = block_size(call)?;
+    let block_size = block_size(call, message)?;
     set_block_size(place, block_size);
     // A descriptor that cannot be asked fails below.
     let kind = kernel_fd::stat(call.fd).map_or(FileKind::Other, |stat| stat.kind);
@@ -441,9 +458,9 @@ fn set_block_size(place: Place, block_size: u32) {
     }
 }
 
-fn block_size(call: &mut Call) -> Result<u32, InitError> {
+fn block_size(call: &Call, message: &mut Option<MessageId>) -> Result<u32, InitError> {
     let soft = kernel_fd::soft_block_size(call.fd).unwrap_or_else(|_| {
-        call.init_message = Some(NO_BLOCK_SIZE);
+        *message = Some(NO_BLOCK_SIZE);
         DEFAULT_BLOCK_SIZE
     });
     let size = read_size(soft, kernel_fd::logical_block_size(call.fd));
@@ -521,7 +538,6 @@ mod tests {
             delivery: Delivery::Pending,
             path_state: PathState::Wild,
             map: MapMemory::Absent,
-            init_message: None,
             clock: kernel_fd::monotonic,
         }
     }
@@ -531,7 +547,7 @@ mod tests {
         let _alone = crate::groups::tests::alone();
         let file = tempfile::tempfile().unwrap();
         let mut call = call(&file);
-        let mut path = Directio::init(&mut call).unwrap();
+        let mut path = Directio::init(&call).instance.unwrap();
         path.running = true;
         // There is no such descriptor to duplicate.
         call.fd = -1;
@@ -555,16 +571,16 @@ mod tests {
             .output();
         let name = String::from_utf8(attach.unwrap().stdout).unwrap();
         let device = File::open(name.trim()).unwrap();
-        let mut call = call(&device);
+        let call = call(&device);
         let release = KernelRelease {
             major: 5,
             minor: 12,
         };
-        let mut path = Directio::init_on(&mut call, Some(release)).unwrap();
-        let (place, mut verdict) = (path.place, path.check(&mut call));
+        let mut path = Directio::init_on(&call, Some(release)).instance.unwrap();
+        let (place, mut verdict) = (path.place, path.check(&call).verdict);
         let nowait = groups().of(place).unwrap().was_nowait(place.index);
         while verdict.state == PathState::Pending {
-            verdict = path.pending(&mut call);
+            verdict = path.pending(&call).verdict;
         }
         path.free(&call);
         drop(device);

@@ -29,28 +29,27 @@ fn the_path_is_not_checked_and_is_checked_again_later() {
     // Opened for both, since to open it for one only waits for the other.
     let mut to = File::options().read(true).write(true).open(&name).unwrap();
     let from = File::open(&name).unwrap();
-    let mut call = Call {
+    let call = Call {
         fd: from.as_raw_fd(),
         timeout: Seconds(5),
         mode: Mode::Async,
         delivery: Delivery::Pending,
         path_state: PathState::Wild,
         map: MapMemory::Absent,
-        init_message: None,
         clock: kernel_fd::monotonic,
     };
-    let mut path = Directio::init(&mut call).unwrap();
+    let mut path = Directio::init(&call).instance.unwrap();
     for _ in 0..3 {
-        let verdict = path.check(&mut call);
+        let verdict = path.check(&call).verdict;
         assert_eq!(verdict.state, PathState::Unchecked);
         assert_eq!(verdict.message.unwrap().as_raw(), 100);
         assert!(!path.need_wait());
     }
     THREADS.store(true, Relaxed);
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     to.write_all(&[0; 4096]).unwrap();
     let verdict = eventually(|| {
-        let verdict = path.pending(&mut call);
+        let verdict = path.pending(&call).verdict;
         (verdict.state != PathState::Pending).then_some(verdict)
     });
     assert_eq!(verdict, Verdict::UP);

@@ -19,7 +19,7 @@ fn a_path_that_is_not_made_takes_no_place_in_a_context() {
     // As many as a context has places.
     for _ in 0..1024 {
         // There is no direct I/O.
-        let refused = Directio::init(&mut path.call).err();
+        let refused = Directio::init(&path.call).instance.err();
         assert!(matches!(refused, Some(InitError::Os(libc::EINVAL))));
     }
     path.call.fd = file.as_raw_fd();

@@ -32,18 +32,17 @@ fn idle_contexts_go_together_and_make_room_for_new_ones() {
 
 /// Makes paths, frees them, and says how long the reset took.
 fn life(file: &File) -> Duration {
-    let mut call = Call {
+    let call = Call {
         fd: file.as_raw_fd(),
         timeout: Seconds(5),
         mode: Mode::Async,
         delivery: Delivery::Pending,
         path_state: PathState::Wild,
         map: MapMemory::Absent,
-        init_message: None,
         clock: kernel_fd::monotonic,
     };
     let paths: Vec<_> = (0..CONTEXTS * GROUP_SIZE)
-        .map(|_| Directio::init(&mut call).unwrap())
+        .map(|_| Directio::init(&call).instance.unwrap())
         .collect();
     assert_eq!(contexts(), CONTEXTS);
     paths.into_iter().for_each(|path| path.free(&call));

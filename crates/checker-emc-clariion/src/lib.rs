@@ -7,12 +7,12 @@
 
 #![forbid(unsafe_code)]
 
-mod note;
+mod log_record;
 mod page;
 #[cfg(test)]
 mod tests;
 
-pub use note::EmcNote;
+pub use log_record::EmcLogRecord;
 pub use page::Wwn;
 
 use checkers_core::{
@@ -20,7 +20,7 @@ use checkers_core::{
 };
 use page::{Role, UnitPage};
 use sg_io::{
-    Cancelled, Data, Device, Errno, Evidence, Kernel, Read, Reply, SenseCode, SenseKey, Transport,
+    Cancelled, Data, Device, Errno, Kernel, LastReply, Read, Reply, SenseCode, SenseKey, Transport,
     sg_read,
 };
 use std::os::fd::RawFd;
@@ -71,8 +71,8 @@ impl Probe for EmcClariion {
 
     /// The name of the unit that the first good reply gave.
     type Memory = Option<Wwn>;
-    type Note = EmcNote;
-    type Evidence = Evidence;
+    type LogRecord = EmcLogRecord;
+    type LastReply = LastReply;
 
     fn probe(task: &mut Task<'_, Option<Wwn>>) -> Outcome<EmcClariion> {
         run(&Kernel, task)
@@ -94,22 +94,22 @@ pub fn run(transport: &impl Transport, task: &mut Task<'_, Option<Wwn>>) -> Outc
     let map = task.map();
     let cancelled = || task.cancelled();
     let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let (verdict, note) = check(&mut device, &mut wwn, map, &mut snapshot)
+    let (verdict, record) = check(&mut device, &mut wwn, map, &mut snapshot)
         .unwrap_or_else(|cancelled| (cancelled.into(), None));
-    let evidence = device.last();
+    let last_reply = device.last();
     task.memory = wwn;
     if let Some(snapshot) = snapshot.filter(|_| map != MapMemory::Absent) {
         // Tells the other paths of the map.
-        task.set_map(MapMemory::Set(i32::from(snapshot)));
+        task.set_map(i32::from(snapshot));
     }
     Outcome {
         verdict,
-        note,
-        evidence,
+        record,
+        last_reply,
     }
 }
 
-type Finding = (Verdict, Option<EmcNote>);
+type Finding = (Verdict, Option<EmcLogRecord>);
 
 fn check(
     device: &mut Device<'_, impl Transport>,
@@ -161,10 +161,11 @@ fn refusal(reply: &Reply) -> Option<Finding> {
     match reply.reported_key(reply.status) {
         Some(SenseKey::ILLEGAL_REQUEST) => Some((Verdict::UNSUPPORTED, None)),
         // A recovered error still has the kernel's bit for "look here" and ends below.
-        Some(SenseKey::RECOVERED_ERROR) | None => reply
-            .needs_check()
-            .then_some((QUERY_ERROR, Some(EmcNote::FailedWithoutSense(reply.status)))),
-        Some(key) => Some((QUERY_ERROR, Some(EmcNote::FailedWithSense(key)))),
+        Some(SenseKey::RECOVERED_ERROR) | None => reply.needs_check().then_some((
+            QUERY_ERROR,
+            Some(EmcLogRecord::FailedWithoutSense(reply.status)),
+        )),
+        Some(key) => Some((QUERY_ERROR, Some(EmcLogRecord::FailedWithSense(key)))),
     }
 }
 
@@ -182,15 +183,18 @@ fn active(
     let code = sense.at_fixed_offsets();
     if code == READ_OF_SNAPSHOT {
         *snapshot = Some(true);
-        return Ok((INACTIVE_SNAPSHOT, Some(EmcNote::ActiveToSnapshot(wwn))));
+        return Ok((INACTIVE_SNAPSHOT, Some(EmcLogRecord::ActiveToSnapshot(wwn))));
     }
-    Ok((READ_ERROR, Some(EmcNote::ReadError(wwn, code))))
+    Ok((READ_ERROR, Some(EmcLogRecord::ReadError(wwn, code))))
 }
 
 /// A passive path is as good as the unit behind it.
 fn passive(wwn: Wwn, map: MapMemory) -> Finding {
     match map {
         MapMemory::Absent | MapMemory::Unset | MapMemory::Set(0) => (HEALTHY, None),
-        MapMemory::Set(_) => (INACTIVE_SNAPSHOT, Some(EmcNote::PassiveToSnapshot(wwn))),
+        MapMemory::Set(_) => (
+            INACTIVE_SNAPSHOT,
+            Some(EmcLogRecord::PassiveToSnapshot(wwn)),
+        ),
     }
 }

@@ -25,13 +25,13 @@ fn check_over(known: Known, steps: &[Step]) -> (Finding, Known) {
     let mut task = Task::uncancelled(3, Seconds(30), memory, map);
     let outcome = run(&script, &mut task);
     assert_eq!(script.sent().len(), steps.len(), "{steps:?}");
-    ((outcome.verdict, outcome.note), (task.memory, task.map()))
+    ((outcome.verdict, outcome.record), (task.memory, task.map()))
 }
 
 /// The verdict of a check that has nothing to log and changes nothing it knew.
 fn judge(steps: &[Step]) -> Verdict {
-    let ((verdict, note), known) = check_over(NOTHING, steps);
-    assert_eq!((note, known), (None, NOTHING));
+    let ((verdict, record), known) = check_over(NOTHING, steps);
+    assert_eq!((record, known), (None, NOTHING));
     verdict
 }
 
@@ -127,8 +127,8 @@ fn a_transport_that_may_recover_is_tried_five_times() {
         };
         let step = Step::host(HostStatus(host));
         let (finding, _) = check_over(NOTHING, &vec![step; attempts]);
-        let note = EmcNote::FailedWithoutSense(ScsiStatus::GOOD);
-        assert_eq!(finding, (QUERY_ERROR, Some(note)));
+        let record = EmcLogRecord::FailedWithoutSense(ScsiStatus::GOOD);
+        assert_eq!(finding, (QUERY_ERROR, Some(record)));
         if attempts == 5 {
             let steps = [step, step, step, step, good(&[])];
             assert_eq!(check_over(NOTHING, &steps).0, (HEALTHY, None));
@@ -159,16 +159,19 @@ fn sense_data_decides_where_the_raw_status_announces_it() {
             };
             assert_eq!(judged(5), (Verdict::UNSUPPORTED, None));
             for key in [0, 2, 3, 6, 0xb] {
-                let note = EmcNote::FailedWithSense(SenseKey(key));
-                assert_eq!(judged(key), (QUERY_ERROR, Some(note)));
+                let record = EmcLogRecord::FailedWithSense(SenseKey(key));
+                assert_eq!(judged(key), (QUERY_ERROR, Some(record)));
             }
             // A recovered error is caught by the kernel's summary.
-            let note = EmcNote::FailedWithoutSense(ScsiStatus(status));
-            assert_eq!(judged(1), (QUERY_ERROR, Some(note)));
+            let record = EmcLogRecord::FailedWithoutSense(ScsiStatus(status));
+            assert_eq!(judged(1), (QUERY_ERROR, Some(record)));
         }
-        let note = EmcNote::FailedWithoutSense(ScsiStatus(status));
+        let record = EmcLogRecord::FailedWithoutSense(ScsiStatus(status));
         let silent = Step::reply(reply(status, 0, driver, 1));
-        assert_eq!(check_over(NOTHING, &[silent]).0, (QUERY_ERROR, Some(note)));
+        assert_eq!(
+            check_over(NOTHING, &[silent]).0,
+            (QUERY_ERROR, Some(record))
+        );
     }
     // Reserved bits hide the status, and with it the sense data.
     for status in [0x03, 0x82, 0xa2, 0x08, 0x18] {
@@ -176,9 +179,9 @@ fn sense_data_decides_where_the_raw_status_announces_it() {
             sense: fixed_sense(5, 0, 0),
             ..reply(status, 0, 0, 1)
         };
-        let note = EmcNote::FailedWithoutSense(ScsiStatus(status));
+        let record = EmcLogRecord::FailedWithoutSense(ScsiStatus(status));
         let (finding, _) = check_over(NOTHING, &[Step::reply(reply)]);
-        assert_eq!(finding, (QUERY_ERROR, Some(note)));
+        assert_eq!(finding, (QUERY_ERROR, Some(record)));
     }
 }
 
@@ -266,10 +269,10 @@ fn a_unit_must_keep_its_name() {
 fn an_active_path_must_read() {
     let inquiry = good(ACTIVE);
     let refused = Step::sense(fixed_sense(5, 0x25, 1));
-    let snapshot = (INACTIVE_SNAPSHOT, Some(EmcNote::ActiveToSnapshot(WWN)));
+    let snapshot = (INACTIVE_SNAPSHOT, Some(EmcLogRecord::ActiveToSnapshot(WWN)));
     let failed = |key, asc, ascq| {
         let code = SenseCode::new(key, asc, ascq);
-        (READ_ERROR, Some(EmcNote::ReadError(WWN, code)))
+        (READ_ERROR, Some(EmcLogRecord::ReadError(WWN, code)))
     };
     let healthy = (HEALTHY, None);
     for (read, finding, flag) in [
@@ -340,7 +343,10 @@ fn the_reads_sense_is_taken_for_fixed_format() {
 
 #[test]
 fn a_passive_path_is_as_good_as_its_unit() {
-    let snapshot = (INACTIVE_SNAPSHOT, Some(EmcNote::PassiveToSnapshot(WWN)));
+    let snapshot = (
+        INACTIVE_SNAPSHOT,
+        Some(EmcLogRecord::PassiveToSnapshot(WWN)),
+    );
     for (map, finding) in [
         (MapMemory::Absent, (HEALTHY, None)),
         (MapMemory::Unset, (HEALTHY, None)),
@@ -400,8 +406,8 @@ proptest! {
         prop_assert_eq!(
             outcome.verdict.message.is_none(),
             matches!(
-                outcome.note,
-                Some(EmcNote::ActiveToSnapshot(_) | EmcNote::PassiveToSnapshot(_))
+                outcome.record,
+                Some(EmcLogRecord::ActiveToSnapshot(_) | EmcLogRecord::PassiveToSnapshot(_))
             )
         );
     }

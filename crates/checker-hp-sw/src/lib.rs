@@ -6,8 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use checkers_core::{Class, MessageId, MessageTable, NoNote, Outcome, Probe, Task, Verdict};
-use sg_io::{Cancelled, Cdb, Data, Device, Errno, Evidence, Kernel, Reply, SenseKey, Transport};
+use checkers_core::{Class, MessageId, MessageTable, NoLogRecord, Outcome, Probe, Task, Verdict};
+use sg_io::{Cancelled, Cdb, Data, Device, Errno, Kernel, LastReply, Reply, SenseKey, Transport};
 use std::os::fd::RawFd;
 
 /// The checker.
@@ -26,8 +26,8 @@ impl Probe for HpSw {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
 
     type Memory = ();
-    type Note = NoNote;
-    type Evidence = Evidence;
+    type LogRecord = NoLogRecord;
+    type LastReply = LastReply;
 
     fn probe(task: &mut Task<'_, ()>) -> Outcome<HpSw> {
         run(&Kernel, task)
@@ -50,8 +50,8 @@ pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<HpSw> {
     let verdict = check(&mut device).unwrap_or_else(Verdict::from);
     Outcome {
         verdict,
-        note: None,
-        evidence: device.last(),
+        record: None,
+        last_reply: device.last(),
     }
 }
 

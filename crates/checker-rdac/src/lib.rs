@@ -3,17 +3,17 @@
 
 #![forbid(unsafe_code)]
 
-mod note;
+mod log_record;
 mod page;
 mod task_aborted;
 #[cfg(test)]
 mod tests;
 
-pub use note::RdacNote;
+pub use log_record::RdacLogRecord;
 
 use checkers_core::{Class, MessageId, MessageTable, Outcome, PathState, Probe, Task, Verdict};
 use page::AccessPage;
-use sg_io::{Cancelled, Data, Device, Errno, Evidence, Kernel, Reply, SenseKey, Transport};
+use sg_io::{Cancelled, Data, Device, Errno, Kernel, LastReply, Reply, SenseKey, Transport};
 use std::os::fd::RawFd;
 
 /// The checker.
@@ -48,10 +48,10 @@ impl Probe for Rdac {
     const HAS_SETUP: bool = true;
 
     type Memory = ();
-    type Note = RdacNote;
-    type Evidence = Evidence;
+    type LogRecord = RdacLogRecord;
+    type LastReply = LastReply;
 
-    fn setup(task: &Task<'_, ()>) -> Option<RdacNote> {
+    fn setup(task: &Task<'_, ()>) -> Option<RdacLogRecord> {
         prepare(&Kernel, task)
     }
 
@@ -71,11 +71,11 @@ impl Probe for Rdac {
 
 /// Sets the TAS bit of the control mode page over `transport`, so that the array answers commands
 /// which another initiator aborts instead of letting them time out.
-pub fn prepare(transport: &impl Transport, task: &Task<'_, ()>) -> Option<RdacNote> {
+pub fn prepare(transport: &impl Transport, task: &Task<'_, ()>) -> Option<RdacLogRecord> {
     let cancelled = || task.cancelled();
     let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
     match task_aborted::enable(&mut device) {
-        Ok(false) => Some(RdacNote::TasNotSet),
+        Ok(false) => Some(RdacLogRecord::TasNotSet),
         Ok(true) | Err(Cancelled) => None,
     }
 }
@@ -84,17 +84,17 @@ pub fn prepare(transport: &impl Transport, task: &Task<'_, ()>) -> Option<RdacNo
 pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<Rdac> {
     let cancelled = || task.cancelled();
     let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let (verdict, note) = check(&mut device).unwrap_or_else(|cancelled| (cancelled.into(), None));
+    let (verdict, record) = check(&mut device).unwrap_or_else(|cancelled| (cancelled.into(), None));
     Outcome {
         verdict,
-        note,
-        evidence: device.last(),
+        record,
+        last_reply: device.last(),
     }
 }
 
 fn check(
     device: &mut Device<'_, impl Transport>,
-) -> Result<(Verdict, Option<RdacNote>), Cancelled> {
+) -> Result<(Verdict, Option<RdacLogRecord>), Cancelled> {
     // Not cleared between attempts, as in C: what one attempt leaves, a shorter reply keeps.
     let mut page = AccessPage::new();
     let mut attempt = 1;
@@ -113,7 +113,7 @@ fn check(
 }
 
 /// What a reply to INQUIRY says against the unit, whatever the page holds.
-fn refusal(reply: &Reply) -> Option<(Verdict, Option<RdacNote>)> {
+fn refusal(reply: &Reply) -> Option<(Verdict, Option<RdacLogRecord>)> {
     let status = reply.status.masked();
     if reply.is_clear(status) {
         return None;
@@ -121,7 +121,7 @@ fn refusal(reply: &Reply) -> Option<(Verdict, Option<RdacNote>)> {
     match reply.reported_key(status) {
         Some(SenseKey::RECOVERED_ERROR) => None,
         Some(SenseKey::ILLEGAL_REQUEST) => Some((Verdict::UNSUPPORTED, None)),
-        Some(key) => Some((INQUIRY_FAILED, Some(RdacNote::InquiryFailed(key)))),
+        Some(key) => Some((INQUIRY_FAILED, Some(RdacLogRecord::InquiryFailed(key)))),
         None => Some((INQUIRY_FAILED, None)),
     }
 }

@@ -13,18 +13,18 @@ fn task() -> Task<'static, ()> {
     Task::uncancelled(3, Seconds(30), (), MapMemory::Absent)
 }
 
-/// The verdict over `steps`, all of which must have been used, and the note.
-fn judge_aloud(steps: &[Step]) -> (Verdict, Option<RdacNote>) {
+/// The verdict over `steps`, all of which must have been used, and the record.
+fn judge_aloud(steps: &[Step]) -> (Verdict, Option<RdacLogRecord>) {
     let script = Script::new(steps.iter().copied());
     let outcome = run(&script, &task());
     assert_eq!(script.sent().len(), steps.len(), "{steps:?}");
-    (outcome.verdict, outcome.note)
+    (outcome.verdict, outcome.record)
 }
 
 /// The verdict of a check that has nothing to log.
 fn judge(steps: &[Step]) -> Verdict {
-    let (verdict, note) = judge_aloud(steps);
-    assert_eq!(note, None);
+    let (verdict, record) = judge_aloud(steps);
+    assert_eq!(record, None);
     verdict
 }
 
@@ -162,8 +162,8 @@ fn sense_data_decides_where_a_status_announces_it() {
             assert_eq!(judged(1), (Verdict::UP, None));
             assert_eq!(judged(5), (Verdict::UNSUPPORTED, None));
             for key in [0, 2, 3, 6, 0xb] {
-                let note = RdacNote::InquiryFailed(SenseKey(key));
-                assert_eq!(judged(key), (INQUIRY_FAILED, Some(note)));
+                let record = RdacLogRecord::InquiryFailed(SenseKey(key));
+                assert_eq!(judged(key), (INQUIRY_FAILED, Some(record)));
             }
         }
         let silent = with(status, driver, sg_io::Sense::NONE);
@@ -224,11 +224,11 @@ fn the_page() {
 }
 
 /// What [`prepare`] does over `steps`, all of which must have been used.
-fn prepare_over(steps: &[Step]) -> (Option<RdacNote>, Vec<Sent>) {
+fn prepare_over(steps: &[Step]) -> (Option<RdacLogRecord>, Vec<Sent>) {
     let script = Script::new(steps.iter().copied());
-    let note = prepare(&script, &task());
+    let record = prepare(&script, &task());
     assert_eq!(script.sent().len(), steps.len(), "{steps:?}");
-    (note, script.sent())
+    (record, script.sent())
 }
 
 /// Mode data with this TAS byte and something recognisable elsewhere.
@@ -245,8 +245,8 @@ fn tas_is_set_where_it_is_clear_and_can_be_set() {
         Step::GOOD.with_data(&mode_data(0x40)),
         Step::GOOD,
     ];
-    let (note, sent) = prepare_over(&steps);
-    assert_eq!(note, None);
+    let (record, sent) = prepare_over(&steps);
+    assert_eq!(record, None);
     let seen: Vec<_> = sent
         .iter()
         .map(|sent| (sent.cdb.as_bytes(), sent.direction, sent.length))
@@ -275,8 +275,8 @@ fn tas_is_set_where_it_is_clear_and_can_be_set() {
 
 #[test]
 fn tas_that_is_set_is_left_alone() {
-    let (note, _) = prepare_over(&[Step::GOOD.with_data(&mode_data(0x40))]);
-    assert_eq!(note, None);
+    let (record, _) = prepare_over(&[Step::GOOD.with_data(&mode_data(0x40))]);
+    assert_eq!(record, None);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn tas_that_cannot_be_set_is_reported() {
         &[clear, clear],
         &[clear, changeable, Step::error(libc::EIO)],
     ] {
-        assert_eq!(prepare_over(steps).0, Some(RdacNote::TasNotSet));
+        assert_eq!(prepare_over(steps).0, Some(RdacLogRecord::TasNotSet));
     }
 }
 
@@ -307,7 +307,7 @@ fn a_mode_sense_that_fails_is_not_written_back() {
     ] {
         let failure = failure.with_data(&mode_data(0x40));
         for steps in [&[failure][..], &[clear, failure]] {
-            assert_eq!(prepare_over(steps).0, Some(RdacNote::TasNotSet));
+            assert_eq!(prepare_over(steps).0, Some(RdacLogRecord::TasNotSet));
         }
     }
 }
@@ -355,7 +355,7 @@ proptest! {
             PathState::Ghost,
         ].contains(&state));
         prop_assert!(outcome.verdict.message.is_some());
-        prop_assert!(outcome.note.is_none() || outcome.verdict == INQUIRY_FAILED);
+        prop_assert!(outcome.record.is_none() || outcome.verdict == INQUIRY_FAILED);
     }
 
     /// MODE SELECT is sent only after two good MODE SENSE.

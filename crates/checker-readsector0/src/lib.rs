@@ -6,8 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use checkers_core::{Class, MessageId, MessageTable, NoNote, Outcome, Probe, Task, Verdict};
-use sg_io::{Device, Evidence, Kernel, Read, Transport, sg_read};
+use checkers_core::{Class, MessageId, MessageTable, NoLogRecord, Outcome, Probe, Task, Verdict};
+use sg_io::{Device, Kernel, LastReply, Read, Transport, sg_read};
 use std::os::fd::RawFd;
 
 /// The checker.
@@ -22,8 +22,8 @@ impl Probe for Readsector0 {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
 
     type Memory = ();
-    type Note = NoNote;
-    type Evidence = Evidence;
+    type LogRecord = NoLogRecord;
+    type LastReply = LastReply;
 
     fn probe(task: &mut Task<'_, ()>) -> Outcome<Readsector0> {
         run(&Kernel, task)
@@ -50,7 +50,7 @@ pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<Readsecto
     };
     Outcome {
         verdict,
-        note: None,
-        evidence: device.last(),
+        record: None,
+        last_reply: device.last(),
     }
 }

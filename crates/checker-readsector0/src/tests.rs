@@ -61,16 +61,16 @@ fn up_or_down() {
 #[test]
 fn what_was_seen_is_kept_for_people() {
     let script = Script::new([Step::sense(fixed_sense(2, 0x3a, 0))]);
-    let evidence = run(&script, &task()).evidence.unwrap();
-    assert_eq!(evidence.cdb, Cdb::Ten([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]));
+    let last_reply = run(&script, &task()).last_reply.unwrap();
+    assert_eq!(last_reply.cdb, Cdb::Ten([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]));
     assert_eq!(
-        evidence.to_string(),
+        last_reply.to_string(),
         "READ(10): CHECK CONDITION, DRIVER_SENSE, Not Ready: Medium not present (02/3a/00)"
     );
     // A node that cannot be asked is down without a command.
     let script = Script::new([]).preferring(Err(Errno(libc::EBADF)));
     let outcome = run(&script, &task());
-    assert_eq!((outcome.verdict, outcome.evidence), (Verdict::DOWN, None));
+    assert_eq!((outcome.verdict, outcome.last_reply), (Verdict::DOWN, None));
 }
 
 #[test]

@@ -7,10 +7,10 @@
 mod tests;
 
 use checkers_core::{
-    Class, MessageId, MessageTable, NoNote, Outcome, PathState, Probe, Task, Verdict,
+    Class, MessageId, MessageTable, NoLogRecord, Outcome, PathState, Probe, Task, Verdict,
 };
 use sg_io::{
-    AdditionalSense, Cancelled, Cdb, Data, Device, Errno, Evidence, HostStatus, Kernel, Reply,
+    AdditionalSense, Cancelled, Cdb, Data, Device, Errno, HostStatus, Kernel, LastReply, Reply,
     ScsiStatus, SenseKey, Transport,
 };
 use std::os::fd::RawFd;
@@ -38,8 +38,8 @@ impl Probe for Tur {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
 
     type Memory = ();
-    type Note = NoNote;
-    type Evidence = Evidence;
+    type LogRecord = NoLogRecord;
+    type LastReply = LastReply;
 
     fn probe(task: &mut Task<'_, ()>) -> Outcome<Tur> {
         run(&Kernel, task)
@@ -62,8 +62,8 @@ pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<Tur> {
     let verdict = check(&mut device).unwrap_or_else(Verdict::from);
     Outcome {
         verdict,
-        note: None,
-        evidence: device.last(),
+        record: None,
+        last_reply: device.last(),
     }
 }
 

@@ -18,7 +18,7 @@ fn judge(steps: &[Step]) -> Verdict {
     let outcome = run(&script, &task());
     assert_eq!(script.sent().len(), steps.len(), "{steps:?}");
     let last = steps.last().map(|step| step.result);
-    assert_eq!(outcome.evidence.map(|evidence| evidence.result), last);
+    assert_eq!(outcome.last_reply.map(|last_reply| last_reply.result), last);
     outcome.verdict
 }
 

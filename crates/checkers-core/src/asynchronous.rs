@@ -12,23 +12,26 @@
 
 use crate::memory::OutOfMemory;
 use crate::pool::{NoWorker, POOL};
-use crate::probe::{Note, Outcome, Probe, Task};
+use crate::probe::{LogRecord, Outcome, Probe, Task};
+use crate::process_static;
 use crate::run::{Ended, HeldClass, Order, Panicked, Progress, Slot, Target};
 use crate::spin::Spin;
+use crate::sync::time::Duration;
 use crate::{
-    Call, Checker, Delivery, InitError, MapMemory, MessageId, MessageTable, Mode, PathState,
-    Verdict,
+    Call, Checker, Delivery, InitError, Initialized, MapMemory, MessageId, MessageTable, Mode,
+    PathState, Reported, Verdict,
 };
 use kernel_fd::fork::Generation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 /// How long `check` waits for the verdict if the host will not ask again soon
 /// ([`Delivery::InCheck`]), and `init` for the end of the setup commands.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// Experience with spinning for a verdict.
-static VERDICTS: Spin = Spin::new();
+process_static! {
+    /// Experience with spinning for a verdict.
+    static VERDICTS: Spin = Spin::new();
+}
 
 /// A [`Probe`] as a [`Checker`].
 pub struct Asynchronous<P: Probe> {
@@ -36,13 +39,13 @@ pub struct Asynchronous<P: Probe> {
     /// An earlier run of this path that has been given up and may still hang.
     hung: Option<&'static Slot<P>>,
     phase: Phase,
-    /// The note of the setup commands has not been emitted, or they have not been sent.
+    /// The record of the setup commands has not been emitted, or they have not been sent.
     setup_open: bool,
     /// That both runs hang has been logged.
     stall_logged: bool,
     device: (u32, u32),
     memory: P::Memory,
-    evidence: Option<P::Evidence>,
+    last_reply: Option<P::LastReply>,
     /// The process in which the workers have `slot`; `None` when forks cannot be noticed.
     process: Option<Generation>,
 }
@@ -74,22 +77,42 @@ enum Phase {
 }
 
 impl<P: Probe> Asynchronous<P> {
+    fn for_path(call: &Call) -> Result<Self, OutOfMemory> {
+        let process = Generation::current().ok();
+        let mut instance = Asynchronous {
+            slot: Slot::<P>::claim()?,
+            hung: None,
+            phase: Phase::Idle,
+            setup_open: P::HAS_SETUP,
+            stall_logged: false,
+            device: P::device_number(call.fd),
+            memory: P::Memory::default(),
+            last_reply: None,
+            process,
+        };
+        if P::HAS_SETUP {
+            instance.slot.start_setup(target(call));
+            instance.slot.wait(SHORT_WAIT);
+            instance.finish_setup();
+        }
+        Ok(instance)
+    }
+
     /// What the device answered in the last check that ended.
-    pub fn evidence(&self) -> Option<P::Evidence> {
-        self.evidence
+    pub fn last_reply(&self) -> Option<P::LastReply> {
+        self.last_reply
     }
 
     /// The verdict of the run that has ended with `result`.
-    fn conclude(&mut self, result: Option<Ended<P>>, call: &mut Call) -> Verdict {
+    fn conclude(&mut self, result: Option<Ended<P>>) -> Reported {
         self.phase = Phase::Idle;
         self.finish_setup();
-        let outcome = match result {
+        let (outcome, map) = match result {
             Some(ended) => {
                 self.memory = ended.memory;
-                call.map = ended.map.unwrap_or(call.map);
-                ended.outcome
+                (ended.outcome, ended.map)
             }
-            None => Err(Panicked),
+            None => (Err(Panicked), None),
         };
         let mut verdict = self.accept(outcome);
         // The host cleared the message before the check, and the start wrote over it. A verdict that
@@ -101,18 +124,18 @@ impl<P: Probe> Asynchronous<P> {
             P::NAME,
             verdict.state
         );
-        verdict
+        Reported { verdict, map }
     }
 
     fn accept(&mut self, outcome: Result<Outcome<P>, Panicked>) -> Verdict {
         match outcome {
             Ok(Outcome {
                 verdict,
-                note,
-                evidence,
+                record,
+                last_reply,
             }) => {
-                self.evidence = evidence;
-                emit(note);
+                self.last_reply = last_reply;
+                emit(record);
                 verdict
             }
             Err(Panicked) => {
@@ -127,9 +150,9 @@ impl<P: Probe> Asynchronous<P> {
         if !self.setup_open {
             return;
         }
-        if let Some(note) = self.slot.finished_setup() {
+        if let Some(record) = self.slot.finished_setup() {
             self.setup_open = false;
-            emit(note);
+            emit(record);
         }
     }
 
@@ -149,40 +172,42 @@ impl<P: Probe> Asynchronous<P> {
     }
 
     /// Runs the probe on the host's thread. A run in flight goes on and is collected later.
-    fn check_inline(&mut self, call: &mut Call) -> Verdict {
+    fn check_inline(&mut self, call: &Call) -> Reported {
         self.set_up_inline();
         let mut task = Task::uncancelled(call.fd, call.timeout, self.memory, call.map);
         let outcome = catch_unwind(AssertUnwindSafe(|| P::probe(&mut task)));
         self.memory = task.memory;
-        call.map = task.new_map().unwrap_or(call.map);
-        self.accept(outcome.map_err(|_| Panicked))
+        Reported {
+            verdict: self.accept(outcome.map_err(|_| Panicked)),
+            map: task.new_map(),
+        }
     }
 
     /// The check of a host that comes back while a run is wanted.
-    fn check_again(&mut self, limits: Limits, call: &mut Call) -> Verdict {
+    fn check_again(&mut self, limits: Limits, call: &Call) -> Reported {
         let mut progress = self.slot.progress();
         if let Progress::Ended(result) = progress {
-            return self.conclude(result, call);
+            return self.conclude(result);
         }
         let now = (call.clock)().seconds;
         if now > limits.begin {
             // After the whole process was stopped, the worker may have its reply but not yet the processor.
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
             progress = self.slot.progress();
         }
         let (major, minor) = self.device;
         let limits = match progress {
-            Progress::Ended(result) => return self.conclude(result, call),
+            Progress::Ended(result) => return self.conclude(result),
             Progress::Queued if now > limits.begin => {
                 self.phase = running(call, true);
                 log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
-                return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
+                return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
             }
             Progress::Executing if now > limits.end => {
                 self.slot.cancel();
                 self.phase = Phase::GivenUp;
                 log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
-                return Verdict::new(PathState::Timeout, P::TIMED_OUT);
+                return Verdict::new(PathState::Timeout, P::TIMED_OUT).into();
             }
             Progress::Queued => Limits {
                 end: last_second(now, call),
@@ -195,7 +220,7 @@ impl<P: Probe> Asynchronous<P> {
             polled: true,
         };
         log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
-        Verdict::new(PathState::Pending, P::RUNNING)
+        Verdict::new(PathState::Pending, P::RUNNING).into()
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
@@ -228,9 +253,9 @@ impl<P: Probe> Asynchronous<P> {
         Ok(())
     }
 
-    fn start(&mut self, call: &mut Call) -> Verdict {
+    fn start(&mut self, call: &Call) -> Reported {
         if let Err(verdict) = self.prepare_slot() {
-            return verdict;
+            return verdict.into();
         }
         self.phase = Phase::Idle;
         let (major, minor) = self.device;
@@ -241,29 +266,29 @@ impl<P: Probe> Asynchronous<P> {
         };
         if let Err(NoWorker) = self.slot.start_probe(order) {
             log::debug!("{major}:{minor} : failed to start {} thread", P::NAME);
-            return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
+            return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
         }
         self.phase = running(call, false);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
         if call.delivery == Delivery::InCheck {
             self.slot.spin(&VERDICTS);
             self.slot.wait(SHORT_WAIT);
-            return self.poll(call);
+            return self.poll();
         }
-        Verdict::new(PathState::Pending, P::RUNNING)
+        Verdict::new(PathState::Pending, P::RUNNING).into()
     }
 
     /// The verdict if there is one, else "still running"; does not ask the clock.
-    fn poll(&mut self, call: &mut Call) -> Verdict {
+    fn poll(&mut self) -> Reported {
         if let Progress::Ended(result) = self.slot.progress() {
-            return self.conclude(result, call);
+            return self.conclude(result);
         }
         if let Phase::Running { polled, .. } = &mut self.phase {
             *polled = true;
         }
         let (major, minor) = self.device;
         log::trace!("{major}:{minor} : {} checker still running", P::NAME);
-        Verdict::new(PathState::Pending, P::RUNNING)
+        Verdict::new(PathState::Pending, P::RUNNING).into()
     }
 
     /// Forgets the runs that a parent process started: its workers do not exist here.
@@ -309,9 +334,9 @@ fn target(call: &Call) -> Target {
     }
 }
 
-fn emit(note: Option<impl Note>) {
-    if let Some(note) = note {
-        note.emit();
+fn emit(record: Option<impl LogRecord>) {
+    if let Some(record) = record {
+        record.emit();
     }
 }
 
@@ -326,30 +351,13 @@ impl<P: Probe> Checker for Asynchronous<P> {
         P::class().hold()
     }
 
-    fn init(call: &mut Call) -> Result<Self, InitError> {
-        let process = Generation::current().ok();
-        let mut instance = Asynchronous {
-            slot: Slot::<P>::claim()?,
-            hung: None,
-            phase: Phase::Idle,
-            setup_open: P::HAS_SETUP,
-            stall_logged: false,
-            device: P::device_number(call.fd),
-            memory: P::Memory::default(),
-            evidence: None,
-            process,
-        };
-        if P::HAS_SETUP {
-            instance.slot.start_setup(target(call));
-            instance.slot.wait(SHORT_WAIT);
-            instance.finish_setup();
-        }
-        Ok(instance)
+    fn init(call: &Call) -> Initialized<Self> {
+        Self::for_path(call).map_err(InitError::from).into()
     }
 
-    fn check(&mut self, call: &mut Call) -> Verdict {
+    fn check(&mut self, call: &Call) -> Reported {
         if let Err(OutOfMemory) = self.enter_process(call) {
-            return Verdict::new(PathState::Unchecked, P::NOT_STARTED);
+            return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
         }
         match (call.mode, self.phase) {
             (Mode::Sync, _) => self.check_inline(call),
@@ -358,13 +366,13 @@ impl<P: Probe> Checker for Asynchronous<P> {
         }
     }
 
-    fn pending(&mut self, call: &mut Call) -> Verdict {
+    fn pending(&mut self, call: &Call) -> Reported {
         if let Err(OutOfMemory) = self.enter_process(call) {
-            return Self::idle(call.path_state);
+            return Self::idle(call.path_state).into();
         }
         match self.phase {
-            Phase::Running { .. } => self.poll(call),
-            Phase::Idle | Phase::GivenUp => Self::idle(call.path_state),
+            Phase::Running { .. } => self.poll(),
+            Phase::Idle | Phase::GivenUp => Self::idle(call.path_state).into(),
         }
     }
 

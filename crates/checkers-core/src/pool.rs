@@ -21,14 +21,14 @@
 //! queue and forgets the workers.
 
 use crate::memory::OutOfMemory;
+use crate::process_static;
 use crate::spin::Spin;
-use crate::sync::lock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::time::{Duration, Instant};
+use crate::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, lock, thread};
 use kernel_fd::fork::{Generation, Home};
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 /// The stack of a worker, in bytes. The daemon locks its memory, so each hung device costs this. Upstream's
 /// tur gives its threads 4 KiB more; probes need less than a third of it, and the rest is for a panic
@@ -89,14 +89,16 @@ pub fn spawn(body: fn()) -> io::Result<()> {
 /// With more stack than [`STACK_SIZE`]: std's panic hook may want to print a backtrace, and memory that is
 /// not locked costs nothing before it is used.
 fn spawn_with_std(body: fn()) -> io::Result<()> {
-    let builder = std::thread::Builder::new()
+    let builder = thread::Builder::new()
         .name("checker".into())
         .stack_size(8 * STACK_SIZE);
     builder.spawn(body).map(drop)
 }
 
-/// The pool of the process.
-pub static POOL: Pool = Pool::new(spawn, || POOL.start_workers(), || POOL.work());
+process_static! {
+    /// The pool of the process.
+    pub static POOL: Pool = Pool::new(spawn, || POOL.start_workers(), || POOL.work());
+}
 
 /// The workers, their starter and the jobs that wait.
 pub struct Pool {

@@ -1,16 +1,16 @@
 //! A checker that is nothing but "send a command that may block, then classify the reply".
 
 use crate::run::Class;
-use crate::{MapMemory, MessageId, MessageTable, Seconds, Verdict};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::{MapMemory, MessageId, MessageTable, Seconds, Verdict, process_static};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A blocking look at a path, which [`Asynchronous`](crate::Asynchronous) turns into a
 /// [`Checker`](crate::Checker).
 ///
 /// `setup` and `probe` run on a worker thread (or on the host's own in
 /// [`Mode::Sync`](crate::Mode::Sync)). They must not log: what they have to say they return as a
-/// [`Note`], which the thread that collects the verdict emits.
+/// [`LogRecord`], which the thread that collects the verdict emits.
 pub trait Probe: Sized + Send + Sync + 'static {
     /// The name by which configuration files and `libcheck<name>.so` know the checker.
     const NAME: &'static str;
@@ -29,13 +29,13 @@ pub trait Probe: Sized + Send + Sync + 'static {
 
     /// What one path remembers from one check to the next.
     type Memory: Copy + Default + Send + 'static;
-    /// What a run has to tell the log; [`NoNote`] when nothing ever.
-    type Note: Note;
+    /// What a run has to tell the log; [`NoLogRecord`] when nothing ever.
+    type LogRecord: LogRecord;
     /// What the device answered, for people who ask why.
-    type Evidence: Copy + Send + 'static;
+    type LastReply: Copy + Send + 'static;
 
     /// Commands that prepare a path, sent once, before its first probe.
-    fn setup(_task: &Task<'_, ()>) -> Option<Self::Note> {
+    fn setup(_task: &Task<'_, ()>) -> Option<Self::LogRecord> {
         None
     }
 
@@ -60,7 +60,7 @@ pub struct Task<'a, M> {
     pub memory: M,
     map: MapMemory,
     /// The value that the map is to get.
-    new_map: Option<MapMemory>,
+    new_map: Option<i32>,
     cancel: &'a AtomicBool,
 }
 
@@ -85,24 +85,26 @@ impl<'a, M> Task<'a, M> {
 
     /// A task that nobody can cancel.
     pub fn uncancelled(fd: RawFd, timeout: Seconds, memory: M, map: MapMemory) -> Task<'a, M> {
-        static NEVER: AtomicBool = AtomicBool::new(false);
+        process_static! {
+            static NEVER: AtomicBool = AtomicBool::new(false);
+        }
         Task::new(fd, timeout, memory, map, &NEVER)
     }
 
     /// The value that the paths of the map share, as it was when the task was made or as it has been
     /// set since.
     pub fn map(&self) -> MapMemory {
-        self.new_map.unwrap_or(self.map)
+        self.new_map.map_or(self.map, MapMemory::Set)
     }
 
     /// Sets the map's value. The map gets it when the verdict is collected in time, also when the value
     /// is the one that the task began with: another path may have changed it meanwhile.
-    pub fn set_map(&mut self, value: MapMemory) {
+    pub fn set_map(&mut self, value: i32) {
         self.new_map = Some(value);
     }
 
     /// What [`Task::set_map`] has set, if anything.
-    pub fn new_map(&self) -> Option<MapMemory> {
+    pub fn new_map(&self) -> Option<i32> {
         self.new_map
     }
 
@@ -120,9 +122,9 @@ pub struct Outcome<P: Probe> {
     /// State and message.
     pub verdict: Verdict,
     /// A line for the log.
-    pub note: Option<P::Note>,
+    pub record: Option<P::LogRecord>,
     /// The last reply of the device.
-    pub evidence: Option<P::Evidence>,
+    pub last_reply: Option<P::LastReply>,
 }
 
 impl<P: Probe> Clone for Outcome<P> {
@@ -137,23 +139,23 @@ impl<P: Probe> From<Verdict> for Outcome<P> {
     fn from(verdict: Verdict) -> Self {
         Outcome {
             verdict,
-            note: None,
-            evidence: None,
+            record: None,
+            last_reply: None,
         }
     }
 }
 
 /// A log line in typed form, so that a worker can hand it over without allocating.
-pub trait Note: Copy + Send + 'static {
+pub trait LogRecord: Copy + Send + 'static {
     /// Writes the line through `log`.
     fn emit(&self);
 }
 
-/// The note of a checker that logs nothing.
+/// The record of a checker that logs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoNote {}
+pub enum NoLogRecord {}
 
-impl Note for NoNote {
+impl LogRecord for NoLogRecord {
     fn emit(&self) {
         match *self {}
     }

@@ -23,9 +23,8 @@ pub use record::{
 
 use crate::PathState;
 use crate::memory::{OutOfMemory, try_box};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use std::ffi::CStr;
-use std::sync::Mutex;
 
 /// The functions of a loaded checker.
 pub trait Module: Copy + Send + 'static {

@@ -7,34 +7,33 @@
 use crate::memory::OutOfMemory;
 use crate::pool::{Job, NoWorker, POOL};
 use crate::probe::{Outcome, Probe, Task};
-use crate::shelf::{self, Shelf};
+use crate::slot_cache::{self, SlotCache};
 use crate::spin::Spin;
-use crate::sync::lock;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::time::{Duration, Instant};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, lock};
 use crate::{MapMemory, Seconds};
 use kernel_fd::Errno;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// What the instances of one probe share: the slots that are free for reuse.
 ///
 /// Slots are never given back to the allocator, so their number is that of the most paths checked at one
 /// time, plus the hung runs.
 pub struct Class<P: Probe> {
-    slots: Shelf<Slot<P>>,
+    slots: SlotCache<Slot<P>>,
 }
 
 impl<P: Probe> Class<P> {
     /// A class without slots.
     pub const fn new() -> Class<P> {
         Class {
-            slots: Shelf::new(),
+            slots: SlotCache::new(),
         }
     }
 
-    /// Locks the list of free slots until the guard is dropped; see [`Shelf::hold`].
+    /// Locks the list of free slots until the guard is dropped; see [`SlotCache::hold`].
     pub fn hold(&'static self) -> HeldClass<P> {
         HeldClass(self.slots.hold())
     }
@@ -48,7 +47,7 @@ impl<P: Probe> Default for Class<P> {
 
 /// Keeps a [`Class`] locked; see [`Class::hold`].
 pub struct HeldClass<P: Probe>(
-    #[expect(dead_code, reason = "held for its drop")] shelf::Held<Slot<P>>,
+    #[expect(dead_code, reason = "held for its drop")] slot_cache::Held<Slot<P>>,
 );
 
 /// What a command is sent to, and for how long.
@@ -71,7 +70,7 @@ pub(crate) struct Ended<P: Probe> {
     pub(crate) memory: P::Memory,
     /// The map's value if the probe has set it. A copy that it has only read must not be written back:
     /// while the probe ran, other paths of the map may have changed the value.
-    pub(crate) map: Option<MapMemory>,
+    pub(crate) map: Option<i32>,
 }
 
 /// The probe has panicked.
@@ -110,7 +109,7 @@ struct Run<P: Probe> {
     /// Setup commands yet to be sent, before the probe.
     setup: Option<Target>,
     probe: Option<Order<P>>,
-    setup_note: Option<P::Note>,
+    setup_record: Option<P::LogRecord>,
     result: Option<Ended<P>>,
 }
 
@@ -122,7 +121,7 @@ impl<P: Probe> Run<P> {
             awaited: false,
             setup: None,
             probe: None,
-            setup_note: None,
+            setup_record: None,
             result: None,
         }
     }
@@ -232,9 +231,9 @@ impl<P: Probe> Slot<P> {
     }
 
     /// What the setup had to say, once it is over: `None` before.
-    pub(crate) fn finished_setup(&self) -> Option<Option<P::Note>> {
+    pub(crate) fn finished_setup(&self) -> Option<Option<P::LogRecord>> {
         let mut run = lock(&self.run);
-        (run.stage != Stage::SettingUp && run.setup.is_none()).then(|| run.setup_note.take())
+        (run.stage != Stage::SettingUp && run.setup.is_none()).then(|| run.setup_record.take())
     }
 
     /// Takes setup commands away that no worker has begun to send.
@@ -304,9 +303,9 @@ impl<P: Probe> Slot<P> {
         run.stage = Stage::SettingUp;
         drop(run);
         let task = Task::new(fd, timeout, (), MapMemory::Absent, &self.cancelled);
-        let note = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
+        let record = catch_unwind(AssertUnwindSafe(|| P::setup(&task)));
         let mut run = lock(&self.run);
-        run.setup_note = note.unwrap_or_default();
+        run.setup_record = record.unwrap_or_default();
         run.stage = Stage::Executing;
         if run.awaited {
             // The path may wait for the setup alone.
@@ -383,8 +382,8 @@ impl<P: Probe> Job for Slot<P> {
 mod tests {
     use super::*;
     use crate::{
-        Asynchronous, Call, Checker, Delivery, MessageId, MessageTable, Mode, Monotonic, NoNote,
-        PathState, Verdict, pool,
+        Asynchronous, Call, Checker, Delivery, MessageId, MessageTable, Mode, Monotonic,
+        NoLogRecord, PathState, Verdict, pool,
     };
     use std::sync::atomic::{AtomicI32, AtomicU64};
 
@@ -397,8 +396,8 @@ mod tests {
         const TIMED_OUT: MessageId = MessageId::plugin(1);
         const NOT_STARTED: MessageId = MessageId::plugin(2);
         type Memory = ();
-        type Note = NoNote;
-        type Evidence = ();
+        type LogRecord = NoLogRecord;
+        type LastReply = ();
 
         fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
             while HOLD.load(Ordering::SeqCst) {
@@ -518,14 +517,13 @@ mod tests {
         static SECOND: AtomicU64 = AtomicU64::new(0);
         let in_use = || Device::class().slots.in_use();
         let before = in_use();
-        let mut call = Call {
+        let call = Call {
             fd: -1,
             timeout: Seconds(5),
             mode: Mode::Async,
             delivery: Delivery::Pending,
             path_state: PathState::Unchecked,
             map: MapMemory::Absent,
-            init_message: None,
             clock: || Monotonic {
                 seconds: SECOND.load(Ordering::SeqCst),
                 nanos: 0,
@@ -533,20 +531,20 @@ mod tests {
         };
         for freed_while_hung in [true, false] {
             HOLD.store(true, Ordering::SeqCst);
-            let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+            let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
             for slots in 1..=2 {
-                assert_eq!(path.check(&mut call).state, PathState::Pending);
+                assert_eq!(path.check(&call).verdict.state, PathState::Pending);
                 within(|| {
                     SECOND.fetch_add(6, Ordering::SeqCst);
-                    path.check(&mut call).state == PathState::Timeout
+                    path.check(&call).verdict.state == PathState::Timeout
                 });
                 assert_eq!(in_use(), before + slots);
             }
             if !freed_while_hung {
                 HOLD.store(false, Ordering::SeqCst);
                 within(|| {
-                    path.check(&mut call);
-                    path.pending(&mut call) == Verdict::UP && in_use() == before + 1
+                    path.check(&call);
+                    path.pending(&call).verdict == Verdict::UP && in_use() == before + 1
                 });
             }
             path.free(&call);

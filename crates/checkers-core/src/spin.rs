@@ -5,9 +5,14 @@
 //! of one. But a daemon with real-time priority must not burn its processor: a spin is short, and
 //! whoever spun in vain a few times in a row hardly tries any more.
 
-use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+#[cfg(shuttle)]
+use crate::sync::model;
+use crate::sync::thread::spin_loop;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+#[cfg(not(shuttle))]
+use std::time::Instant;
 
 /// How long a spin may last: about what it takes to wake the other thread.
 const LIMIT: Duration = Duration::from_micros(20);
@@ -52,7 +57,20 @@ impl Spin {
     }
 }
 
+/// Whether `done` said yes within a few attempts, as many as the schedule says.
+#[cfg(shuttle)]
+fn spin(done: impl Fn() -> bool) -> bool {
+    while model::chance(60) {
+        if done() {
+            return true;
+        }
+        spin_loop();
+    }
+    false
+}
+
 /// Whether `done` said yes within [`LIMIT`].
+#[cfg(not(shuttle))]
 fn spin(done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     loop {

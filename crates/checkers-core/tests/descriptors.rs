@@ -6,7 +6,7 @@
 
 use checkers_core::{
     Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, NoNote, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs::File;
@@ -33,10 +33,10 @@ impl Probe for Device {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
     const HAS_SETUP: bool = true;
     type Memory = ();
-    type Note = NoNote;
-    type Evidence = ();
+    type LogRecord = NoLogRecord;
+    type LastReply = ();
 
-    fn setup(_task: &Task<'_, ()>) -> Option<NoNote> {
+    fn setup(_task: &Task<'_, ()>) -> Option<NoLogRecord> {
         SETUPS.fetch_add(1, SeqCst);
         None
     }
@@ -71,7 +71,6 @@ fn call(file: &File) -> Call {
         delivery: Delivery::Pending,
         path_state: PathState::Unchecked,
         map: MapMemory::Absent,
-        init_message: None,
         clock: || Monotonic {
             seconds: 1000,
             nanos: 0,
@@ -104,9 +103,9 @@ fn a_command_after_free_goes_to_the_device_of_its_path() {
     HOLD.store(true, SeqCst);
     let null = File::open("/dev/null").unwrap();
     let number = null.as_raw_fd();
-    let mut call = call(&null);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    path.check(&mut call);
+    let call = call(&null);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    path.check(&call);
     within(|| BEGUN.load(SeqCst) == 1);
     path.free(&call);
     drop(null);
@@ -119,19 +118,19 @@ fn a_command_after_free_goes_to_the_device_of_its_path() {
 
 fn without_descriptors_the_setup_is_put_off_and_the_probe_uses_the_number() {
     let null = File::open("/dev/null").unwrap();
-    let mut call = call(&null);
+    let call = call(&null);
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
     SETUPS.store(0, SeqCst);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    path.check(&mut call);
-    within(|| path.pending(&mut call) == Verdict::UP);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    path.check(&call);
+    within(|| path.pending(&call).verdict == Verdict::UP);
     assert_eq!(SETUPS.load(SeqCst), 0, "it may write");
     assert_eq!(USED.load(SeqCst), null.as_raw_fd());
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
     for _ in 0..2 {
-        path.check(&mut call);
-        within(|| path.pending(&mut call) == Verdict::UP);
+        path.check(&call);
+        within(|| path.pending(&call).verdict == Verdict::UP);
         assert_eq!(SETUPS.load(SeqCst), 1);
         assert_ne!(USED.load(SeqCst), null.as_raw_fd());
     }

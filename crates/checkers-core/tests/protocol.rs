@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, NoNote, Note, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Call, Checker, Class, Delivery, LogRecord, MapMemory, MessageId, MessageTable,
+    Mode, Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -113,8 +113,8 @@ macro_rules! device {
             const TIMED_OUT: MessageId = TIMED_OUT;
             const NOT_STARTED: MessageId = NOT_STARTED;
             type Memory = $memory;
-            type Note = NoNote;
-            type Evidence = ();
+            type LogRecord = NoLogRecord;
+            type LastReply = ();
             fn probe($task: &mut Task<'_, $memory>) -> Outcome<Self> {
                 $probe
             }
@@ -153,7 +153,6 @@ fn host_call(device: RawFd, delivery: Delivery) -> Call {
         delivery,
         path_state: PathState::Unchecked,
         map: MapMemory::Absent,
-        init_message: None,
         clock,
     }
 }
@@ -166,27 +165,27 @@ struct Path<P: Probe> {
 
 impl<P: Probe> Path<P> {
     fn new(fd: RawFd) -> Path<P> {
-        let mut call = host_call(fd, Delivery::Pending);
-        let checker = Asynchronous::init(&mut call).unwrap();
+        let call = host_call(fd, Delivery::Pending);
+        let checker = Asynchronous::init(&call).instance.unwrap();
         Path { call, checker }
     }
 
     fn check(&mut self) -> Verdict {
-        let verdict = self.checker.check(&mut self.call);
+        let verdict = self.checker.check(&self.call).verdict;
         self.call.path_state = verdict.state;
         verdict
     }
 
     fn check_in_sync(&mut self) -> Verdict {
-        let mut call = Call {
+        let call = Call {
             mode: Mode::Sync,
             ..self.call
         };
-        self.checker.check(&mut call)
+        self.checker.check(&call).verdict
     }
 
     fn pending(&mut self) -> Verdict {
-        let verdict = self.checker.pending(&mut self.call);
+        let verdict = self.checker.pending(&self.call).verdict;
         self.call.path_state = verdict.state;
         verdict
     }
@@ -239,17 +238,17 @@ fn a_wait_is_worth_while_only_between_the_start_and_the_first_look() {
 
 #[test]
 fn older_hosts_get_the_verdict_of_a_quick_device_from_check() {
-    let mut call = host_call(3, Delivery::InCheck);
-    let mut checker = Asynchronous::<Healthy>::init(&mut call).unwrap();
+    let call = host_call(3, Delivery::InCheck);
+    let mut checker = Asynchronous::<Healthy>::init(&call).instance.unwrap();
     // The machine may be busy, so a few attempts may take longer than the wait.
-    within(|| checker.check(&mut call) == Verdict::UP);
+    within(|| checker.check(&call).verdict == Verdict::UP);
     HEALTHY.hang(3);
     let start = Instant::now();
-    assert_eq!(checker.check(&mut call), STILL_RUNNING);
-    assert_eq!(checker.check(&mut call), STILL_RUNNING);
+    assert_eq!(checker.check(&call).verdict, STILL_RUNNING);
+    assert_eq!(checker.check(&call).verdict, STILL_RUNNING);
     assert!(start.elapsed() < Duration::from_secs(1));
     HEALTHY.release(3);
-    within(|| checker.check(&mut call) == Verdict::UP);
+    within(|| checker.check(&call).verdict == Verdict::UP);
     checker.free(&call);
 }
 
@@ -513,7 +512,7 @@ static NOTES: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Copy)]
 struct Said;
 
-impl Note for Said {
+impl LogRecord for Said {
     fn emit(&self) {
         NOTES.fetch_add(1, Ordering::SeqCst);
     }
@@ -530,8 +529,8 @@ impl Probe for Prepared {
     const NOT_STARTED: MessageId = NOT_STARTED;
     const HAS_SETUP: bool = true;
     type Memory = ();
-    type Note = Said;
-    type Evidence = usize;
+    type LogRecord = Said;
+    type LastReply = usize;
 
     fn setup(task: &Task<'_, ()>) -> Option<Said> {
         PREPARED.command(task.fd);
@@ -542,8 +541,8 @@ impl Probe for Prepared {
     fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
         Outcome {
             verdict: Verdict::UP,
-            note: None,
-            evidence: Some(SETUPS.load(Ordering::SeqCst)),
+            record: None,
+            last_reply: Some(SETUPS.load(Ordering::SeqCst)),
         }
     }
 
@@ -569,7 +568,7 @@ fn setup_commands_come_first_and_do_not_hold_init_up() {
     PREPARED.release(1);
     assert_eq!(path.collect(), Verdict::UP);
     assert_eq!(
-        path.checker.evidence(),
+        path.checker.last_reply(),
         Some(1),
         "the setup was over when the probe ran"
     );
@@ -608,10 +607,10 @@ impl Probe for SetUp {
     const NOT_STARTED: MessageId = NOT_STARTED;
     const HAS_SETUP: bool = true;
     type Memory = ();
-    type Note = NoNote;
-    type Evidence = ();
+    type LogRecord = NoLogRecord;
+    type LastReply = ();
 
-    fn setup(task: &Task<'_, ()>) -> Option<NoNote> {
+    fn setup(task: &Task<'_, ()>) -> Option<NoLogRecord> {
         SET_UP.command(task.fd);
         None
     }
@@ -660,7 +659,7 @@ static WRITTEN: Mutex<Option<i32>> = Mutex::new(None);
 device!(Mapped, MAPPED, (), |task| {
     MAPPED.command(task.fd);
     if let Some(value) = *WRITTEN.lock().unwrap() {
-        task.set_map(MapMemory::Set(value));
+        task.set_map(value);
     }
     Verdict::UP.into()
 });

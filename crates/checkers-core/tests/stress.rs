@@ -5,7 +5,7 @@
 
 use checkers_core::{
     Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, NoNote, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -29,10 +29,10 @@ impl Probe for Device {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
     const HAS_SETUP: bool = true;
     type Memory = i32;
-    type Note = NoNote;
-    type Evidence = RawFd;
+    type LogRecord = NoLogRecord;
+    type LastReply = RawFd;
 
-    fn setup(_task: &Task<'_, ()>) -> Option<NoNote> {
+    fn setup(_task: &Task<'_, ()>) -> Option<NoLogRecord> {
         std::thread::yield_now();
         None
     }
@@ -46,8 +46,8 @@ impl Probe for Device {
         Outcome {
             // The message says whose verdict this is.
             verdict: Verdict::new(PathState::Up, MessageId::from_raw(device as i16)),
-            note: None,
-            evidence: Some(device),
+            record: None,
+            last_reply: Some(device),
         }
     }
 
@@ -84,18 +84,17 @@ fn run_path(device: RawFd) {
         },
         path_state: PathState::Unchecked,
         map: MapMemory::Absent,
-        init_message: None,
         clock,
     };
-    let mut checker = Asynchronous::<Device>::init(&mut call).unwrap();
+    let mut checker = Asynchronous::<Device>::init(&call).instance.unwrap();
     let mine = Verdict::new(PathState::Up, MessageId::from_raw(device as i16));
     for round in 0..device % 5 {
-        let first = checker.check(&mut call);
+        let first = checker.check(&call).verdict;
         match (device + round) % 4 {
             // The host comes back when the time limit has passed.
             0 if first != mine => {
                 SECOND.set(SECOND.get() + 6);
-                let second = checker.check(&mut call);
+                let second = checker.check(&call).verdict;
                 // A run that no worker has begun is not late.
                 let states = [PathState::Timeout, PathState::Unchecked];
                 assert!(
@@ -105,7 +104,7 @@ fn run_path(device: RawFd) {
             }
             1 => {
                 call.mode = Mode::Sync;
-                assert_eq!(checker.check(&mut call), mine);
+                assert_eq!(checker.check(&call).verdict, mine);
                 call.mode = Mode::Async;
             }
             _ => {
@@ -117,7 +116,7 @@ fn run_path(device: RawFd) {
                         "a check was lost"
                     );
                     std::thread::yield_now();
-                    verdict = checker.pending(&mut call);
+                    verdict = checker.pending(&call).verdict;
                 }
                 assert!(
                     verdict == mine || verdict.state == PathState::Timeout,
@@ -128,7 +127,7 @@ fn run_path(device: RawFd) {
     }
     // Freed with a check queued, executed or ended.
     call.delivery = Delivery::Pending;
-    checker.check(&mut call);
+    checker.check(&call);
     checker.free(&call);
 }
 

@@ -5,8 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, Note, Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
+    Asynchronous, Call, Checker, Class, Delivery, LogRecord, MapMemory, MessageId, MessageTable,
+    Mode, Monotonic, Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
 };
 use std::cell::Cell;
 use std::io;
@@ -32,7 +32,7 @@ static NOTES: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Copy)]
 struct Prepared;
 
-impl Note for Prepared {
+impl LogRecord for Prepared {
     fn emit(&self) {
         NOTES.fetch_add(1, SeqCst);
     }
@@ -48,8 +48,8 @@ impl Probe for Device {
     const NOT_STARTED: MessageId = MessageId::plugin(2);
     const HAS_SETUP: bool = true;
     type Memory = ();
-    type Note = Prepared;
-    type Evidence = ();
+    type LogRecord = Prepared;
+    type LastReply = ();
 
     fn setup(task: &Task<'_, ()>) -> Option<Prepared> {
         if task.fd == HANGS {
@@ -124,7 +124,6 @@ fn call(fd: RawFd, mode: Mode) -> Call {
         delivery: Delivery::Pending,
         path_state: PathState::Unchecked,
         map: MapMemory::Absent,
-        init_message: None,
         clock: || Monotonic {
             seconds: SECOND.get(),
             nanos: 0,
@@ -145,8 +144,8 @@ fn hang_the_only_worker() -> (Asynchronous<Device>, Call) {
     HOLD.store(1, SeqCst);
     // The starter, and one worker.
     SUPPLY.store(2, SeqCst);
-    let mut call = call(HANGS, Mode::Async);
-    let path = Asynchronous::<Device>::init(&mut call).unwrap();
+    let call = call(HANGS, Mode::Async);
+    let path = Asynchronous::<Device>::init(&call).instance.unwrap();
     within(|| HUNG.load(SeqCst) == 1);
     SUPPLY.store(0, SeqCst);
     (path, call)
@@ -156,14 +155,14 @@ fn hang_the_only_worker() -> (Asynchronous<Device>, Call) {
 fn a_check_queued_while_no_thread_can_be_had_runs_as_soon_as_one_can() {
     let _guard = begin();
     let (hung, hung_call) = hang_the_only_worker();
-    let mut call = call(HEALTHY, Mode::Async);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    let verdict = path.check(&mut call);
+    let call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    let verdict = path.check(&call).verdict;
     assert_eq!(verdict.state, PathState::Pending);
     within(|| SUPPLY.load(SeqCst) <= -3);
     SUPPLY.store(1000, SeqCst);
     // No further check is started: the queued one has to run.
-    within(|| path.pending(&mut call) == Verdict::UP);
+    within(|| path.pending(&call).verdict == Verdict::UP);
     assert_eq!(SETUPS.load(SeqCst), 1);
     path.free(&call);
     HOLD.store(0, SeqCst);
@@ -174,10 +173,10 @@ fn a_check_queued_while_no_thread_can_be_had_runs_as_soon_as_one_can() {
 fn a_synchronous_check_sends_setup_commands_for_which_there_was_no_thread() {
     let _guard = begin();
     SUPPLY.store(0, SeqCst);
-    let mut call = call(HEALTHY, Mode::Sync);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    let call = call(HEALTHY, Mode::Sync);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
     for _ in 0..2 {
-        assert_eq!(path.check(&mut call), Verdict::UP);
+        assert_eq!(path.check(&call).verdict, Verdict::UP);
         assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
     }
     path.free(&call);
@@ -195,9 +194,9 @@ fn a_synchronous_check_does_not_wait_behind_the_device_of_another_path() {
         }
         HOLD.store(0, SeqCst);
     });
-    let mut call = call(HEALTHY, Mode::Sync);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    assert_eq!(path.check(&mut call), Verdict::UP);
+    let call = call(HEALTHY, Mode::Sync);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    assert_eq!(path.check(&call).verdict, Verdict::UP);
     assert_eq!(HOLD.load(SeqCst), 1, "the other device was waited for");
     assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
     path.free(&call);
@@ -209,13 +208,13 @@ fn a_synchronous_check_does_not_wait_behind_the_device_of_another_path() {
 #[test]
 fn the_note_of_setup_commands_that_end_late_is_emitted() {
     let _guard = begin();
-    let (mut path, mut call) = hang_the_only_worker();
+    let (mut path, call) = hang_the_only_worker();
     assert_eq!(NOTES.load(SeqCst), 0);
     HOLD.store(0, SeqCst);
     within(|| HUNG.load(SeqCst) == 0);
     SUPPLY.store(1000, SeqCst);
-    path.check(&mut call);
-    within(|| path.pending(&mut call) == Verdict::UP);
+    path.check(&call);
+    within(|| path.pending(&call).verdict == Verdict::UP);
     assert_eq!(NOTES.load(SeqCst), 1);
     path.free(&call);
 }
@@ -224,19 +223,19 @@ fn the_note_of_setup_commands_that_end_late_is_emitted() {
 fn a_run_that_no_worker_has_begun_is_unchecked_at_the_limit_and_goes_on() {
     let _guard = begin();
     let (hung, hung_call) = hang_the_only_worker();
-    let mut call = call(HEALTHY, Mode::Async);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    let call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     SECOND.set(1005);
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     for second in [1006, 1012] {
         SECOND.set(second);
         let unchecked = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
-        assert_eq!(path.check(&mut call), unchecked);
+        assert_eq!(path.check(&call).verdict, unchecked);
     }
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     SUPPLY.store(1000, SeqCst);
-    within(|| path.pending(&mut call) == Verdict::UP);
+    within(|| path.pending(&call).verdict == Verdict::UP);
     path.free(&call);
     HOLD.store(0, SeqCst);
     hung.free(&hung_call);
@@ -246,11 +245,11 @@ fn a_run_that_no_worker_has_begun_is_unchecked_at_the_limit_and_goes_on() {
 fn the_time_that_a_run_was_seen_queued_does_not_count_against_the_device() {
     let _guard = begin();
     let (hung, hung_call) = hang_the_only_worker();
-    let mut call = call(HANGS, Mode::Async);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    let call = call(HANGS, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     SECOND.set(1004);
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     SUPPLY.store(1000, SeqCst);
     within(|| HUNG.load(SeqCst) == 2);
     for (second, state) in [
@@ -259,7 +258,7 @@ fn the_time_that_a_run_was_seen_queued_does_not_count_against_the_device() {
         (1010, PathState::Timeout),
     ] {
         SECOND.set(second);
-        assert_eq!(path.check(&mut call).state, state, "at {second}");
+        assert_eq!(path.check(&call).verdict.state, state, "at {second}");
     }
     path.free(&call);
     HOLD.store(0, SeqCst);
@@ -270,15 +269,15 @@ fn the_time_that_a_run_was_seen_queued_does_not_count_against_the_device() {
 fn a_check_that_was_refused_for_want_of_threads_is_made_by_the_next() {
     let _guard = begin();
     SUPPLY.store(0, SeqCst);
-    let mut call = call(HEALTHY, Mode::Async);
-    let mut path = Asynchronous::<Device>::init(&mut call).unwrap();
+    let call = call(HEALTHY, Mode::Async);
+    let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
     for _ in 0..2 {
         let refused = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
-        assert_eq!(path.check(&mut call), refused);
+        assert_eq!(path.check(&call).verdict, refused);
     }
     SUPPLY.store(1000, SeqCst);
-    assert_eq!(path.check(&mut call).state, PathState::Pending);
-    within(|| path.pending(&mut call) == Verdict::UP);
+    assert_eq!(path.check(&call).verdict.state, PathState::Pending);
+    within(|| path.pending(&call).verdict == Verdict::UP);
     assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
     path.free(&call);
 }

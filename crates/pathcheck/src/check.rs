@@ -107,19 +107,18 @@ pub(crate) struct Check {
 impl Check {
     /// Starts a check of an open device.
     fn start(class: &Class, file: File, timeout: Seconds, empty: bool) -> Result<Stage, InitError> {
-        let mut call = Call {
+        let call = Call {
             fd: file.as_raw_fd(),
             timeout,
             mode: Mode::Async,
             delivery: Delivery::Pending,
             path_state: PathState::Unchecked,
             map: MapMemory::Absent,
-            init_message: None,
             clock: kernel_fd::monotonic,
         };
-        let mut checker = (class.init)(&mut call)?;
+        let mut checker = (class.init)(&call)?;
         let start = Instant::now();
-        let started = checker.check(&mut call);
+        let started = checker.check(&call);
         let check = Check {
             checker,
             messages: class.messages,
@@ -141,7 +140,7 @@ impl Check {
     /// Looks for the answer.
     pub(crate) fn look(mut self) -> Stage {
         self.call.path_state = PathState::Pending;
-        let verdict = self.checker.pending(&mut self.call);
+        let verdict = self.checker.pending(&self.call);
         self.go_on(verdict)
     }
 
@@ -174,10 +173,10 @@ impl Check {
         // What the daemon would be told in its next round.
         if !self.is_answered_by(verdict) {
             self.call.clock = || kernel_fd::monotonic().plus(ROUND);
-            verdict = self.checker.pending(&mut self.call);
+            verdict = self.checker.pending(&self.call);
         }
         if !self.is_answered_by(verdict) {
-            verdict = self.checker.check(&mut self.call);
+            verdict = self.checker.check(&self.call);
         }
         let reason = self.checker.explain();
         let limit = self.call.timeout.as_duration();

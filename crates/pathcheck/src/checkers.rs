@@ -35,7 +35,7 @@ pub(crate) struct Class {
     pub(crate) name: &'static str,
     pub(crate) messages: MessageTable,
     /// [`Checker::init`].
-    pub(crate) init: fn(&mut Call) -> Result<Box<dyn Instance>, InitError>,
+    pub(crate) init: fn(&Call) -> Result<Box<dyn Instance>, InitError>,
 }
 
 impl Class {
@@ -43,7 +43,7 @@ impl Class {
         Class {
             name: C::NAME,
             messages: C::MESSAGES,
-            init: |call| Ok(Box::new(C::init(call)?)),
+            init: |call| Ok(Box::new(C::init(call).instance?)),
         }
     }
 
@@ -68,27 +68,27 @@ impl Explain for Directio {
     }
 }
 
-impl<P: Probe<Evidence: Into<Reason>>> Explain for Asynchronous<P> {
+impl<P: Probe<LastReply: Into<Reason>>> Explain for Asynchronous<P> {
     fn explain(&self) -> Option<Reason> {
-        self.evidence().map(Into::into)
+        self.last_reply().map(Into::into)
     }
 }
 
 /// A [`Checker`] of any class.
 pub(crate) trait Instance: Send {
-    fn check(&mut self, call: &mut Call) -> Verdict;
-    fn pending(&mut self, call: &mut Call) -> Verdict;
+    fn check(&mut self, call: &Call) -> Verdict;
+    fn pending(&mut self, call: &Call) -> Verdict;
     fn explain(&self) -> Option<Reason>;
     fn free(self: Box<Self>, call: &Call);
 }
 
 impl<C: Explain> Instance for C {
-    fn check(&mut self, call: &mut Call) -> Verdict {
-        Checker::check(self, call)
+    fn check(&mut self, call: &Call) -> Verdict {
+        Checker::check(self, call).verdict
     }
 
-    fn pending(&mut self, call: &mut Call) -> Verdict {
-        Checker::pending(self, call)
+    fn pending(&mut self, call: &Call) -> Verdict {
+        Checker::pending(self, call).verdict
     }
 
     fn explain(&self) -> Option<Reason> {

@@ -18,19 +18,19 @@ impl Probe for RdacReadOnly {
     const HAS_SETUP: bool = false;
 
     type Memory = <Rdac as Probe>::Memory;
-    type Note = <Rdac as Probe>::Note;
-    type Evidence = <Rdac as Probe>::Evidence;
+    type LogRecord = <Rdac as Probe>::LogRecord;
+    type LastReply = <Rdac as Probe>::LastReply;
 
     fn probe(task: &mut Task<'_, Self::Memory>) -> Outcome<RdacReadOnly> {
         let Outcome {
             verdict,
-            note,
-            evidence,
+            record,
+            last_reply,
         } = Rdac::probe(task);
         Outcome {
             verdict,
-            note,
-            evidence,
+            record,
+            last_reply,
         }
     }
 

@@ -1,10 +1,10 @@
 //! Why a path is in the state it is: what the device, or the way to it, answered.
 
-use checker_cciss_tur::CcissEvidence;
+use checker_cciss_tur::CcissReply;
 use checker_directio::Failure;
 use serde::{Deserialize, Serialize};
 use sg_io::cciss::Answer;
-use sg_io::{DriverStatus, Errno, Evidence, HostStatus, Reply, ScsiStatus, Strerror};
+use sg_io::{DriverStatus, Errno, HostStatus, LastReply, Reply, ScsiStatus, Strerror};
 
 /// The last answer to a check. This is the JSON document's object of this name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,10 +43,10 @@ impl Reason {
     }
 }
 
-impl From<Evidence> for Reason {
-    fn from(evidence: Evidence) -> Self {
-        let command = evidence.cdb.name();
-        let reply = match evidence.result {
+impl From<LastReply> for Reason {
+    fn from(last_reply: LastReply) -> Self {
+        let command = last_reply.cdb.name();
+        let reply = match last_reply.result {
             Ok(reply) => reply,
             Err(errno) => return Reason::error(command, errno),
         };
@@ -93,14 +93,14 @@ fn line(reply: &Reply) -> String {
     parts.join(", ")
 }
 
-impl From<CcissEvidence> for Reason {
-    fn from(evidence: CcissEvidence) -> Self {
-        match evidence {
-            CcissEvidence::NoVolume(errno) => Reason::error("CCISS_GETLUNINFO", errno),
-            CcissEvidence::NotSent(errno) => Reason::error("CCISS_PASSTHRU", errno),
-            CcissEvidence::Answered(Answer { scsi_status, .. }) => Reason {
+impl From<CcissReply> for Reason {
+    fn from(last_reply: CcissReply) -> Self {
+        match last_reply {
+            CcissReply::NoVolume(errno) => Reason::error("CCISS_GETLUNINFO", errno),
+            CcissReply::NotSent(errno) => Reason::error("CCISS_PASSTHRU", errno),
+            CcissReply::Answered(Answer { scsi_status, .. }) => Reason {
                 command: "TEST UNIT READY".to_owned(),
-                text: evidence.to_string(),
+                text: last_reply.to_string(),
                 scsi_status: Some(ScsiStatus(scsi_status).to_string()),
                 ..Reason::default()
             },
@@ -133,7 +133,7 @@ mod tests {
         let task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
         // A reply that promises to pass is asked for again.
         let outcome = checker_tur::run(&Script::new([step; 5]), &task);
-        outcome.evidence.unwrap().into()
+        outcome.last_reply.unwrap().into()
     }
 
     #[test]
@@ -208,12 +208,12 @@ mod tests {
                 None,
             ),
             (
-                CcissEvidence::NoVolume(Errno(libc::ENOTTY)).into(),
+                CcissReply::NoVolume(Errno(libc::ENOTTY)).into(),
                 "CCISS_GETLUNINFO: Inappropriate ioctl for device",
                 Some(libc::ENOTTY),
             ),
             (
-                CcissEvidence::Answered(Answer {
+                CcissReply::Answered(Answer {
                     scsi_status: 2,
                     command_status: 1,
                 })

@@ -18,14 +18,14 @@ impl From<Cancelled> for Verdict {
 
 /// A command and what became of it, for people who want to know why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
+pub struct LastReply {
     /// The command.
     pub cdb: Cdb,
     /// The reply, or why there is none.
     pub result: Result<Reply, Errno>,
 }
 
-impl fmt::Display for Evidence {
+impl fmt::Display for LastReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.cdb.name())?;
         match &self.result {
@@ -46,7 +46,7 @@ pub struct Device<'a, T> {
     fd: RawFd,
     timeout: Seconds,
     cancelled: &'a dyn Fn() -> bool,
-    last: Option<Evidence>,
+    last: Option<LastReply>,
 }
 
 impl<'a, T: Transport> Device<'a, T> {
@@ -82,7 +82,7 @@ impl<'a, T: Transport> Device<'a, T> {
             timeout: self.timeout,
         };
         let result = self.transport.execute(self.fd, &mut command);
-        self.last = Some(Evidence { cdb, result });
+        self.last = Some(LastReply { cdb, result });
         Ok(result)
     }
 
@@ -95,7 +95,7 @@ impl<'a, T: Transport> Device<'a, T> {
     }
 
     /// The last command that was sent.
-    pub fn last(&self) -> Option<Evidence> {
+    pub fn last(&self) -> Option<LastReply> {
         self.last
     }
 }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn evidence_names_the_command_and_the_reason() {
-        let evidence = |result| Evidence {
+        let last_reply = |result| LastReply {
             cdb: Cdb::TEST_UNIT_READY,
             result,
         };
@@ -141,11 +141,11 @@ mod tests {
             ..Reply::GOOD
         };
         assert_eq!(
-            evidence(Ok(reply)).to_string(),
+            last_reply(Ok(reply)).to_string(),
             "TEST UNIT READY: GOOD, DID_NO_CONNECT"
         );
         assert!(
-            evidence(Err(Errno(libc::ENODEV)))
+            last_reply(Err(Errno(libc::ENODEV)))
                 .to_string()
                 .starts_with("TEST UNIT READY: No such device")
         );

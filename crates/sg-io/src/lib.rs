@@ -30,7 +30,7 @@ mod status;
 
 pub use additional::AdditionalSense;
 pub use command::{Cdb, Command, Data};
-pub use device::{Cancelled, Device, Evidence, device_number};
+pub use device::{Cancelled, Device, LastReply, device_number};
 pub use kernel::Kernel;
 pub use kernel_fd::{Errno, Strerror};
 pub use reply::Reply;

@@ -31,26 +31,25 @@ struct Host {
 
 impl Host {
     fn new(fd: RawFd, timeout: u32, delivery: Delivery) -> Host {
-        let mut call = Call {
+        let call = Call {
             fd,
             timeout: Seconds(timeout),
             mode: Mode::Async,
             delivery,
             path_state: PathState::Wild,
             map: MapMemory::Absent,
-            init_message: None,
             clock: kernel_fd::monotonic,
         };
-        let path = Directio::init(&mut call).unwrap();
+        let path = Directio::init(&call).instance.unwrap();
         Host { call, path }
     }
 
     fn check(&mut self) -> Verdict {
-        at_once(|| self.path.check(&mut self.call))
+        at_once(|| self.path.check(&self.call).verdict)
     }
 
     fn pending(&mut self) -> Verdict {
-        at_once(|| self.path.pending(&mut self.call))
+        at_once(|| self.path.pending(&self.call).verdict)
     }
 
     fn free(self) {
@@ -140,7 +139,7 @@ fn a_host_that_may_wait_does() {
         to.write_all(&[0; 4096]).unwrap();
         to
     });
-    assert_eq!(host.path.check(&mut host.call), Verdict::UP);
+    assert_eq!(host.path.check(&host.call).verdict, Verdict::UP);
     drop(writer.join().unwrap());
     host.free();
 }

@@ -22,26 +22,25 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn new(fd: RawFd, clock: fn() -> Monotonic) -> Path {
-        let mut call = Call {
+        let call = Call {
             fd,
             timeout: Seconds(5),
             mode: Mode::Async,
             delivery: Delivery::Pending,
             path_state: PathState::Wild,
             map: MapMemory::Absent,
-            init_message: None,
             clock,
         };
-        let checker = Directio::init(&mut call).unwrap();
+        let checker = Directio::init(&call).instance.unwrap();
         Path { call, checker }
     }
 
     pub(crate) fn check(&mut self) -> Verdict {
-        self.checker.check(&mut self.call)
+        self.checker.check(&self.call).verdict
     }
 
     pub(crate) fn pending(&mut self) -> Verdict {
-        self.checker.pending(&mut self.call)
+        self.checker.pending(&self.call).verdict
     }
 
     /// The first verdict of the running check that is not "pending".

@@ -1,9 +1,8 @@
 //! One checker class: who refers to it, whether its checks may wait, and when its module goes.
 
 use super::{Loader, Module, Name};
-use crate::sync::lock;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// A checker that paths can select.
 pub struct Class<M> {

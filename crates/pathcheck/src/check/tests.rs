@@ -1,8 +1,8 @@
 //! Whole checks of devices that answer from a script.
 
 use super::*;
-use checkers_core::{Asynchronous, MessageId, NoNote, Probe, Task};
-use sg_io::Evidence;
+use checkers_core::{Asynchronous, MessageId, NoLogRecord, Probe, Task};
+use sg_io::LastReply;
 use sg_io::script::{Script, Step as Answer, fixed_sense};
 use std::os::fd::RawFd;
 
@@ -18,15 +18,15 @@ macro_rules! tur_over {
             const TIMED_OUT: MessageId = checker_tur::Tur::TIMED_OUT;
             const NOT_STARTED: MessageId = checker_tur::Tur::NOT_STARTED;
             type Memory = ();
-            type Note = NoNote;
-            type Evidence = Evidence;
+            type LogRecord = NoLogRecord;
+            type LastReply = LastReply;
 
             fn probe(task: &mut Task<'_, ()>) -> checkers_core::Outcome<$name> {
                 let outcome = checker_tur::run(&Script::new([$answer; 5]), task);
                 checkers_core::Outcome {
                     verdict: outcome.verdict,
-                    note: None,
-                    evidence: outcome.evidence,
+                    record: None,
+                    last_reply: outcome.last_reply,
                 }
             }
 
@@ -52,7 +52,7 @@ tur_over!(Hung, {
     Answer::GOOD
 });
 
-fn tur<P: Probe<Evidence = Evidence>>(timeout: u32) -> (Finding, Duration) {
+fn tur<P: Probe<LastReply = LastReply>>(timeout: u32) -> (Finding, Duration) {
     let class = Class::of::<Asynchronous<P>>();
     let start = Instant::now();
     let null = File::open("/dev/null").unwrap();

@@ -1,37 +1,39 @@
 //! What cciss_tur tells its user.
 
-use checkers_core::Note;
+use checkers_core::LogRecord;
 use kernel_fd::Stderr;
 use sg_io::{Errno, Strerror};
 use std::fmt::{self, Write};
 
 /// Lines for the standard error stream, where the C checker of this name puts them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CcissNote {
+pub enum CcissLogRecord {
     /// The controller did not say which volume this is.
     NoVolume(Errno),
     /// The controller did not take the command.
     NotSent(Errno),
 }
 
-impl CcissNote {
+impl CcissLogRecord {
     /// Writes the lines to `to`.
     ///
     /// # Errors
     /// What `to` says.
     pub fn write(&self, mut to: impl Write) -> fmt::Result {
         match self {
-            CcissNote::NoVolume(errno) => {
+            CcissLogRecord::NoVolume(errno) => {
                 let text = Strerror(*errno);
                 writeln!(to, "Error: : {text}")?;
                 writeln!(to, "cciss TUR  failed in CCISS_GETLUNINFO: {text}")
             }
-            CcissNote::NotSent(errno) => writeln!(to, "cciss TUR  failed: {}", Strerror(*errno)),
+            CcissLogRecord::NotSent(errno) => {
+                writeln!(to, "cciss TUR  failed: {}", Strerror(*errno))
+            }
         }
     }
 }
 
-impl Note for CcissNote {
+impl LogRecord for CcissLogRecord {
     fn emit(&self) {
         // The stream takes everything, and a daemon without one loses nothing but these lines.
         let _ = self.write(Stderr::new());

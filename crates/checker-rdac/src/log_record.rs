@@ -1,22 +1,22 @@
 //! What rdac has to tell the log.
 
-use checkers_core::Note;
+use checkers_core::LogRecord;
 use sg_io::SenseKey;
 
 /// A log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RdacNote {
+pub enum RdacLogRecord {
     /// The TAS bit could not be set.
     TasNotSet,
     /// INQUIRY ended with this sense key.
     InquiryFailed(SenseKey),
 }
 
-impl Note for RdacNote {
+impl LogRecord for RdacLogRecord {
     fn emit(&self) {
         match self {
-            RdacNote::TasNotSet => log::debug!("rdac checker failed to set TAS bit"),
-            RdacNote::InquiryFailed(SenseKey(key)) => {
+            RdacLogRecord::TasNotSet => log::debug!("rdac checker failed to set TAS bit"),
+            RdacLogRecord::InquiryFailed(SenseKey(key)) => {
                 log::warn!("rdac checker: INQUIRY failed with sense key {key:02x}");
             }
         }

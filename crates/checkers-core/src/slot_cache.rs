@@ -2,14 +2,13 @@
 
 use crate::memory::{OutOfMemory, try_box};
 use crate::pool::{Job, POOL};
-use crate::sync::lock;
-use std::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The jobs of one kind that are free for reuse.
 ///
 /// Jobs are never given back to the allocator, since a worker may hold on to one for ever. So their
 /// number is that of the most in use at one time, those that hang included.
-pub struct Shelf<J: 'static> {
+pub struct SlotCache<J: 'static> {
     free: Mutex<Free<J>>,
 }
 
@@ -19,15 +18,15 @@ struct Free<J: 'static> {
     made: usize,
 }
 
-/// Keeps a [`Shelf`] locked; see [`Shelf::hold`].
+/// Keeps a [`SlotCache`] locked; see [`SlotCache::hold`].
 pub struct Held<J: 'static>(
     #[expect(dead_code, reason = "held for its drop")] MutexGuard<'static, Free<J>>,
 );
 
-impl<J: Job> Shelf<J> {
-    /// A shelf without jobs.
-    pub const fn new() -> Shelf<J> {
-        Shelf {
+impl<J: Job> SlotCache<J> {
+    /// A cache without jobs.
+    pub const fn new() -> SlotCache<J> {
+        SlotCache {
             free: Mutex::new(Free {
                 list: Vec::new(),
                 made: 0,
@@ -39,7 +38,7 @@ impl<J: Job> Shelf<J> {
     /// has room for it.
     ///
     /// # Errors
-    /// [`OutOfMemory`], when there is none on the shelf.
+    /// [`OutOfMemory`], when there is none on the cache.
     pub fn take(&self, new: fn() -> J) -> Result<&'static J, OutOfMemory> {
         let mut free = lock(&self.free);
         if let Some(job) = free.list.pop() {
@@ -68,15 +67,15 @@ impl<J: Job> Shelf<J> {
         free.made - free.list.len()
     }
 
-    /// Gives a job up that [`Shelf::take`] has given. It must not be in the pool.
+    /// Gives a job up that [`SlotCache::take`] has given. It must not be in the pool.
     pub fn put_back(&self, job: &'static J) {
         lock(&self.free).list.push(job);
     }
 }
 
-impl<J: Job> Default for Shelf<J> {
+impl<J: Job> Default for SlotCache<J> {
     fn default() -> Self {
-        Shelf::new()
+        SlotCache::new()
     }
 }
 
@@ -95,16 +94,16 @@ mod tests {
 
     #[test]
     fn there_is_room_for_every_job_ever_made() {
-        let shelf = Shelf::new();
+        let cache = SlotCache::new();
         let taken: Vec<_> = (1..100)
             .map(|made| {
-                let job = shelf.take(|| Nothing).unwrap();
-                assert!(lock(&shelf.free).list.capacity() >= made);
+                let job = cache.take(|| Nothing).unwrap();
+                assert!(lock(&cache.free).list.capacity() >= made);
                 job
             })
             .collect();
         for job in taken {
-            shelf.put_back(job);
+            cache.put_back(job);
         }
     }
 }

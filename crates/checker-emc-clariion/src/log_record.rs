@@ -1,12 +1,12 @@
 //! What emc_clariion has to tell the log.
 
 use crate::Wwn;
-use checkers_core::Note;
+use checkers_core::LogRecord;
 use sg_io::{AdditionalSense, ScsiStatus, SenseCode, SenseKey};
 
 /// A log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmcNote {
+pub enum EmcLogRecord {
     /// INQUIRY ended with this sense key.
     FailedWithSense(SenseKey),
     /// INQUIRY ended with this status and nothing else to go by.
@@ -19,21 +19,21 @@ pub enum EmcNote {
     PassiveToSnapshot(Wwn),
 }
 
-impl Note for EmcNote {
+impl LogRecord for EmcLogRecord {
     fn emit(&self) {
         match self {
-            EmcNote::FailedWithSense(SenseKey(key)) => {
+            EmcLogRecord::FailedWithSense(SenseKey(key)) => {
                 log::warn!("emc_clariion_checker: INQUIRY failed with sense key {key:02x}");
             }
-            EmcNote::FailedWithoutSense(ScsiStatus(status)) => {
+            EmcLogRecord::FailedWithoutSense(ScsiStatus(status)) => {
                 log::warn!(
                     "emc_clariion_checker: INQUIRY failed without sense, status {status:02x}"
                 );
             }
-            EmcNote::ActiveToSnapshot(wwn) => {
+            EmcLogRecord::ActiveToSnapshot(wwn) => {
                 log::debug!("emc_clariion_checker: Active path to inactive snapshot WWN {wwn}.");
             }
-            EmcNote::ReadError(wwn, code) => {
+            EmcLogRecord::ReadError(wwn, code) => {
                 let AdditionalSense {
                     code: asc,
                     qualifier,
@@ -44,7 +44,7 @@ impl Note for EmcNote {
                     code.key.0
                 );
             }
-            EmcNote::PassiveToSnapshot(wwn) => {
+            EmcLogRecord::PassiveToSnapshot(wwn) => {
                 log::debug!("emc_clariion_checker: Passive path to inactive snapshot WWN {wwn}.");
             }
         }
