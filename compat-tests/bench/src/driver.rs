@@ -1,6 +1,6 @@
 //! Host processes, seen from the program that tells them what to do.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::surroundings::Surroundings;
 use harness::{Doing, Result, Trouble};
 use std::collections::BTreeMap;
@@ -36,15 +36,15 @@ impl Answer {
     }
 }
 
-/// The executable of the host of an era, next to this one.
+/// The executable of the host of an ABI, next to this one.
 ///
 /// # Errors
 /// When it is not there.
-pub fn executable(era: Era) -> Result<PathBuf> {
-    sibling(match era {
-        Era::B => "bench-host-b",
-        Era::C | Era::CPrime => "bench-host-c",
-        Era::D => "bench-host-d",
+pub fn executable(abi: Abi) -> Result<PathBuf> {
+    sibling(match abi {
+        Abi::V0_7_9 => "bench-host-b",
+        Abi::V0_11 | Abi::V0_14 => "bench-host-c",
+        Abi::V0_15 => "bench-host-d",
     })
 }
 
@@ -72,7 +72,7 @@ pub fn sibling(name: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the executable is not there.
-pub fn command(era: Era, c_plugin: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
+pub fn command(abi: Abi, c_plugin: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
     let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
     let surroundings = c_plugin.map(Surroundings::of);
     let mut libraries = None;
@@ -84,7 +84,7 @@ pub fn command(era: Era, c_plugin: Option<&Path>, wrapper: &[&str]) -> Result<Co
             None => libraries = Some(list),
         }
     }
-    words.push(executable(era)?.into());
+    words.push(executable(abi)?.into());
     let mut words = words.into_iter();
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);

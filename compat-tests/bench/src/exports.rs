@@ -1,4 +1,4 @@
-//! What every host executable exports besides the functions of its era's `libmultipath`: the
+//! What every host executable exports besides the functions of its ABI's `libmultipath`: the
 //! devices' `ioctl`, and the thread functions by which threads are counted.
 
 /// Exports the devices' `ioctl`, and the `fcntl` by which their descriptors are duplicated.

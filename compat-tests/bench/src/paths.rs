@@ -1,21 +1,18 @@
 //! The paths of a host: one `struct checker` each, as lean as the daemon's own.
 
-use harness::layout::{CLS, Era, FD, Offsets, TIMEOUT, offsets};
+use harness::abi::Abi;
+use harness::checker_struct::{CLS, FD, Offsets, TIMEOUT, offsets};
 use harness::plugin::Plugin;
+use harness::state::State;
 use harness::{Result, Trouble, host};
-use std::ffi::{c_int, c_long, c_short, c_uint, c_void};
+use std::ffi::{c_long, c_short, c_uint, c_void};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-
-/// `PATH_UNCHECKED` and `PATH_PENDING` of multipath-tools 0.5.0 and later.
-const UNCHECKED: c_int = 1;
-/// See [`UNCHECKED`].
-pub const PENDING: c_int = 6;
 
 /// The time limit of a check in seconds: nothing is ever late. C multiplies it by 1000, so it must
 /// not be much larger.
 pub const TIMEOUT_SECONDS: c_uint = 100_000;
 
-/// Room for a `struct checker` of any era.
+/// Room for a `struct checker` of any ABI.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Checker([u8; 48]);
@@ -23,7 +20,7 @@ struct Checker([u8; 48]);
 /// One path's part of the host.
 struct Path {
     checker: Checker,
-    /// What era D passes along for the path's map.
+    /// What ABI 0.15 passes along for the path's map.
     map_word: c_long,
     file: OwnedFd,
     alive: bool,
@@ -31,7 +28,7 @@ struct Path {
 
 /// A plugin and the paths it checks.
 pub struct Paths {
-    era: Era,
+    abi: Abi,
     at: Offsets,
     plugin: Plugin,
     paths: Vec<Path>,
@@ -39,10 +36,10 @@ pub struct Paths {
 
 impl Paths {
     /// No paths yet.
-    pub fn new(era: Era, plugin: Plugin) -> Paths {
+    pub fn new(abi: Abi, plugin: Plugin) -> Paths {
         Paths {
-            era,
-            at: offsets(era),
+            abi,
+            at: offsets(abi),
             plugin,
             paths: Vec::new(),
         }
@@ -92,10 +89,10 @@ impl Paths {
         checker.write(FD, fd);
         checker.write(TIMEOUT, timeout);
         if let Some(field) = at.path_state {
-            checker.write(field, UNCHECKED);
+            checker.write(field, State::UNCHECKED);
         }
         let pointer = self.pointer(path);
-        // SAFETY: a struct of the plugin's era, which stays where it is during the call.
+        // SAFETY: a struct of the plugin's ABI, which stays where it is during the call.
         let alive = unsafe { self.plugin.init(pointer) } == 0;
         let path = self.at_mut(path);
         path.alive = alive;
@@ -119,7 +116,7 @@ impl Paths {
     }
 
     /// What the host's `checker_check` does: a check is started, or done.
-    pub fn check(&mut self, path: usize) -> c_int {
+    pub fn check(&mut self, path: usize) -> State {
         let at = self.at;
         self.at_mut(path).checker.write(at.msgid, 0 as c_short);
         let (pointer, map) = (self.pointer(path), self.map(path));
@@ -130,7 +127,7 @@ impl Paths {
     }
 
     /// What the host's `checker_get_state` does for a path whose last state was pending.
-    pub fn collect(&mut self, path: usize) -> c_int {
+    pub fn collect(&mut self, path: usize) -> State {
         let (pointer, map) = (self.pointer(path), self.map(path));
         // SAFETY: as in `init`.
         match unsafe { self.plugin.pending(pointer, map) } {
@@ -181,10 +178,10 @@ impl Paths {
 
     /// Whether the verdict comes from `check` itself.
     pub fn verdict_in_check(&self) -> bool {
-        self.era == Era::B
+        self.abi == Abi::V0_7_9
     }
 
-    fn store(&mut self, path: usize, state: c_int) {
+    fn store(&mut self, path: usize, state: State) {
         if let Some(field) = self.at.path_state {
             self.at_mut(path).checker.write(field, state);
         }

@@ -1,7 +1,8 @@
 //! Rounds: every path is checked once and every verdict collected.
 
-use crate::paths::{PENDING, Paths};
+use crate::paths::Paths;
 use crate::{threads, usage};
+use harness::state::State;
 use std::time::{Duration, Instant};
 
 /// How long multipathd waits between starting checks and collecting their verdicts.
@@ -38,7 +39,7 @@ pub fn round(paths: &mut Paths, awaited: &[bool], open: &mut Vec<usize>, pace: P
     let processor = usage::processor_time();
     let start = Instant::now();
     for path in 0..paths.count() {
-        let pending = paths.check(path) == PENDING;
+        let pending = paths.check(path) == State::PENDING;
         if pending && awaited.get(path) == Some(&true) {
             open.push(path);
         }
@@ -53,7 +54,7 @@ pub fn round(paths: &mut Paths, awaited: &[bool], open: &mut Vec<usize>, pace: P
             Pace::Daemon => std::thread::sleep(DAEMON_WAIT),
             Pace::Eager => std::thread::yield_now(),
         }
-        open.retain(|path| paths.collect(*path) == PENDING);
+        open.retain(|path| paths.collect(*path) == State::PENDING);
     }
     Round {
         wall: start.elapsed(),
@@ -67,13 +68,13 @@ pub fn count_threads(paths: &mut Paths, awaited: &[bool]) -> (u64, u64) {
     let mut most = 0;
     let mut open = Vec::new();
     for path in 0..paths.count() {
-        if paths.check(path) == PENDING && awaited.get(path) == Some(&true) {
+        if paths.check(path) == State::PENDING && awaited.get(path) == Some(&true) {
             open.push(path);
         }
         most = most.max(threads::alive());
     }
     while !open.is_empty() {
-        open.retain(|path| paths.collect(*path) == PENDING);
+        open.retain(|path| paths.collect(*path) == State::PENDING);
         most = most.max(threads::alive());
     }
     (threads::created() - created, most)

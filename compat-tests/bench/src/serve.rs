@@ -21,13 +21,14 @@
 //! | `crowd COUNT` | starts so many threads, lets them run, and ends them | `wall` until the last one runs |
 
 use crate::aio_floor::Floor;
-use crate::paths::{PENDING, Paths};
+use crate::paths::Paths;
 use crate::rounds::{Pace, Round, count_threads, round};
 use crate::stopwatch::Stopwatch;
 use crate::stub::{self, Device};
 use crate::{single, threads, usage};
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::plugin::{self, Plugin};
+use harness::state::State;
 use harness::{Doing, Result, Trouble};
 use std::fs::OpenOptions;
 use std::io::{BufRead, Write};
@@ -47,7 +48,7 @@ enum Subject {
 }
 
 struct Host {
-    era: Era,
+    abi: Abi,
     plugin: Option<Plugin>,
     subject: Subject,
     /// Files opened and not yet used.
@@ -59,7 +60,7 @@ struct Host {
 }
 
 /// The `main` of a host executable.
-pub fn main(era: Era) -> ExitCode {
+pub fn main(abi: Abi) -> ExitCode {
     usage::raise_descriptor_limit();
     harness::host::set_sync(false);
     let watch = match Stopwatch::new() {
@@ -71,7 +72,7 @@ pub fn main(era: Era) -> ExitCode {
     };
     let mut host = Host {
         watch,
-        era,
+        abi,
         plugin: None,
         subject: Subject::Nothing,
         files: Vec::new(),
@@ -107,7 +108,7 @@ impl Host {
         match *words {
             ["load", path] => {
                 let path = Path::new(path);
-                self.plugin = Some(Plugin::load(path, self.era)?);
+                self.plugin = Some(Plugin::load(path, self.abi)?);
                 let handle = plugin::open(path, libc::RTLD_NOW)?;
                 // SAFETY: the handle has just come from dlopen, and is not the plugin's only one: what
                 // is found in it stays loaded.
@@ -194,13 +195,15 @@ impl Host {
             ["tick", count] => self.rounds(number(count)?, Pace::Daemon),
             ["start"] => {
                 let paths = self.paths()?;
-                let pending = (0..paths.count()).filter(|path| paths.check(*path) == PENDING);
+                let pending =
+                    (0..paths.count()).filter(|path| paths.check(*path) == State::PENDING);
                 Ok(format!("pending={}", pending.count()))
             }
             ["collect"] => {
                 let awaited = std::mem::take(&mut self.awaited);
                 let paths = self.paths()?;
-                let pending = (0..paths.count()).filter(|path| paths.collect(*path) == PENDING);
+                let pending =
+                    (0..paths.count()).filter(|path| paths.collect(*path) == State::PENDING);
                 let pending = pending.count();
                 self.awaited = awaited;
                 Ok(format!("pending={pending}"))
@@ -238,7 +241,7 @@ impl Host {
     /// Makes paths of the open files, unless that has been done.
     fn make_paths(&mut self) {
         if let Some(plugin) = self.plugin.take() {
-            let mut paths = Paths::new(self.era, plugin);
+            let mut paths = Paths::new(self.abi, plugin);
             self.files.drain(..).for_each(|file| paths.add(file));
             self.subject = Subject::Plugin(Box::new(paths));
         }

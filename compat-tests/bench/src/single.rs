@@ -34,8 +34,8 @@ pub fn obey(paths: &mut Paths, watch: &Stopwatch, words: &[&str]) -> Result<Stri
         ["call", function, path] => {
             let path = index(paths, path)?;
             let (answer, lap) = match function {
-                "check" => watch.time(|| paths.check(path)),
-                "pending" => watch.time(|| paths.collect(path)),
+                "check" => watch.time(|| paths.check(path).0),
+                "pending" => watch.time(|| paths.collect(path).0),
                 "need-wait" => watch.time(|| i32::from(paths.need_wait(path))),
                 "free" => {
                     let ((), lap) = watch.time(|| paths.free(path));

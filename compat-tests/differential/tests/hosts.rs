@@ -1,4 +1,4 @@
-//! Each host executable shows plugins the symbols of its era and no others.
+//! Each host executable shows plugins the symbols of its ABI and no others.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 

@@ -3,8 +3,9 @@
 //!
 //! A host that finds `libcheck_async_func` looks up nothing else but the three symbols beside it.
 
-use crate::layout::Era;
+use crate::abi::Abi;
 use crate::plugin::{function, message, open, read_table, symbol};
+use crate::state::State;
 use crate::{Result, Trouble};
 use std::ffi::{c_int, c_long, c_short, c_uint};
 use std::mem::offset_of;
@@ -26,7 +27,7 @@ pub struct RunnerData {
     /// The time limit of one command, in seconds.
     pub timeout: c_uint,
     /// The verdict.
-    pub state: c_int,
+    pub state: State,
     /// The verdict's message.
     pub msgid: c_short,
     /// A copy of the map's word; -1 is "no value".
@@ -96,7 +97,7 @@ impl AsyncPlugin {
 
     /// The text that the host finds for a message id.
     pub fn message(&self, id: c_short) -> &str {
-        message(Era::D, &self.messages, id)
+        message(Abi::V0_15, &self.messages, id)
     }
 }
 
@@ -111,7 +112,6 @@ impl<'a> Order<'a> {
     /// One in which nothing is set but the function, as the host has it before
     /// `libcheck_async_init`. The device's number, which only the host's log needs, is 0.
     pub fn new(plugin: &'a AsyncPlugin) -> Order<'a> {
-        const UNCHECKED: c_int = 1;
         let size = size_of::<RunnerData>() + plugin.context;
         let mut order = Order {
             plugin,
@@ -122,7 +122,7 @@ impl<'a> Order<'a> {
             devt: 0,
             function: Some(plugin.function),
             timeout: 0,
-            state: UNCHECKED,
+            state: State::UNCHECKED,
             msgid: 0,
             map: -1,
         };

@@ -124,7 +124,7 @@ macro_rules! export_basics {
     };
 }
 
-/// Exports functions that only tell the host's era; a checker that calls one is at fault.
+/// Exports functions that only tell the host's ABI; a checker that calls one is at fault.
 #[macro_export]
 macro_rules! export_markers {
     ($($name:ident),* $(,)?) => {
@@ -138,7 +138,7 @@ macro_rules! export_markers {
     };
 }
 
-/// The symbols by which hosts of different eras can be told apart.
+/// The symbols by which hosts of different ABIs can be told apart.
 const TELLTALES: [&CStr; 9] = [
     c"checker_is_sync",
     c"checker_check",

@@ -2,14 +2,16 @@
 //! `libmultipath` exports, devices that fail or hang on command, fault injection, and the ledger of
 //! differences.
 
+pub mod abi;
 pub mod async_plugin;
+pub mod checker_struct;
 pub mod devices;
 pub mod faults;
 pub mod host;
-pub mod layout;
 pub mod ledger;
 pub mod plugin;
 pub mod rings;
+pub mod state;
 pub mod surroundings;
 pub mod threads;
 

@@ -1,6 +1,7 @@
 //! A loaded `libcheck<name>.so`: opened, searched and asked as `libmultipath` does it.
 
-use crate::layout::Era;
+use crate::abi::Abi;
+use crate::state::State;
 use crate::{Result, Trouble};
 use std::ffi::{CStr, CString, c_char, c_int, c_short, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -39,7 +40,7 @@ const FIRST_OWN: usize = 100;
 /// A plugin and its entry points.
 pub struct Plugin {
     handle: *mut c_void,
-    era: Era,
+    abi: Abi,
     check: CheckFn,
     init: InitFn,
     mp_init: Option<InitFn>,
@@ -107,20 +108,20 @@ pub(crate) unsafe fn function<F>(handle: *mut c_void, name: &CStr) -> Option<F> 
 }
 
 impl Plugin {
-    /// Loads the plugin and looks up what a host of this era looks up.
+    /// Loads the plugin and looks up what a host of this ABI looks up.
     ///
     /// # Errors
     /// When the dynamic linker refuses, or a required function is missing.
-    pub fn load(path: &Path, era: Era) -> Result<Plugin> {
+    pub fn load(path: &Path, abi: Abi) -> Result<Plugin> {
         let handle = open(path, libc::RTLD_NOW)?;
         let missing = |name: &str| Trouble::Broken(format!("{}: no {name}", path.display()));
-        let (later, earlier) = (era >= Era::C, era < Era::D);
+        let (later, earlier) = (abi >= Abi::V0_11, abi < Abi::V0_15);
         // SAFETY: the types are those of the checker ABI (libmultipath/checkers.h of the
         // releases), and of our own extension libcheck_assume_abi.
         let plugin = unsafe {
             Plugin {
                 handle,
-                era,
+                abi,
                 check: function(handle, c"libcheck_check")
                     .ok_or_else(|| missing("libcheck_check"))?,
                 init: function(handle, c"libcheck_init").ok_or_else(|| missing("libcheck_init"))?,
@@ -142,7 +143,7 @@ impl Plugin {
                 messages: read_table(symbol(handle, c"libcheck_msgtable")),
             }
         };
-        if era == Era::D && !symbol(handle, c"libcheck_async_func").is_null() {
+        if abi == Abi::V0_15 && !symbol(handle, c"libcheck_async_func").is_null() {
             return Err(Trouble::Broken(
                 "libcheck_async_func is exported: 0.15.0 would call nothing else".to_owned(),
             ));
@@ -161,7 +162,7 @@ impl Plugin {
     /// `libcheck_init`.
     ///
     /// # Safety
-    /// `checker` must point to a struct checker in the layout of this plugin's era, which nobody
+    /// `checker` must point to a struct checker in the layout of this plugin's ABI, which nobody
     /// else uses during the call. The same holds for every function below that takes one.
     pub unsafe fn init(&self, checker: *mut c_void) -> c_int {
         // SAFETY: the caller vouches for the struct.
@@ -187,20 +188,21 @@ impl Plugin {
     ///
     /// # Safety
     /// As [`Plugin::init`]; `map` must be NULL or point to a word.
-    pub unsafe fn check(&self, checker: *mut c_void, map: *mut c_void) -> c_int {
+    pub unsafe fn check(&self, checker: *mut c_void, map: *mut c_void) -> State {
         // SAFETY: the caller vouches for both. Before 0.15.0 the plugin must not look at the second
         // argument, and the C calling conventions let a function ignore arguments.
-        unsafe { (self.check)(checker, self.second(map)) }
+        State(unsafe { (self.check)(checker, self.second(map)) })
     }
 
     /// `libcheck_pending`, if there is one that this host knows.
     ///
     /// # Safety
     /// As [`Plugin::check`].
-    pub unsafe fn pending(&self, checker: *mut c_void, map: *mut c_void) -> Option<c_int> {
+    pub unsafe fn pending(&self, checker: *mut c_void, map: *mut c_void) -> Option<State> {
         let map = self.second(map);
         // SAFETY: as in `check`.
-        self.pending.map(|pending| unsafe { pending(checker, map) })
+        self.pending
+            .map(|pending| State(unsafe { pending(checker, map) }))
     }
 
     /// `libcheck_need_wait`, if there is one that this host knows.
@@ -236,9 +238,9 @@ impl Plugin {
         self.assume_abi.map(|assume| unsafe { assume(letter) })
     }
 
-    /// The text that `checker_message` of this era's hosts finds for a message id.
+    /// The text that `checker_message` of this ABI's hosts finds for a message id.
     pub fn message(&self, id: c_short) -> &str {
-        message(self.era, &self.messages, id)
+        message(self.abi, &self.messages, id)
     }
 
     /// The plugin's own messages.
@@ -247,7 +249,7 @@ impl Plugin {
     }
 
     fn second(&self, map: *mut c_void) -> *mut c_void {
-        if self.era == Era::D {
+        if self.abi == Abi::V0_15 {
             map
         } else {
             // The zero page is never mapped: whoever follows this pointer ends the process.
@@ -256,13 +258,13 @@ impl Plugin {
     }
 }
 
-/// The text that `checker_message` of an era's hosts finds for a message id; `own` is the plugin's
+/// The text that `checker_message` of an ABI's hosts finds for a message id; `own` is the plugin's
 /// table.
-pub fn message(era: Era, own: &[String], id: c_short) -> &str {
+pub fn message(abi: Abi, own: &[String], id: c_short) -> &str {
     let Ok(id) = usize::try_from(id) else {
         return "";
     };
-    if id < era.generic_messages() {
+    if id < abi.generic_messages() {
         return GENERIC.get(id).copied().unwrap_or("");
     }
     id.checked_sub(FIRST_OWN)

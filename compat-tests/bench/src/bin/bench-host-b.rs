@@ -1,6 +1,6 @@
 //! A host as multipath-tools 0.8.6 to 0.10.x are.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 harness::export_basics!();
@@ -9,5 +9,5 @@ bench::export_thread_helper!();
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Era::B)
+    bench::serve::main(Abi::V0_7_9)
 }

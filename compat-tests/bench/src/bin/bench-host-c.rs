@@ -1,6 +1,6 @@
 //! A host as multipath-tools 0.11.0 to 0.13.x are.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 harness::export_basics!();
@@ -10,5 +10,5 @@ harness::export_markers!(checker_need_wait);
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Era::C)
+    bench::serve::main(Abi::V0_11)
 }

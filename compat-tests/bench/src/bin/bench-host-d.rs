@@ -1,6 +1,6 @@
 //! A host as multipath-tools 0.15.0 is.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 harness::export_basics!();
@@ -9,5 +9,5 @@ harness::export_markers!(checker_need_wait, mt_udev_ref, get_runner, check_runne
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Era::D)
+    bench::serve::main(Abi::V0_15)
 }

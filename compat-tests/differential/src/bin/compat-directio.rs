@@ -21,7 +21,7 @@ const USAGE: &str = "\
 usage: compat-directio [option …]
   --c FILE         the C plugin       (target/debian/bookworm/lib/multipath/libcheckdirectio.so)
   --ours FILE      our plugin         (target/plugins/libcheckdirectio.so)
-  --era ERA        what the C plugin is made for: B (0.9.4), C (0.11 to 0.13), C' (0.14), D (0.15)
+  --abi ABI        the C plugin's ABI: 0.7.9, 0.11, 0.14 or 0.15 (0.7.9)
   --ledger FILE    known differences  (docs/differences.md)
   --filter TEXT    only scenarios whose name contains TEXT; may be given more than once
   --seed N         where random walks begin (1)
@@ -65,7 +65,7 @@ struct Options {
     mode: Mode,
     c: PathBuf,
     ours: PathBuf,
-    era: Host,
+    abi: Host,
     ledger: PathBuf,
     filters: Vec<String>,
     seed: u64,
@@ -77,7 +77,7 @@ fn options() -> Result<Option<Options>> {
         mode: Mode::Compare,
         c: PathBuf::from("target/debian/bookworm/lib/multipath/libcheckdirectio.so"),
         ours: PathBuf::from("target/plugins/libcheckdirectio.so"),
-        era: Host::B,
+        abi: Host::B,
         ledger: PathBuf::from("docs/differences.md"),
         filters: Vec::new(),
         seed: 1,
@@ -97,12 +97,12 @@ fn options() -> Result<Option<Options>> {
         match argument.as_str() {
             "--c" => options.c = value()?.into(),
             "--ours" => options.ours = value()?.into(),
-            "--era" => {
+            "--abi" => {
                 let name = value()?;
-                options.era = [Host::B, Host::C, Host::CPrime, Host::D]
+                options.abi = [Host::B, Host::C, Host::CPrime, Host::D]
                     .into_iter()
                     .find(|host| host.name() == name)
-                    .ok_or_else(|| Trouble::Broken(format!("no era {name}\n{USAGE}")))?;
+                    .ok_or_else(|| Trouble::Broken(format!("no ABI {name}\n{USAGE}")))?;
             }
             "--ledger" => options.ledger = value()?.into(),
             "--filter" => options.filters.push(value()?),
@@ -158,18 +158,18 @@ fn tasks(options: &Options) -> Vec<Task> {
     let mut tasks = Vec::new();
     for scenario in scenarios::all().filter(wanted) {
         match scenario.on {
-            On::Both if options.era == Host::B => tasks.push(Task {
+            On::Both if options.abi == Host::B => tasks.push(Task {
                 scenario,
                 host: Host::B,
                 compared: true,
             }),
-            On::Later(hosts) if hosts.contains(&options.era) => tasks.push(Task {
+            On::Later(hosts) if hosts.contains(&options.abi) => tasks.push(Task {
                 scenario,
-                host: options.era,
+                host: options.abi,
                 compared: true,
             }),
             On::Ours(hosts) | On::Later(hosts)
-                if options.era == Host::B && options.mode == Mode::Compare =>
+                if options.abi == Host::B && options.mode == Mode::Compare =>
             {
                 tasks.extend(hosts.iter().map(|host| Task {
                     scenario,
@@ -409,7 +409,7 @@ fn check_ledger(options: &Options, seen: &BTreeMap<String, usize>, whole: bool) 
         let count = seen.get(&row.id).copied().unwrap_or(0);
         let remark = if count > 0 {
             ""
-        } else if !options.filters.is_empty() || !whole || options.era != Host::B {
+        } else if !options.filters.is_empty() || !whole || options.abi != Host::B {
             " (not all scenarios ran)"
         } else {
             wrong += 1;
@@ -464,7 +464,7 @@ fn run() -> Result<bool> {
     if options.mode == Mode::List {
         for scenario in scenarios::all() {
             let hosts = match scenario.on {
-                On::Both => "both plugins, B".to_owned(),
+                On::Both => "both plugins, 0.7.9".to_owned(),
                 On::Ours(hosts) | On::Later(hosts) => {
                     let names: Vec<String> = hosts.iter().map(|host| host.name()).collect();
                     format!("ours, {}", names.join("; "))

@@ -1,6 +1,6 @@
 //! A host as multipath-tools 0.7.9 to 0.8.5 are: `dlog` takes the sink first and filters by itself.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::ffi::{c_char, c_int, c_void};
 use std::process::ExitCode;
 
@@ -37,5 +37,5 @@ unsafe extern "C" fn dlog(
 harness::export_markers!(checker_check);
 
 fn main() -> ExitCode {
-    differential::directio::play::main(Era::B)
+    differential::directio::play::main(Abi::V0_7_9)
 }

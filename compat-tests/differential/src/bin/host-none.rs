@@ -1,8 +1,8 @@
 //! A host without libmultipath: exports nothing.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    differential::directio::play::main(Era::B)
+    differential::directio::play::main(Abi::V0_7_9)
 }

@@ -2,7 +2,7 @@
 
 use crate::directio::scenarios;
 use crate::directio::session::{Session, Setting, Side, socket};
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::plugin::Plugin;
 use harness::{Result, Trouble, host, plugin};
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ pub enum Host {
     CPrime,
     /// Exports what 0.15.0 exports.
     D,
-    /// Exports nothing, and says which era it is through `libcheck_assume_abi`.
-    Assuming(Era),
+    /// Exports nothing, and says which ABI it is through `libcheck_assume_abi`.
+    Assuming(Abi),
     /// Exports nothing and says nothing, but has loaded libmultipath 0.9.4 for itself alone.
     Hidden,
     /// Exports nothing and says nothing.
@@ -34,14 +34,14 @@ impl Host {
     /// What reports call it.
     pub fn name(self) -> String {
         match self {
-            Host::Assuming(era) => format!("none, assuming {era:?}"),
+            Host::Assuming(abi) => format!("none, assuming {abi}"),
             Host::Hidden => "none, libmultipath hidden".to_owned(),
             Host::Stranger => "none".to_owned(),
-            Host::B => "B".to_owned(),
-            Host::BOld => "B before 0.8.6".to_owned(),
-            Host::C => "C".to_owned(),
-            Host::CPrime => "C'".to_owned(),
-            Host::D => "D".to_owned(),
+            Host::B => Abi::V0_7_9.to_string(),
+            Host::BOld => "0.7.9 before 0.8.6".to_owned(),
+            Host::C => Abi::V0_11.to_string(),
+            Host::CPrime => Abi::V0_14.to_string(),
+            Host::D => Abi::V0_15.to_string(),
         }
     }
 
@@ -57,14 +57,14 @@ impl Host {
         }
     }
 
-    /// The era whose protocol the host speaks.
-    pub fn era(self) -> Era {
+    /// The ABI whose protocol the host speaks.
+    pub fn abi(self) -> Abi {
         match self {
-            Host::B | Host::BOld | Host::Hidden | Host::Stranger => Era::B,
-            Host::C => Era::C,
-            Host::CPrime => Era::CPrime,
-            Host::D => Era::D,
-            Host::Assuming(era) => era,
+            Host::B | Host::BOld | Host::Hidden | Host::Stranger => Abi::V0_7_9,
+            Host::C => Abi::V0_11,
+            Host::CPrime => Abi::V0_14,
+            Host::D => Abi::V0_15,
+            Host::Assuming(abi) => abi,
         }
     }
 
@@ -79,31 +79,17 @@ impl Host {
     }
 }
 
-const ERAS: [(&str, Era); 4] = [
-    ("B", Era::B),
-    ("C", Era::C),
-    ("CPrime", Era::CPrime),
-    ("D", Era::D),
-];
-
-/// The letter or word for an era on the command line of a host.
-pub fn era_word(era: Era) -> &'static str {
-    ERAS.iter()
-        .find(|(_, one)| *one == era)
-        .map_or("B", |(word, _)| word)
-}
-
-/// Runs a host executable whose symbols are those of `era`.
+/// Runs a host executable whose symbols are those of `abi`.
 ///
 /// With `--symbols` it prints which symbols of libmultipath a plugin would find; otherwise it
 /// speaks to the runner over its standard input.
-pub fn main(era: Era) -> ExitCode {
+pub fn main(abi: Abi) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "--symbols") {
         println!("{}", host::visible().join(" "));
         return ExitCode::SUCCESS;
     }
-    match play(era, &arguments) {
+    match play(abi, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("{trouble}");
@@ -112,7 +98,7 @@ pub fn main(era: Era) -> ExitCode {
     }
 }
 
-fn play(era: Era, arguments: &[String]) -> Result<()> {
+fn play(abi: Abi, arguments: &[String]) -> Result<()> {
     let mut options: BTreeMap<&str, &str> = BTreeMap::new();
     for pair in arguments.chunks(2) {
         if let [name, value] = pair {
@@ -127,9 +113,10 @@ fn play(era: Era, arguments: &[String]) -> Result<()> {
     };
     let scenario = scenarios::find(option("--scenario")?)?;
     let path = PathBuf::from(option("--plugin")?);
-    let assumed = options
-        .get("--assume")
-        .and_then(|word| ERAS.iter().find(|(name, _)| name == word));
+    let assumed: Option<Abi> = match options.get("--assume") {
+        Some(name) => Some(name.parse()?),
+        None => None,
+    };
     for (name, flags) in [
         ("--libmultipath-global", libc::RTLD_NOW | libc::RTLD_GLOBAL),
         ("--libmultipath-local", libc::RTLD_NOW | libc::RTLD_LOCAL),
@@ -138,11 +125,11 @@ fn play(era: Era, arguments: &[String]) -> Result<()> {
             plugin::open(Path::new(library), flags)?;
         }
     }
-    let era = assumed.map_or(era, |(_, era)| *era);
+    let abi = assumed.unwrap_or(abi);
     if assumed.is_some() {
         // Loading it twice is loading it once: the word given here holds for the session's handle.
-        let plugin = Plugin::load(&path, era)?;
-        let answer = plugin.assume_abi(era.letter().into());
+        let plugin = Plugin::load(&path, abi)?;
+        let answer = plugin.assume_abi(abi.letter().into());
         if answer != Some(0) {
             return Err(Trouble::Broken(format!(
                 "libcheck_assume_abi answered {answer:?}"
@@ -155,7 +142,7 @@ fn play(era: Era, arguments: &[String]) -> Result<()> {
         } else {
             Side::Ours
         },
-        era,
+        abi,
         plugin: path,
         seed: option("--seed")?.parse().unwrap_or(0),
     };

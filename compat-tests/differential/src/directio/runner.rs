@@ -1,6 +1,6 @@
 //! Starts one host process per scenario and side, serves it devices and writes down what it says.
 
-use crate::directio::play::{Host, era_word};
+use crate::directio::play::Host;
 use crate::directio::session::{NO_FURTHER, Side};
 use crate::directio::wire::{Message, Step, receive, send};
 use harness::devices::Lab;
@@ -118,8 +118,8 @@ fn command(play: &Play<'_>) -> Result<Command> {
         .args(["--seed", &play.seed.to_string()])
         .arg("--plugin")
         .arg(play.plugin);
-    if let Host::Assuming(era) = play.host {
-        command.args(["--assume", era_word(era)]);
+    if let Host::Assuming(abi) = play.host {
+        command.args(["--assume", abi.name()]);
     }
     if let Some(scope) = play.host.libmultipath() {
         let Some(library) = &play.surroundings.libmultipath else {

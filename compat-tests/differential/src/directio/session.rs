@@ -4,9 +4,11 @@
 //! compares the steps of both sides.
 
 use crate::directio::wire::{Call, Difference, Message, Step, receive, send};
+use harness::abi::Abi;
+use harness::checker_struct::Checker;
 use harness::faults::{Faults, Syscall};
-use harness::layout::{Checker, Era};
 use harness::plugin::Plugin;
+use harness::state::State;
 use harness::threads;
 use harness::{Doing, Result, Trouble, host, rings};
 use std::collections::BTreeMap;
@@ -26,34 +28,6 @@ pub enum Side {
     C,
     /// Ours.
     Ours,
-}
-
-/// `PATH_UNCHECKED`
-pub const UNCHECKED: c_int = 1;
-/// `PATH_DOWN`
-pub const DOWN: c_int = 2;
-/// `PATH_UP`
-pub const UP: c_int = 3;
-/// `PATH_PENDING`
-pub const PENDING: c_int = 6;
-
-/// The name of a path state.
-pub fn state_name(state: c_int) -> String {
-    let name = match state {
-        0 => "wild",
-        UNCHECKED => "unchecked",
-        DOWN => "down",
-        UP => "up",
-        4 => "shaky",
-        5 => "ghost",
-        PENDING => "pending",
-        7 => "timeout",
-        8 => "removed",
-        9 => "delayed",
-        10 => "disconnected",
-        _ => return format!("state {state}"),
-    };
-    name.to_owned()
 }
 
 /// One instance of the checker.
@@ -76,8 +50,8 @@ enum Event {
 pub struct Setting {
     /// Whose plugin this is.
     pub side: Side,
-    /// The era of the host.
-    pub era: Era,
+    /// The ABI of the host.
+    pub abi: Abi,
     /// The plugin's file.
     pub plugin: PathBuf,
     /// Where random scenarios begin.
@@ -233,9 +207,9 @@ impl Session {
         self.setting.side
     }
 
-    /// The era of the host.
-    pub fn era(&self) -> Era {
-        self.setting.era
+    /// The ABI of the host.
+    pub fn abi(&self) -> Abi {
+        self.setting.abi
     }
 
     /// The plugin.
@@ -513,7 +487,7 @@ impl Session {
     /// # Errors
     /// When there is no memory.
     pub fn instance(&mut self, fd: RawFd, timeout: u32) -> Result<Id> {
-        let checker = Checker::new(self.setting.era, host::class(), fd, timeout)?;
+        let checker = Checker::new(self.setting.abi, host::class(), fd, timeout)?;
         self.checkers.push(checker);
         Ok(Id(self.checkers.len() - 1))
     }
@@ -537,7 +511,7 @@ impl Session {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.plugin = Some(Plugin::load(&self.setting.plugin, self.setting.era)?);
+        self.plugin = Some(Plugin::load(&self.setting.plugin, self.setting.abi)?);
         Ok(())
     }
 
@@ -716,7 +690,7 @@ impl Session {
     ///
     /// # Errors
     /// When the harness fails.
-    pub fn check(&mut self, id: Id) -> Result<c_int> {
+    pub fn check(&mut self, id: Id) -> Result<State> {
         let mode = if self.sync { "sync" } else { "async" };
         let label = format!("check #{} ({mode})", id.0);
         let (called, lines) = self.raw_check(&label, id)?;
@@ -726,13 +700,13 @@ impl Session {
             Call::Other,
             Some(id),
             called,
-            &state_name(state),
+            &state.to_string(),
             lines,
         )?;
         Ok(state)
     }
 
-    fn raw_check(&mut self, label: &str, id: Id) -> Result<(Called<c_int>, Lines)> {
+    fn raw_check(&mut self, label: &str, id: Id) -> Result<(Called<State>, Lines)> {
         self.checker(id)?.set_msgid(0);
         let called = self.watch(label, Some(id), |plugin, checker, map| {
             // SAFETY: `watch` passes the instance's struct and the map's word.
@@ -745,8 +719,8 @@ impl Session {
     /// `libcheck_pending`, whatever state the host has stored.
     ///
     /// # Errors
-    /// When this era has no such function.
-    pub fn pending(&mut self, id: Id) -> Result<c_int> {
+    /// When this ABI has no such function.
+    pub fn pending(&mut self, id: Id) -> Result<State> {
         let label = format!("pending #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, map| {
             // SAFETY: `watch` passes the instance's struct and the map's word.
@@ -762,7 +736,7 @@ impl Session {
             Call::Other,
             Some(id),
             called,
-            &state_name(state),
+            &state.to_string(),
             lines,
         )?;
         Ok(state)
@@ -771,7 +745,7 @@ impl Session {
     /// `libcheck_need_wait`.
     ///
     /// # Errors
-    /// When this era has no such function.
+    /// When this ABI has no such function.
     pub fn need_wait(&mut self, id: Id) -> Result<bool> {
         let label = format!("need_wait #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, _| {
@@ -857,9 +831,9 @@ impl Session {
     ///
     /// # Errors
     /// When the harness fails.
-    pub fn tick(&mut self, id: Id) -> Result<c_int> {
+    pub fn tick(&mut self, id: Id) -> Result<State> {
         let state = self.check(id)?;
-        if self.setting.era == Era::B || state != PENDING {
+        if self.setting.abi == Abi::V0_7_9 || state != State::PENDING {
             return Ok(state);
         }
         if self.need_wait(id)? {
@@ -874,7 +848,7 @@ impl Session {
     ///
     /// # Errors
     /// When the harness fails.
-    pub fn verdict(&mut self, id: Id) -> Result<c_int> {
+    pub fn verdict(&mut self, id: Id) -> Result<State> {
         let mode = if self.sync { "sync" } else { "async" };
         let label = format!("verdict #{} ({mode})", id.0);
         let mut lines: Lines = Vec::new();
@@ -884,7 +858,7 @@ impl Session {
             let (called, new) = self.raw_check(&label, id)?;
             lines.extend(new);
             let mut state = called.value;
-            if state == PENDING && self.setting.era != Era::B {
+            if state == State::PENDING && self.setting.abi != Abi::V0_7_9 {
                 self.watch(&label, Some(id), |plugin, checker, _| {
                     // SAFETY: `watch` passes the instance's struct.
                     unsafe { plugin.need_wait(checker) }
@@ -898,7 +872,7 @@ impl Session {
                 self.checker(id)?.set_path_state(state);
                 lines.extend(host::take_lines());
             }
-            if state != PENDING || ticks > 5 {
+            if state != State::PENDING || ticks > 5 {
                 break (state, called);
             }
             rings::await_unread(1)?;
@@ -919,7 +893,7 @@ impl Session {
             Call::Other,
             Some(id),
             called,
-            &state_name(state),
+            &state.to_string(),
             seen,
         )?;
         Ok(state)
@@ -929,7 +903,7 @@ impl Session {
     ///
     /// # Errors
     /// When the harness fails.
-    pub fn check_on_thread(&mut self, id: Id) -> Result<c_int> {
+    pub fn check_on_thread(&mut self, id: Id) -> Result<State> {
         std::thread::scope(|scope| {
             scope
                 .spawn(|| self.check(id))
@@ -969,7 +943,7 @@ impl Session {
             let lines = host::take_lines();
             let fd = self.checker(id).map_or(-1, |checker| checker.fd());
             let msgid = self.checker(id).map_or(0, |checker| checker.msgid());
-            let mut text = format!("{}\n{msgid}\n", state_name(state));
+            let mut text = format!("{state}\n{msgid}\n");
             for (level, line) in lines {
                 text.push_str(&format!("{level} {}\n", without_device(&line, fd)));
             }

@@ -10,7 +10,7 @@ use crate::scsi::lines::{Call, Outcome};
 use crate::scsi::loaded::Loaded;
 use crate::scsi::pair::{Pair, Tally, dies};
 use crate::scsi::protocol::{commands, healthy, ids};
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_short};
 use std::thread::sleep;
@@ -50,14 +50,14 @@ pub(crate) fn run_all(pair: &Pair) -> Tally {
                 synchronous_beside(pair, side, device)
             });
         }
-        if pair.checker == Checker::Rdac && pair.era < Era::D {
+        if pair.checker == Checker::Rdac && pair.abi < Abi::V0_15 {
             let what = format!("the preparation hangs, {side:?}");
             count(&mut tally, &what, &|device| {
                 hung_preparation(pair, side, device)
             });
         }
     }
-    if pair.era < Era::D {
+    if pair.abi < Abi::V0_15 {
         count(&mut tally, "no libcheck_init", &|device| {
             uninitialised(pair, device)
         });
@@ -73,7 +73,7 @@ fn plugin(pair: &Pair, side: Side) -> &Loaded {
 }
 
 fn log<'a>(pair: &Pair, side: Side, device: &'a Device) -> Log<'a> {
-    Log::new(pair.checker, plugin(pair, side), side, pair.era, device)
+    Log::new(pair.checker, plugin(pair, side), side, pair.abi, device)
 }
 
 fn hung() -> Answer {
@@ -101,8 +101,8 @@ fn expect_lines(log: &mut Log<'_>, call: Call, outcome: Outcome) -> Result<(), S
 fn synchronous_beside(pair: &Pair, side: Side, device: &Device) -> Found {
     let mut rows = BTreeSet::new();
     let mut log = log(pair, side, device);
-    let mut instance = Instance::new(plugin(pair, side), pair.era, device.fd, 30);
-    let (running, _) = ids(pair.checker, pair.era, side);
+    let mut instance = Instance::new(plugin(pair, side), pair.abi, device.fd, 30);
+    let (running, _) = ids(pair.checker, pair.abi, side);
     let running = (PENDING, running);
     let verdict = healthy(pair.checker);
     let say = |instance: &Instance<'_>, state| -> (c_int, c_short) { (state, instance.message()) };
@@ -128,7 +128,7 @@ fn synchronous_beside(pair: &Pair, side: Side, device: &Device) -> Found {
     host::set_sync(true);
     instance.set_message(0);
     let state = instance.check();
-    if (side, pair.era) == (Side::C, Era::D) {
+    if (side, pair.abi) == (Side::C, Abi::V0_15) {
         rows.insert("A14");
         expect("the check", say(&instance, state), running)?;
         expect_lines(&mut log, Call::Check, Outcome::Running)?;
@@ -166,7 +166,7 @@ fn hung_preparation(pair: &Pair, side: Side, device: &Device) -> Found {
     if side == Side::C {
         return std::thread::scope(|scope| {
             let init = scope.spawn(|| {
-                let mut instance = Instance::new(&pair.c, pair.era, device.fd, 1);
+                let mut instance = Instance::new(&pair.c, pair.abi, device.fd, 1);
                 let result = instance.init();
                 instance.free();
                 result
@@ -185,7 +185,7 @@ fn hung_preparation(pair: &Pair, side: Side, device: &Device) -> Found {
         });
     }
     let mut log = log(pair, side, device);
-    let mut instance = Instance::new(&pair.ours, pair.era, device.fd, 1);
+    let mut instance = Instance::new(&pair.ours, pair.abi, device.fd, 1);
     let begin = Instant::now();
     expect("init", instance.init(), 0)?;
     expect("init waits", begin.elapsed() > LONGEST_CALL, false)?;
@@ -229,7 +229,7 @@ fn uninitialised(pair: &Pair, device: &Device) -> Found {
     host::set_sync(true);
     host::begin(device.fd);
     let check = |side| {
-        let mut instance = Instance::new(plugin(pair, side), pair.era, device.fd, 30);
+        let mut instance = Instance::new(plugin(pair, side), pair.abi, device.fd, 30);
         (instance.check(), instance.message())
     };
     expect("ours", check(Side::Ours), (UNCHECKED, 0))?;

@@ -7,7 +7,7 @@ use crate::scsi::instance::Instance;
 use crate::scsi::lines::{self, Call, Outcome, Protocol, Source};
 use crate::scsi::loaded::Loaded;
 use crate::scsi::stderr::Stderr;
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_short};
 use std::thread::sleep;
@@ -87,7 +87,7 @@ impl From<Vec<Answer>> for Check {
 pub(crate) struct Record {
     /// What `libcheck_init` returned.
     pub(crate) init: c_int,
-    /// Era D: the preparation failed for want of a descriptor. The other fields tell what it does
+    /// Abi D: the preparation failed for want of a descriptor. The other fields tell what it does
     /// with one.
     pub(crate) unprepared: bool,
     /// The commands of the preparation.
@@ -128,7 +128,7 @@ pub(crate) struct Checked {
     pub(crate) sent: Vec<Sent>,
     /// What the plugin logged, with levels, without the lines of the asynchronous protocol.
     pub(crate) lines: Vec<Line>,
-    /// Era D: the message of C's function and its text, which the host may keep to itself.
+    /// Abi D: the message of C's function and its text, which the host may keep to itself.
     pub(crate) hidden: Option<(c_short, String)>,
 }
 
@@ -160,7 +160,7 @@ impl<'a> Log<'a> {
         checker: Checker,
         plugin: &Loaded,
         side: Side,
-        era: Era,
+        abi: Abi,
         device: &'a Device,
     ) -> Self {
         let source = match (side, plugin) {
@@ -169,7 +169,7 @@ impl<'a> Log<'a> {
             (Side::C, Loaded::Entries(_)) => Source::TurThread,
         };
         let row = match source {
-            Source::Ours(_) if era < Era::D && checker != Checker::Tur => Some("A11"),
+            Source::Ours(_) if abi < Abi::V0_15 && checker != Checker::Tur => Some("A11"),
             Source::Runner => Some("A12"),
             _ => None,
         };
@@ -177,7 +177,7 @@ impl<'a> Log<'a> {
         Log {
             device,
             name: &device.name,
-            protocol: Protocol::new(source, era == Era::B),
+            protocol: Protocol::new(source, abi == Abi::V0_7_9),
             row,
             remarks: Remarks::default(),
         }
@@ -287,7 +287,7 @@ pub(crate) fn play(
     checker: Checker,
     plugin: &Loaded,
     side: Side,
-    era: Era,
+    abi: Abi,
     device: &Device,
     case: &Case,
     stderr: Option<&mut Stderr>,
@@ -299,11 +299,11 @@ pub(crate) fn play(
     device.answer(&[]);
     device.take_sent();
 
-    let mut log = Log::new(checker, plugin, side, era, device);
+    let mut log = Log::new(checker, plugin, side, abi, device);
     if case.fd.is_some() {
         log.without_device();
     }
-    let mut instance = Instance::new(plugin, era, fd, case.timeout);
+    let mut instance = Instance::new(plugin, abi, fd, case.timeout);
     let init = instance.init();
     let mut unprepared = false;
     if matches!(plugin, Loaded::Function(..)) {
@@ -332,7 +332,7 @@ pub(crate) fn play(
                 state
             }
             // A plugin that makes its host wait has no lines but its own.
-            Mode::Async if side == Side::C && era < Era::D => {
+            Mode::Async if side == Side::C && abi < Abi::V0_15 => {
                 instance.set_message(0);
                 let state = instance.check();
                 logged.extend(log.take());

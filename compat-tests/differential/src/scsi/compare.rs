@@ -1,12 +1,12 @@
 //! Two records of the same life, compared; the differences that the ledger allows.
 //!
-//! Each of them says exactly what ours must be where the C plugin of an era does what the row
+//! Each of them says exactly what ours must be where the C plugin of an ABI does what the row
 //! describes. All else is a mismatch.
 
 use crate::scsi::Checker;
 use crate::scsi::case::{Case, Check, Checked, Map, Mode, Record, TAS_LINE};
 use crate::scsi::device::{Answer, Reply, Sent};
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::collections::BTreeSet;
 
 const WILD: i32 = 0;
@@ -29,7 +29,7 @@ pub(crate) const EVERYWHERE: [&str; 7] = ["A3", "A8", "A11", "A12", "A13", "E6",
 /// What differs beyond the ledger.
 pub(crate) fn compare(
     checker: Checker,
-    era: Era,
+    abi: Abi,
     case: &Case,
     c: &Record,
     ours: &Record,
@@ -52,7 +52,7 @@ pub(crate) fn compare(
     for (check, checked) in case.checks.iter().zip(&mut expected.checks) {
         for rule in RULES {
             let before = checked.clone();
-            let row = rule(checker, era, case, check, checked);
+            let row = rule(checker, abi, case, check, checked);
             rows.extend(row.filter(|_| *checked != before));
         }
         checked.hidden = None;
@@ -84,7 +84,7 @@ fn prepare_more_carefully(case: &Case, expected: &mut Record) -> bool {
 }
 
 /// Makes of C's result of a check what ours has to be; says which row of the ledger that is.
-type Rule = fn(Checker, Era, &Case, &Check, &mut Checked) -> Option<&'static str>;
+type Rule = fn(Checker, Abi, &Case, &Check, &mut Checked) -> Option<&'static str>;
 
 /// The rules, in the order in which they apply.
 const RULES: [Rule; 4] = [silent, of_the_host, of_the_snapshot, of_the_checker];
@@ -92,7 +92,7 @@ const RULES: [Rule; 4] = [silent, of_the_host, of_the_snapshot, of_the_checker];
 /// A8: the host of 0.15.0 that waits for the verdict loses its message.
 fn silent(
     _: Checker,
-    _: Era,
+    _: Abi,
     case: &Case,
     _: &Check,
     checked: &mut Checked,
@@ -108,12 +108,12 @@ fn silent(
 /// A3: the numbers of 0.15.0.
 fn of_the_host(
     checker: Checker,
-    era: Era,
+    abi: Abi,
     _: &Case,
     _: &Check,
     checked: &mut Checked,
 ) -> Option<&'static str> {
-    if era != Era::D || checker != Checker::Tur || checked.verdict() != (PENDING, 100) {
+    if abi != Abi::V0_15 || checker != Checker::Tur || checked.verdict() != (PENDING, 100) {
         return None;
     }
     checked.message = 103;
@@ -123,12 +123,13 @@ fn of_the_host(
 /// E7 and E8: what 0.15.0 makes of inactive snapshots.
 fn of_the_snapshot(
     checker: Checker,
-    era: Era,
+    abi: Abi,
     case: &Case,
     check: &Check,
     checked: &mut Checked,
 ) -> Option<&'static str> {
-    if (checker, era) != (Checker::EmcClariion, Era::D) || checked.verdict() != (DOWN, RUNNING) {
+    if (checker, abi) != (Checker::EmcClariion, Abi::V0_15) || checked.verdict() != (DOWN, RUNNING)
+    {
         return None;
     }
     // Only an active path is read from. (The INQUIRY before may have been sent more than once.)
@@ -151,7 +152,7 @@ fn of_the_snapshot(
 /// The rows about a single checker's verdicts, whatever the host.
 fn of_the_checker(
     checker: Checker,
-    era: Era,
+    abi: Abi,
     case: &Case,
     check: &Check,
     checked: &mut Checked,
@@ -174,7 +175,7 @@ fn of_the_checker(
             Some("T1")
         }
         // T8: the state of transition, which came with 0.9.5.
-        Checker::Tur if era == Era::B && checked.verdict() == (DOWN, 5) => {
+        Checker::Tur if abi == Abi::V0_7_9 && checked.verdict() == (DOWN, 5) => {
             let Some(Ok(reply)) = answer(checked.sent.len()) else {
                 return None;
             };

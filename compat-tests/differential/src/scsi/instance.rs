@@ -1,11 +1,13 @@
-//! One path's checker, called as the hosts of an era call it.
+//! One path's checker, called as the hosts of an ABI call it.
 
 use crate::scsi::lines::{Call, Outcome};
 use crate::scsi::loaded::Loaded;
 use crate::scsi::upstream::UpstreamPath;
+use harness::abi::Abi;
 use harness::async_plugin::AsyncPlugin;
-use harness::layout::{Checker, Era};
+use harness::checker_struct::Checker;
 use harness::plugin::Plugin;
+use harness::state::State;
 use std::ffi::{c_int, c_long, c_short, c_void};
 use std::ptr::null_mut;
 use std::thread::sleep;
@@ -24,7 +26,7 @@ const NO_VALUE: c_long = -1;
 
 /// A path with its checker.
 pub(crate) struct Instance<'a> {
-    era: Era,
+    abi: Abi,
     plugin: &'a Loaded,
     form: Form<'a>,
 }
@@ -40,7 +42,7 @@ enum Form<'a> {
 /// What this program keeps for a plugin that it calls.
 struct Direct {
     checker: Checker,
-    /// Era D: the map's word, while the path has a map.
+    /// Abi D: the map's word, while the path has a map.
     word: Option<Box<c_long>>,
 }
 
@@ -49,12 +51,12 @@ impl<'a> Instance<'a> {
     ///
     /// # Panics
     /// Without memory.
-    pub(crate) fn new(plugin: &'a Loaded, era: Era, fd: c_int, timeout: u32) -> Instance<'a> {
+    pub(crate) fn new(plugin: &'a Loaded, abi: Abi, fd: c_int, timeout: u32) -> Instance<'a> {
         let form = match plugin {
             Loaded::Entries(plugin) => {
                 let class: *const u64 = &raw const CLASS;
                 #[expect(clippy::expect_used, reason = "a test without memory may end")]
-                let mut checker = Checker::new(era, class.cast_mut().cast(), fd, timeout)
+                let mut checker = Checker::new(abi, class.cast_mut().cast(), fd, timeout)
                     .expect("memory for a struct checker");
                 checker.leave_map();
                 let word = None;
@@ -64,14 +66,14 @@ impl<'a> Instance<'a> {
                 Form::Function(plugin, UpstreamPath::new(host, fd, timeout))
             }
         };
-        Instance { era, plugin, form }
+        Instance { abi, plugin, form }
     }
 
     /// `libcheck_init`.
     pub(crate) fn init(&mut self) -> c_int {
         match &mut self.form {
             Form::Entries(plugin, own) => {
-                // SAFETY: `call` passes a struct of this plugin's era.
+                // SAFETY: `call` passes a struct of this plugin's ABI.
                 call(plugin, &mut own.checker, |plugin, checker| unsafe {
                     plugin.init(checker)
                 })
@@ -80,7 +82,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Era D: lets upstream's preparation do what it was written for. The host's own call has no
+    /// Abi D: lets upstream's preparation do what it was written for. The host's own call has no
     /// descriptor.
     pub(crate) fn prepare_as_meant(&self) {
         if let Form::Function(plugin, path) = &self.form {
@@ -91,7 +93,7 @@ impl<'a> Instance<'a> {
     /// Gives the path a map, and the plugin the chance to make a value in it.
     pub(crate) fn join_map(&mut self, with_value: bool) {
         match &mut self.form {
-            Form::Entries(_, own) if self.era == Era::D => own.word = Some(Box::new(NO_VALUE)),
+            Form::Entries(_, own) if self.abi == Abi::V0_15 => own.word = Some(Box::new(NO_VALUE)),
             Form::Entries(plugin, own) => {
                 own.checker.join_map();
                 if with_value {
@@ -117,7 +119,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Sets the map's value, as another path of the map would; in era D that is 0 or 1.
+    /// Sets the map's value, as another path of the map would; in ABI 0.15 that is 0 or 1.
     pub(crate) fn set_map_value(&mut self, value: c_int) {
         let word = c_long::from(value != 0);
         match &mut self.form {
@@ -163,23 +165,23 @@ impl<'a> Instance<'a> {
         match &mut self.form {
             Form::Entries(plugin, own) => {
                 let map = word(&mut own.word);
-                // SAFETY: as in `init`; the word outlives the call, and only era D has a second
+                // SAFETY: as in `init`; the word outlives the call, and only ABI 0.15 has a second
                 // argument.
                 let state = call(plugin, &mut own.checker, |plugin, checker| unsafe {
                     plugin.check(checker, map)
                 });
                 own.checker.set_path_state(state);
-                state
+                state.0
             }
             Form::Function(_, path) => path.check(),
         }
     }
 
-    /// `libcheck_pending`, if the host's era has that and the check is under way.
+    /// `libcheck_pending`, if the host's ABI has that and the check is under way.
     pub(crate) fn pending(&mut self) -> Option<c_int> {
         match &mut self.form {
             Form::Entries(plugin, own) => {
-                if own.checker.path_state() != Some(PENDING) {
+                if own.checker.path_state() != Some(State::PENDING) {
                     return None;
                 }
                 let map = word(&mut own.word);
@@ -188,7 +190,7 @@ impl<'a> Instance<'a> {
                     plugin.pending(checker, map)
                 })?;
                 own.checker.set_path_state(state);
-                Some(state)
+                Some(state.0)
             }
             Form::Function(_, path) => path.pending(),
         }
@@ -198,7 +200,7 @@ impl<'a> Instance<'a> {
     pub(crate) fn need_wait(&mut self) -> bool {
         match &mut self.form {
             Form::Entries(plugin, own) => {
-                own.checker.path_state() == Some(PENDING)
+                own.checker.path_state() == Some(State::PENDING)
                     // SAFETY: as in `init`.
                     && call(plugin, &mut own.checker, |plugin, checker| unsafe {
                         plugin.need_wait(checker)
@@ -230,7 +232,7 @@ impl<'a> Instance<'a> {
             after(call, Outcome::Running);
             assert!(begin.elapsed() < PATIENCE, "a check does not end");
             sleep(Duration::from_micros(20));
-            if self.era != Era::B {
+            if self.abi != Abi::V0_7_9 {
                 call = Call::Pending;
             }
         }
@@ -265,7 +267,7 @@ fn call<R>(
     result
 }
 
-/// The second argument of era D's calls.
+/// The second argument of ABI 0.15's calls.
 fn word(word: &mut Option<Box<c_long>>) -> *mut c_void {
     word.as_deref_mut()
         .map_or(null_mut(), |word| (&raw mut *word).cast())

@@ -5,8 +5,8 @@
 //! side logs follows from what it returns, so every line has to be expected here; what is left over
 //! is the plugin's own and is compared between the sides.
 
-use crate::directio::session::state_name;
 use crate::scsi::host::Line;
+use harness::state::State;
 use std::ffi::c_int;
 
 /// A call of the host.
@@ -147,7 +147,7 @@ impl Protocol {
                 (self.in_flight, self.hung) = (false, true);
             }
             Outcome::Verdict(state) => {
-                let state = state_name(self.found.take().unwrap_or(state));
+                let state = State(self.found.take().unwrap_or(state));
                 let text = format!("checker finished, state {state}");
                 self.on_the_thread(&mut lines, line(4, &text));
                 self.in_flight = false;
@@ -193,7 +193,7 @@ impl Protocol {
             (Call::Check | Call::Pending, true) => match outcome {
                 Outcome::Running => lines.push(line(4, "async checker still running")),
                 Outcome::Verdict(state) => {
-                    let finished = format!("async checker finished, state {}", state_name(state));
+                    let finished = format!("async checker finished, state {}", State(state));
                     lines.push(cancel(4, "done"));
                     lines.push(line(4, &format!("{finished}, runner state done")));
                     self.on_the_thread(&mut lines, line(4, &finished));

@@ -1,8 +1,8 @@
 //! A plugin in whichever form the host prefers.
 
 use crate::scsi::upstream::Upstream;
+use harness::abi::Abi;
 use harness::async_plugin::AsyncPlugin;
-use harness::layout::Era;
 use harness::plugin::Plugin;
 use std::ffi::c_short;
 use std::path::Path;
@@ -16,15 +16,15 @@ pub(crate) enum Loaded {
 }
 
 impl Loaded {
-    /// Loads a plugin as a host of this era does.
-    pub(crate) fn load(path: &Path, checker: &str, era: Era) -> Result<Loaded, String> {
+    /// Loads a plugin as a host of this ABI does.
+    pub(crate) fn load(path: &Path, checker: &str, abi: Abi) -> Result<Loaded, String> {
         let failed = |trouble: harness::Trouble| trouble.to_string();
-        if era == Era::D {
+        if abi == Abi::V0_15 {
             if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
                 return Ok(Loaded::Function(plugin, Upstream::load(checker)?));
             }
         }
-        Plugin::load(path, era).map(Loaded::Entries).map_err(failed)
+        Plugin::load(path, abi).map(Loaded::Entries).map_err(failed)
     }
 
     /// The plugin's own messages.

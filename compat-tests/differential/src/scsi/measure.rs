@@ -7,7 +7,7 @@ use crate::scsi::host;
 use crate::scsi::instance::Instance;
 use crate::scsi::loaded::Loaded;
 use crate::scsi::pair::Pair;
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,7 +61,7 @@ fn paths<'a>(plugin: &'a Loaded, first: c_int, healthy: usize, hung: usize) -> V
             if hung {
                 device.answer(&[Answer::from(Reply::GOOD).at(Pace::Hung)]);
             }
-            let mut instance = Instance::new(plugin, Era::B, fd, 30);
+            let mut instance = Instance::new(plugin, Abi::V0_7_9, fd, 30);
             instance.init();
             Path {
                 instance,
@@ -173,10 +173,10 @@ fn millis(time: Duration) -> f64 {
 /// Prints the figures of both.
 ///
 /// # Errors
-/// When the pair is not of era B.
+/// When the pair is not of ABI 0.7.9.
 pub(crate) fn run(pair: &Pair) -> Result<(), String> {
-    let (Era::B, Loaded::Entries(c)) = (pair.era, &pair.c) else {
-        return Err("only era B is measured".to_owned());
+    let (Abi::V0_7_9, Loaded::Entries(c)) = (pair.abi, &pair.c) else {
+        return Err("only ABI 0.7.9 is measured".to_owned());
     };
     host::set_thread(c.thread());
     host::set_sync(false);

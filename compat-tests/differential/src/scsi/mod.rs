@@ -3,8 +3,8 @@
 //! messages, every command with its data and time limit, and the log have to agree, but for the rows
 //! of docs/differences.md.
 //!
-//! The process is a host of the release's era: it has loaded the release's libmultipath, calls the
-//! plugins as that era's daemon does, and runs with the release's C library. What era it is, ours has
+//! The process is a host of the release's ABI: it has loaded the release's libmultipath, calls the
+//! plugins as that ABI's daemon does, and runs with the release's C library. What ABI it is, ours has
 //! to find out from that.
 
 #![allow(
@@ -31,7 +31,7 @@ mod stderr;
 mod upstream;
 
 use case::Mode;
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::surroundings::Surroundings;
 use harness::{ledger, plugin};
 use pair::{Pair, Tally};
@@ -41,11 +41,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// The eras of hosts that may export `start_checker_thread`.
-pub const UP_TO_0_14: &[Era] = &[Era::B, Era::C];
+/// The ABIs of hosts that may export `start_checker_thread`.
+pub const UP_TO_0_14: &[Abi] = &[Abi::V0_7_9, Abi::V0_11];
 
-/// The era of hosts that do not.
-pub const FROM_0_15: &[Era] = &[Era::D];
+/// The ABI of hosts that do not.
+pub const FROM_0_15: &[Abi] = &[Abi::V0_15];
 
 /// The checkers that talk SCSI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,21 +85,21 @@ impl Checker {
         }
     }
 
-    /// In which ways the lives of a host of this era are lived. C's tur has threads of its own before
+    /// In which ways the lives of a host of this ABI are lived. C's tur has threads of its own before
     /// 0.15.0, and how their starts and ends meet is the subject of [`protocol`].
-    fn modes(self, era: Era) -> &'static [Mode] {
+    fn modes(self, abi: Abi) -> &'static [Mode] {
         match self {
-            Checker::Tur if era < Era::D => &[Mode::Sync],
+            Checker::Tur if abi < Abi::V0_15 => &[Mode::Sync],
             _ => &[Mode::Async, Mode::Sync],
         }
     }
 }
 
 const USAGE: &str = "\
-usage: compat-scsi   --era B|C [measure] --c DIR --ours DIR --ledger FILE [option …]
-       compat-scsi-d --era D --c DIR --ours DIR --ledger FILE [option …]
-  measure         compare nothing; measure threads and waiting times of tur in era B
-  --era ERA       what the C plugins are made for: B (0.9.4), C (0.11 to 0.13), D (0.15)
+usage: compat-scsi   --abi 0.7.9|0.11 [measure] --c DIR --ours DIR --ledger FILE [option …]
+       compat-scsi-d --abi 0.15 --c DIR --ours DIR --ledger FILE [option …]
+  measure         compare nothing; measure threads and waiting times of tur with ABI 0.7.9
+  --abi ABI       the ABI of the C plugins
   --c DIR         libcheck*.so of that release, where the package has them (ROOT/lib/multipath), with
                   the package's libraries in ROOT/lib and ROOT/usr/lib
   --ours DIR      our libcheck*.so
@@ -111,7 +111,7 @@ usage: compat-scsi   --era B|C [measure] --c DIR --ours DIR --ledger FILE [optio
 ";
 
 struct Options {
-    era: Era,
+    abi: Abi,
     measure: bool,
     protocol: bool,
     c: PathBuf,
@@ -122,10 +122,10 @@ struct Options {
     checkers: Vec<Checker>,
 }
 
-fn options(eras: &[Era]) -> Result<Options, String> {
-    let mut era = None;
+fn options(abis: &[Abi]) -> Result<Options, String> {
+    let mut abi = None;
     let mut options = Options {
-        era: Era::B,
+        abi: Abi::V0_7_9,
         measure: false,
         protocol: true,
         c: PathBuf::new(),
@@ -150,7 +150,7 @@ fn options(eras: &[Era]) -> Result<Options, String> {
         let value = words.next().ok_or(USAGE)?;
         let number = || value.parse().map_err(|_| USAGE);
         match name.as_str() {
-            "--era" => era = eras.iter().find(|era| format!("{era:?}") == value),
+            "--abi" => abi = abis.iter().find(|abi| abi.name() == value),
             "--c" => options.c = value.into(),
             "--ours" => options.ours = value.into(),
             "--ledger" => options.ledger = value.into(),
@@ -163,9 +163,9 @@ fn options(eras: &[Era]) -> Result<Options, String> {
     let complete = [&options.c, &options.ours, &options.ledger]
         .iter()
         .all(|path| path.exists());
-    match era {
-        Some(era) if complete && !options.checkers.is_empty() => {
-            options.era = *era;
+    match abi {
+        Some(abi) if complete && !options.checkers.is_empty() => {
+            options.abi = *abi;
             Ok(options)
         }
         _ => Err(USAGE.to_owned()),
@@ -207,9 +207,9 @@ fn settle(plugins: &Path) -> Result<(), String> {
     Err(error.to_string())
 }
 
-/// The ids of the ledger's rows that name this program, with this era, as the test that pins them:
+/// The ids of the ledger's rows that name this program, with this ABI, as the test that pins them:
 /// `` `compat-scsi` (B, D): … ``.
-fn pinned_here(path: &Path, era: Era) -> Result<BTreeSet<String>, String> {
+fn pinned_here(path: &Path, abi: Abi) -> Result<BTreeSet<String>, String> {
     const HERE: &str = "`compat-scsi` (";
     let rows = ledger::read(path).map_err(|trouble| trouble.to_string())?;
     let mut pinned = BTreeSet::new();
@@ -217,12 +217,13 @@ fn pinned_here(path: &Path, era: Era) -> Result<BTreeSet<String>, String> {
         let Some(at) = row.pinned_by.find("`compat-scsi`") else {
             continue;
         };
-        let eras = row.pinned_by[at..]
+        let abis = row.pinned_by[at..]
             .strip_prefix(HERE)
             .and_then(|rest| rest.split_once(')'))
-            .ok_or_else(|| format!("row {} names compat-scsi without eras", row.id))?
+            .ok_or_else(|| format!("row {} names compat-scsi without ABIs", row.id))?
             .0;
-        if eras.split(", ").any(|name| name == format!("{era:?}")) {
+        let letter = char::from(abi.letter()).to_string();
+        if abis.split(", ").any(|name| name == letter) {
             pinned.insert(row.id);
         }
     }
@@ -292,13 +293,13 @@ fn play_protocol(pairs: &[Pair]) -> Tally {
     tally
 }
 
-fn run(eras: &[Era]) -> Result<bool, String> {
-    let options = options(eras)?;
+fn run(abis: &[Abi]) -> Result<bool, String> {
+    let options = options(abis)?;
     settle(&options.c)?;
     upstream::use_plugins(&options.c);
-    let ledger = pinned_here(&options.ledger, options.era)?;
+    let ledger = pinned_here(&options.ledger, options.abi)?;
     let load =
-        |checker: &Checker| Pair::load(*checker, options.era, &options.c, &options.ours, &ledger);
+        |checker: &Checker| Pair::load(*checker, options.abi, &options.c, &options.ours, &ledger);
     if options.measure {
         measure::run(&load(&Checker::Tur)?)?;
         return Ok(true);
@@ -310,7 +311,7 @@ fn run(eras: &[Era]) -> Result<bool, String> {
         .collect::<Result<Vec<_>, _>>()?;
     println!("seed {}", options.seed);
     let mut total = Tally::default();
-    host::silently(|| library::compare_tables(options.era, &mut total))?;
+    host::silently(|| library::compare_tables(options.abi, &mut total))?;
     for pair in &pairs {
         total.add(compare_verdicts(pair, &options)?);
     }
@@ -328,7 +329,7 @@ fn run(eras: &[Era]) -> Result<bool, String> {
     for id in shown.iter().filter(|id| !ledger.contains(**id)) {
         total.mismatch(
             id,
-            "is not in the ledger, or does not name compat-scsi with this era there",
+            "is not in the ledger, or does not name compat-scsi with this ABI there",
         );
     }
     if pairs.len() == Checker::ALL.len() && options.protocol {
@@ -346,9 +347,9 @@ fn run(eras: &[Era]) -> Result<bool, String> {
     Ok(total.mismatches == 0)
 }
 
-/// Runs the comparison in an executable that is a host of one of these eras.
-pub fn main(eras: &[Era]) -> ExitCode {
-    match run(eras) {
+/// Runs the comparison in an executable that is a host of one of these ABIs.
+pub fn main(abis: &[Abi]) -> ExitCode {
+    match run(abis) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {

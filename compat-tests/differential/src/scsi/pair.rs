@@ -6,7 +6,7 @@ use crate::scsi::device::Device;
 use crate::scsi::loaded::Loaded;
 use crate::scsi::stderr::Stderr;
 use crate::scsi::{Checker, random, rows};
-use harness::layout::Era;
+use harness::abi::Abi;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 /// The same checker twice, and a device for either.
 pub(crate) struct Pair {
     pub(crate) checker: Checker,
-    pub(crate) era: Era,
+    pub(crate) abi: Abi,
     pub(crate) c: Loaded,
     pub(crate) ours: Loaded,
-    /// The rows of the ledger that apply in this era.
+    /// The rows of the ledger that apply in this ABI.
     ledger: BTreeSet<String>,
     c_device: Arc<Device>,
     our_device: Arc<Device>,
@@ -29,14 +29,14 @@ impl Pair {
     /// Loads both.
     pub(crate) fn load(
         checker: Checker,
-        era: Era,
+        abi: Abi,
         c: &Path,
         ours: &Path,
         ledger: &BTreeSet<String>,
     ) -> Result<Pair, String> {
         let file = format!("libcheck{}.so", checker.name());
         let fd = 1_000_000 + 2 * checker as i32;
-        let ours = Loaded::load(&ours.join(&file), checker.name(), era)?;
+        let ours = Loaded::load(&ours.join(&file), checker.name(), abi)?;
         if !matches!(ours, Loaded::Entries(_)) {
             return Err(format!(
                 "{file}: ours has the form that gives it 16 KiB of stack"
@@ -44,8 +44,8 @@ impl Pair {
         }
         Ok(Pair {
             checker,
-            era,
-            c: Loaded::load(&c.join(&file), checker.name(), era)?,
+            abi,
+            c: Loaded::load(&c.join(&file), checker.name(), abi)?,
             ours,
             ledger: ledger.clone(),
             c_device: Device::install(fd),
@@ -58,13 +58,13 @@ impl Pair {
         const RUN: [&str; 3] = [" still running", " timed out", " failed to initialize"];
         const TRANSITION: &str = " reports path is transitioning";
         let c: Vec<&str> = self.c.messages().iter().map(String::as_str).collect();
-        let (row, expected) = match (self.checker, self.era) {
-            (Checker::Tur, Era::B) => (Some("T8"), [c, vec![TRANSITION]].concat()),
-            (Checker::Tur, Era::C | Era::CPrime) => (None, c),
+        let (row, expected) = match (self.checker, self.abi) {
+            (Checker::Tur, Abi::V0_7_9) => (Some("T8"), [c, vec![TRANSITION]].concat()),
+            (Checker::Tur, Abi::V0_11 | Abi::V0_14) => (None, c),
             // The host has taken the texts of a run over, and C's table begins behind them.
-            (Checker::Tur, Era::D) => (Some("A3"), [RUN.to_vec(), c].concat()),
-            (_, Era::B | Era::C | Era::CPrime) => (Some("A1"), [c, RUN.to_vec()].concat()),
-            (_, Era::D) => (Some("A3"), [c, RUN.to_vec()].concat()),
+            (Checker::Tur, Abi::V0_15) => (Some("A3"), [RUN.to_vec(), c].concat()),
+            (_, Abi::V0_7_9 | Abi::V0_11 | Abi::V0_14) => (Some("A1"), [c, RUN.to_vec()].concat()),
+            (_, Abi::V0_15) => (Some("A3"), [c, RUN.to_vec()].concat()),
         };
         let ours = self.ours.messages();
         if ours == expected {
@@ -129,14 +129,14 @@ impl Pair {
             Side::C => (&self.c, &self.c_device),
             Side::Ours => (&self.ours, &self.our_device),
         };
-        play(self.checker, plugin, side, self.era, device, case, stderr)
+        play(self.checker, plugin, side, self.abi, device, case, stderr)
     }
 
     /// Both lives, compared. Gives what ours was, C's number of replies and the rows that showed.
     fn play(&self, case: &case::Case, stderr: &mut Option<Stderr>) -> Result<Played, String> {
         let (c, c_remarks) = self.play_side(Side::C, case, stderr.as_mut());
         let (ours, our_remarks) = self.play_side(Side::Ours, case, stderr.as_mut());
-        let mut rows = compare(self.checker, self.era, case, &c, &ours)?;
+        let mut rows = compare(self.checker, self.abi, case, &c, &ours)?;
         let mut lines = 0;
         for (side, remarks) in [(Side::C, c_remarks), (Side::Ours, our_remarks)] {
             if !remarks.wrong.is_empty() {
@@ -193,8 +193,8 @@ impl Pair {
 
     /// The hand-written lives.
     pub(crate) fn play_rows(&self, tally: &mut Tally) {
-        for mode in self.checker.modes(self.era) {
-            for row in rows::all(self.era) {
+        for mode in self.checker.modes(self.abi) {
+            for row in rows::all(self.abi) {
                 if row.checker != self.checker {
                     continue;
                 }
@@ -227,7 +227,7 @@ impl Pair {
         let lines = Cell::new(0);
         let rows = RefCell::new(BTreeSet::new());
         let stderr = RefCell::new(self.stderr()?);
-        let strategy = random::any_case(self.checker, self.era);
+        let strategy = random::any_case(self.checker, self.abi);
         for batch in 0_u64.. {
             if given.get() >= replies {
                 break;

@@ -14,7 +14,7 @@ use crate::scsi::instance::Instance;
 use crate::scsi::lines::{Call, Outcome};
 use crate::scsi::loaded::Loaded;
 use crate::scsi::pair::{Pair, Tally};
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_short};
 use std::thread::sleep;
@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 const PENDING: c_int = 6;
 const TIMEOUT: c_int = 7;
 
-/// The longest that a call may take: the millisecond for which `check` waits with hosts of era B, and
+/// The longest that a call may take: the millisecond for which `check` waits with hosts of ABI 0.7.9, and
 /// what a busy machine may add to it.
 const LONGEST_CALL: Duration = Duration::from_millis(500);
 
-/// How long a daemon of era C or D waits when `libcheck_need_wait` says yes.
+/// How long a daemon of ABI 0.11 or D waits when `libcheck_need_wait` says yes.
 const HOST_WAIT: Duration = Duration::from_millis(5);
 
 /// How often somebody comes back for the verdict of an instant device.
@@ -50,7 +50,7 @@ use Expected::{Running, Says, TimedOut, Verdict};
 /// One life on a stage of its own.
 struct Stage<'a> {
     checker: Checker,
-    era: Era,
+    abi: Abi,
     side: Side,
     instance: Instance<'a>,
     device: &'a Device,
@@ -81,12 +81,12 @@ pub(crate) fn commands(checker: Checker) -> usize {
 }
 
 /// The message ids of a running and of a late check.
-pub(crate) fn ids(checker: Checker, era: Era, side: Side) -> (c_short, c_short) {
-    match (side, era, checker) {
+pub(crate) fn ids(checker: Checker, abi: Abi, side: Side) -> (c_short, c_short) {
+    match (side, abi, checker) {
         // T8: the message of a running check came with 0.9.5.
-        (Side::C, Era::B, _) => (0, 101),
+        (Side::C, Abi::V0_7_9, _) => (0, 101),
         // A3: the host's own.
-        (Side::C, Era::D, _) => (10, 9),
+        (Side::C, Abi::V0_15, _) => (10, 9),
         (_, _, Checker::Rdac | Checker::EmcClariion) => (109, 110),
         _ => (100, 101),
     }
@@ -144,7 +144,7 @@ impl Stage<'_> {
 
     /// The lines of a call that returned this have to be those of the protocol.
     fn logged(&mut self, call: Call, state: c_int) {
-        let (running, timed_out) = ids(self.checker, self.era, self.side);
+        let (running, timed_out) = ids(self.checker, self.abi, self.side);
         let outcome = match (state, self.instance.message()) {
             found if found == (PENDING, running) => Outcome::Running,
             found if found == (TIMEOUT, timed_out) => Outcome::TimedOut,
@@ -173,7 +173,7 @@ impl Stage<'_> {
     }
 
     fn check(&mut self, expected: Expected) {
-        let (running, timed_out) = ids(self.checker, self.era, self.side);
+        let (running, timed_out) = ids(self.checker, self.abi, self.side);
         let running = (PENDING, running);
         let mut found = self.call();
         for _ in 0..LOOKS {
@@ -199,17 +199,17 @@ impl Stage<'_> {
     /// Whether this is C in a host of 0.15.0, of which a row of the ledger tells something that the
     /// scene has to expect.
     fn is_0_15(&mut self, row: &'static str) -> bool {
-        let is = (self.side, self.era) == (Side::C, Era::D);
+        let is = (self.side, self.abi) == (Side::C, Abi::V0_15);
         if is {
             self.rows.insert(row);
         }
         is
     }
 
-    /// The host waits for a check that has just begun, if its era has that, but not once it has
+    /// The host waits for a check that has just begun, if its ABI has that, but not once it has
     /// looked.
     fn waits_once(&mut self) {
-        let first = self.era >= Era::C;
+        let first = self.abi >= Abi::V0_11;
         if self.waited != first {
             self.wrong
                 .push(format!("need_wait was not {first} before the first look"));
@@ -369,7 +369,7 @@ fn no_access(stage: &mut Stage<'_>) {
         sense_length: 18,
         ..Reply::GOOD
     })]);
-    if stage.era < Era::CPrime {
+    if stage.abi < Abi::V0_14 {
         if stage.side == Side::Ours {
             stage.log.found(DISCONNECTED);
             stage.rows.insert("T9");
@@ -519,8 +519,8 @@ fn play(
     scene: impl FnOnce(Stage<'_>) -> Outcomes,
 ) -> Outcomes {
     let device = Device::install(fd);
-    let mut log = Log::new(pair.checker, plugin(pair, side), side, pair.era, &device);
-    let mut instance = Instance::new(plugin(pair, side), pair.era, fd, timeout);
+    let mut log = Log::new(pair.checker, plugin(pair, side), side, pair.abi, &device);
+    let mut instance = Instance::new(plugin(pair, side), pair.abi, fd, timeout);
     let mut wrong = Vec::new();
     if instance.init() != 0 {
         wrong.push("libcheck_init failed".to_owned());
@@ -531,7 +531,7 @@ fn play(
     sleep(start.saturating_duration_since(Instant::now()));
     scene(Stage {
         checker: pair.checker,
-        era: pair.era,
+        abi: pair.abi,
         side,
         instance,
         device: &device,

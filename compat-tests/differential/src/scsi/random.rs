@@ -3,12 +3,12 @@
 use crate::scsi::Checker;
 use crate::scsi::case::{Case, Check, Map, Mode};
 use crate::scsi::device::{Answer, Pace, Reply, SENSE};
-use harness::layout::Era;
+use harness::abi::Abi;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Any life with this checker in a host of this era.
-pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
+/// Any life with this checker in a host of this ABI.
+pub(crate) fn any_case(checker: Checker, abi: Abi) -> BoxedStrategy<Case> {
     let timeout = prop_oneof![
         4 => select(vec![1_u32, 30, 60]),
         1 => any::<u32>(),
@@ -18,7 +18,7 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
         1 => select(vec![1_i64, 513, 1024, 2048, 3000, 4097, 65536, i64::from(i32::MAX), 1 << 40]),
     ];
     let fd = match checker {
-        Checker::CcissTur if era != Era::D => {
+        Checker::CcissTur if abi != Abi::V0_15 => {
             prop_oneof![50 => Just(None), 1 => Just(Some(-1))].boxed()
         }
         _ => Just(None).boxed(),
@@ -27,9 +27,9 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
         Checker::Rdac => prop::collection::vec(any_answer(mode_data().boxed()), 0..=3).boxed(),
         _ => Just(Vec::new()).boxed(),
     };
-    let checks = prop::collection::vec(any_check(checker, era), 1..=3);
+    let checks = prop::collection::vec(any_check(checker, abi), 1..=3);
     (
-        select(any_mode(checker, era)),
+        select(any_mode(checker, abi)),
         timeout,
         preferred,
         select(vec![Map::None, Map::Shared]),
@@ -53,25 +53,25 @@ pub(crate) fn any_case(checker: Checker, era: Era) -> BoxedStrategy<Case> {
         .boxed()
 }
 
-/// Hosts that come back take their time, and only in era D is C played in that way as well.
-fn any_mode(checker: Checker, era: Era) -> Vec<Mode> {
-    let mut modes = checker.modes(era).to_vec();
-    if era != Era::D {
+/// Hosts that come back take their time, and only in ABI 0.15 is C played in that way as well.
+fn any_mode(checker: Checker, abi: Abi) -> Vec<Mode> {
+    let mut modes = checker.modes(abi).to_vec();
+    if abi != Abi::V0_15 {
         modes.extend([Mode::Sync; 2]);
     }
     modes
 }
 
-fn any_check(checker: Checker, era: Era) -> impl Strategy<Value = Check> {
+fn any_check(checker: Checker, abi: Abi) -> impl Strategy<Value = Check> {
     // The first command of a check fetches the page, if the checker has one.
     let data = match checker {
         Checker::Rdac => access_page().boxed(),
         Checker::EmcClariion => unit_page().boxed(),
         _ => Just(Vec::new()).boxed(),
     };
-    let message = match era {
+    let message = match abi {
         // Here C leaves the message as it is, and what it then says depends on its table.
-        Era::D => Just(0_i16).boxed(),
+        Abi::V0_15 => Just(0_i16).boxed(),
         _ => prop_oneof![3 => Just(0_i16), 1 => any::<i16>()].boxed(),
     };
     let map_value = prop_oneof![

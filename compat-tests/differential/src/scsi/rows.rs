@@ -3,7 +3,7 @@
 use crate::scsi::Checker;
 use crate::scsi::case::{Case, Check, Map, Mode};
 use crate::scsi::device::{Answer, Reply, SENSE};
-use harness::layout::Era;
+use harness::abi::Abi;
 
 /// A life and what has to come out of it with our plugin. The C plugin has to agree, but for the rows
 /// of the ledger that are named.
@@ -17,9 +17,9 @@ pub(crate) struct Row {
     pub(crate) case: Case,
     /// State, message id and number of commands of each check.
     pub(crate) expected: Vec<(i32, i16, usize)>,
-    /// The rows of the ledger that must show, in the eras that they name.
+    /// The rows of the ledger that must show, in the ABIs that they name.
     pub(crate) ledger: Vec<&'static str>,
-    /// The C plugin does not survive this, in the eras that the ledger's row names.
+    /// The C plugin does not survive this, in the ABIs that the ledger's row names.
     pub(crate) deadly: bool,
 }
 
@@ -182,25 +182,25 @@ impl Table {
     }
 }
 
-/// All rows of all checkers, for hosts of this era.
-pub(crate) fn all(era: Era) -> Vec<Row> {
+/// All rows of all checkers, for hosts of this ABI.
+pub(crate) fn all(abi: Abi) -> Vec<Row> {
     [
-        tur(era),
+        tur(abi),
         readsector0(),
         rdac(),
-        emc_clariion(era),
+        emc_clariion(abi),
         hp_sw(),
-        cciss_tur(era),
+        cciss_tur(abi),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-fn tur(era: Era) -> Vec<Row> {
+fn tur(abi: Abi) -> Vec<Row> {
     const TRANSITIONING: (i32, i16) = (6, 103);
     // A state that hosts know from 0.14.0 on.
-    let disconnected = if era < Era::CPrime { DOWN } else { (10, 8) };
+    let disconnected = if abi < Abi::V0_14 { DOWN } else { (10, 8) };
     let mut t = Table::new(Checker::Tur);
     t.row("ENOTTY", vec![errno(libc::ENOTTY)], WILD);
     for number in [libc::EINTR, libc::ENOMEM].into_iter().chain(ERRNOS) {
@@ -456,7 +456,7 @@ fn hp_sw() -> Vec<Row> {
     t.rows
 }
 
-fn cciss_tur(era: Era) -> Vec<Row> {
+fn cciss_tur(abi: Abi) -> Vec<Row> {
     let mut t = Table::new(Checker::CcissTur);
     for number in [libc::ENOTTY, libc::EINTR].into_iter().chain(ERRNOS) {
         t.row(
@@ -491,7 +491,7 @@ fn cciss_tur(era: Era) -> Vec<Row> {
         t.row(&name, vec![good(), answer.into()], DOWN);
     }
     // 0.15's libmultipath does not call the plugin then.
-    if era != Era::D {
+    if abi != Abi::V0_15 {
         let nowhere = Case {
             fd: Some(-1),
             ..case(vec![Vec::new().into()])
@@ -714,7 +714,7 @@ fn rdac_preparation(t: &mut Table) {
     }
 }
 
-fn emc_clariion(era: Era) -> Vec<Row> {
+fn emc_clariion(abi: Abi) -> Vec<Row> {
     let mut t = Table::new(Checker::EmcClariion);
     let with = |reply: Reply, bytes: &[(usize, u8)]| -> Answer {
         let mut data = page(128, &[(1, 0xc0), (4, 1), (27, 3), (28, 4), (30, 4)]);
@@ -910,7 +910,7 @@ fn emc_clariion(era: Era) -> Vec<Row> {
         &["E7"],
     );
     // From 0.15.0 on a map without a value is nothing special.
-    if era != Era::D {
+    if abi != Abi::V0_15 {
         let empty = Case {
             map: Map::Empty,
             ..case(shared.clone())

@@ -30,7 +30,7 @@ struct Layout {
     word: usize,
 }
 
-/// The fields of `struct checker` in era D.
+/// The fields of `struct checker` in ABI 0.15.
 const FD: usize = 8;
 const TIMEOUT: usize = 12;
 const DISABLE: usize = 16;

@@ -1,8 +1,8 @@
 //! Many threads in one plugin at a time, as hosts of libmpathpersist are, for tools that look for
 //! races and bad accesses.
 //!
-//! usage: race-host PLUGIN ERA SECONDS DEVICE…
-//!   ERA     B, C or D, which the plugin is told: this host has nothing of libmultipath
+//! usage: race-host PLUGIN ABI SECONDS DEVICE…
+//!   ABI     0.7.9, 0.11 or 0.15, which the plugin is told: this host has nothing of libmultipath
 //!   DEVICE  a file; `stub`, a SCSI device that answers, hangs and goes away; `pipe`, which hangs
 //!           until something is written to it
 //!
@@ -17,7 +17,7 @@ use bench::paths::Paths;
 use bench::random::Random;
 use bench::stub::{self, Device};
 use bench::{threads, usage};
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::plugin::Plugin;
 use harness::{Doing, Result, Trouble};
 use std::cell::UnsafeCell;
@@ -51,15 +51,10 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<String> {
-    let [plugin, era, seconds, devices @ ..] = words else {
+    let [plugin, abi, seconds, devices @ ..] = words else {
         return Err(Trouble::Broken("see its source for the usage".to_owned()));
     };
-    let era = match era.as_str() {
-        "B" => Era::B,
-        "C" => Era::C,
-        "D" => Era::D,
-        _ => return Err(Trouble::Broken(format!("{era:?} is no era"))),
-    };
+    let abi: Abi = abi.parse()?;
     let seconds = seconds
         .parse()
         .map_err(|_| Trouble::Broken(format!("{seconds:?} is no number")))?;
@@ -72,7 +67,7 @@ fn run(words: &[String]) -> Result<String> {
         for _ in 0..2 {
             let (file, remote) = open(device)?;
             remotes.push(remote);
-            slots.push(Slot::new(Path::new(plugin), era, file)?);
+            slots.push(Slot::new(Path::new(plugin), abi, file)?);
         }
     }
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -233,22 +228,17 @@ struct Slot {
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    fn new(plugin: &Path, era: Era, file: OwnedFd) -> Result<Slot> {
-        let plugin = Plugin::load(plugin, era)?;
-        let letter = match era {
-            Era::B => b'B',
-            Era::C | Era::CPrime => b'C',
-            Era::D => b'D',
-        };
+    fn new(plugin: &Path, abi: Abi, file: OwnedFd) -> Result<Slot> {
+        let plugin = Plugin::load(plugin, abi)?;
         if plugin
-            .assume_abi(letter.into())
+            .assume_abi(abi.letter().into())
             .is_some_and(|answer| answer != 0)
         {
             return Err(Trouble::Broken(
                 "the plugin does not take our word".to_owned(),
             ));
         }
-        let mut paths = Paths::new(era, plugin);
+        let mut paths = Paths::new(abi, plugin);
         paths.add(file);
         Ok(Slot {
             lock: Box::new(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)),

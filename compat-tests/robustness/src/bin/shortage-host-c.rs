@@ -1,10 +1,10 @@
 //! A host as multipath-tools 0.11.0 to 0.13.x is, to which things are refused.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 robustness::export_shortage!(start_checker_thread, checker_need_wait);
 
 fn main() -> ExitCode {
-    robustness::shortage::host::main(Era::C)
+    robustness::shortage::host::main(Abi::V0_11)
 }

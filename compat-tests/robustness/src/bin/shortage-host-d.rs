@@ -1,10 +1,10 @@
 //! A host as multipath-tools 0.15.0 is, to which things are refused.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::process::ExitCode;
 
 robustness::export_shortage!(checker_need_wait, mt_udev_ref, get_runner, check_runner);
 
 fn main() -> ExitCode {
-    robustness::shortage::host::main(Era::D)
+    robustness::shortage::host::main(Abi::V0_15)
 }

@@ -10,7 +10,7 @@ use super::faults::{self, Resource};
 use super::life::{Case, NEVER, Outcome, Setting, Span, play};
 use super::scenes;
 use super::world::Common;
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::plugin::Plugin;
 use harness::{Doing, Result, Trouble};
 use std::ffi::c_int;
@@ -38,10 +38,10 @@ const KINDS: [(&str, &[Resource]); 6] = [
 ];
 
 /// The host's main function.
-pub fn main(era: Era) -> ExitCode {
+pub fn main(abi: Abi) -> ExitCode {
     faults::this_is_the_host();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match run(era, &words) {
+    match run(abi, &words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             println!("shortage-host: {trouble}");
@@ -50,15 +50,15 @@ pub fn main(era: Era) -> ExitCode {
     }
 }
 
-fn run(era: Era, words: &[String]) -> Result<()> {
+fn run(abi: Abi, words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let [plugin, rest @ ..] = words.as_slice() else {
         return Err(Trouble::Broken("see its source for the usage".to_owned()));
     };
     let common = |file: &str, stalled: &str| -> Result<Common> {
         Ok(Common {
-            era,
-            plugin: faults::inside(|| Plugin::load(Path::new(plugin), era))?,
+            abi,
+            plugin: faults::inside(|| Plugin::load(Path::new(plugin), abi))?,
             reads: plugin.ends_with("libcheckdirectio.so"),
             file: file.to_owned(),
             stalled: (stalled != "-").then(|| stalled.to_owned()),

@@ -2,8 +2,10 @@
 
 use super::devices::{self, Device};
 use super::faults;
-use harness::layout::{Checker, Era};
+use harness::abi::Abi;
+use harness::checker_struct::Checker;
 use harness::plugin::Plugin;
+use harness::state::State;
 use harness::{Doing, Result, Trouble, host};
 use std::ffi::{c_int, c_long, c_uint};
 use std::fs::File;
@@ -24,7 +26,7 @@ pub(super) const LIMIT: c_uint = 100_000;
 
 /// What all cases of a process have in common.
 pub(super) struct Common {
-    pub(super) era: Era,
+    pub(super) abi: Abi,
     pub(super) plugin: Plugin,
     /// A checker that reads, instead of sending commands.
     pub(super) reads: bool,
@@ -53,7 +55,7 @@ pub(super) enum Behind {
 pub(super) struct Path<'a> {
     common: &'a Common,
     checker: Option<Checker>,
-    /// What era D passes along for the path's map.
+    /// What ABI 0.15 passes along for the path's map.
     map_word: c_long,
     file: OwnedFd,
     behind: Behind,
@@ -112,11 +114,11 @@ impl<'a> Path<'a> {
     /// checker.
     pub(super) fn init(&mut self, limit: c_uint) -> Result<bool> {
         let fd = self.file.as_raw_fd();
-        let mut checker = Checker::new(self.common.era, host::class(), fd, limit)?;
+        let mut checker = Checker::new(self.common.abi, host::class(), fd, limit)?;
         checker.invite_map_value();
         let pointer = checker.as_ptr();
         let plugin = &self.common.plugin;
-        // SAFETY: a struct of the plugin's era, which is used by this thread alone.
+        // SAFETY: a struct of the plugin's ABI, which is used by this thread alone.
         let alive = faults::inside(|| unsafe {
             let alive = plugin.init(pointer) == 0;
             if alive {
@@ -138,21 +140,21 @@ impl<'a> Path<'a> {
     /// What `checker_check` of libmultipath does.
     pub(super) fn check(&mut self) -> Result<c_int> {
         self.ask("check", |plugin, pointer, map| {
-            // SAFETY: a struct of the plugin's era, which is used by this thread alone.
-            unsafe { plugin.check(pointer, map) }
+            // SAFETY: a struct of the plugin's ABI, which is used by this thread alone.
+            unsafe { plugin.check(pointer, map) }.0
         })
     }
 
     /// What a host does with a path that is pending: it asks for the outcome.
     pub(super) fn collect(&mut self) -> Result<c_int> {
-        if self.common.era == Era::B {
+        if self.common.abi == Abi::V0_7_9 {
             return self.check();
         }
         self.ask("pending", |plugin, pointer, map| {
             // SAFETY: as in `check`.
             unsafe { plugin.need_wait(pointer) };
             // SAFETY: as in `check`.
-            unsafe { plugin.pending(pointer, map) }.unwrap_or(UNCHECKED)
+            unsafe { plugin.pending(pointer, map) }.map_or(UNCHECKED, |state| state.0)
         })
     }
 
@@ -186,7 +188,7 @@ impl<'a> Path<'a> {
         if id != 0 && plugin.message(id).is_empty() {
             return Err(Trouble::Broken(format!("{call}: message {id} has no text")));
         }
-        checker.set_path_state(state);
+        checker.set_path_state(State(state));
         Ok(state)
     }
 
@@ -228,7 +230,7 @@ impl<'a> Path<'a> {
 
     /// A time limit of so many seconds, where it is one of seconds.
     pub(super) fn limit(&self, seconds: c_uint) -> c_uint {
-        if self.common.reads && self.common.era == Era::B {
+        if self.common.reads && self.common.abi == Abi::V0_7_9 {
             LIMIT
         } else {
             seconds

@@ -85,7 +85,7 @@ pub(crate) fn all(options: &Options) -> Vec<Case> {
             cases.push(plain.clone());
             if checker == "tur" {
                 cases.push(slow(200));
-                // C's checker of era B takes a millisecond for each of these and longer.
+                // C's checker of ABI 0.7.9 takes a millisecond for each of these and longer.
                 if *paths <= 1024 {
                     cases.push(slow(5000));
                 }

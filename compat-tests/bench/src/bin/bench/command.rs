@@ -9,8 +9,8 @@ use crate::report::Report;
 use crate::side::Who;
 use bench::aio_floor::Floor;
 use bench::usage;
+use harness::abi::Abi;
 use harness::devices::Lab;
-use harness::layout::Era;
 use harness::{Doing, Result, Trouble};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -57,8 +57,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         floor.push(used.as_secs_f64() * 1e6 / PATHS as f64);
     }
     report.enter(&case, Quantity::Command, Who::Floor, &floor);
-    // It asks as a host of era C does.
-    report.enter(&case, Quantity::Command, Who::Ours(Era::C), &samples);
+    // It asks as a host of ABI 0.11 does.
+    report.enter(&case, Quantity::Command, Who::Ours(Abi::V0_11), &samples);
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::side::{self, Side, Who};
 use bench::driver::{Answer, Host};
-use bench::paths::PENDING;
 use harness::devices::Lab;
+use harness::state::State;
 use harness::{Result, Trouble};
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ fn rest(host: &mut Host) -> Result<()> {
         std::thread::sleep(REST);
         let start = Instant::now();
         let mut answer = host.tell("call check 0")?;
-        while answer.get("answer") == PENDING as u64 {
+        while answer.get("answer") == State::PENDING.0 as u64 {
             patience(start, "a check still runs")?;
             answer = host.tell("call pending 0")?;
         }

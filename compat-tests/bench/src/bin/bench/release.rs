@@ -1,6 +1,6 @@
 //! A release of multipath-tools whose C plugins are measured.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,16 +31,16 @@ impl Release {
         }
     }
 
-    /// The plugin of a checker with its era. `None` without one that a host can ask: from 0.15.0 on
+    /// The plugin of a checker with its ABI. `None` without one that a host can ask: from 0.15.0 on
     /// most leave their asynchrony to the daemon.
-    pub(crate) fn plugin(&self, checker: &str) -> Option<(PathBuf, Era)> {
+    pub(crate) fn plugin(&self, checker: &str) -> Option<(PathBuf, Abi)> {
         let plugin = self.directory.join(format!("libcheck{checker}.so"));
-        let era = self.era(&plugin)?;
-        Some((plugin, era))
+        let abi = self.abi(&plugin)?;
+        Some((plugin, abi))
     }
 
     /// The functions that the plugin has tell, and where they do not, the version.
-    fn era(&self, plugin: &Path) -> Option<Era> {
+    fn abi(&self, plugin: &Path) -> Option<Abi> {
         let bytes = fs::read(plugin).ok()?;
         let has = |name: &str| {
             bytes
@@ -50,11 +50,11 @@ impl Release {
         let minor = self.version.split('.').nth(1)?.parse::<u32>().ok();
         match minor {
             _ if has("libcheck_async_func") => None,
-            Some(15..) => has("libcheck_need_wait").then_some(Era::D),
-            Some(..=10) => Some(Era::B),
-            _ if has("libcheck_need_wait") => Some(Era::C),
+            Some(15..) => has("libcheck_need_wait").then_some(Abi::V0_15),
+            Some(..=10) => Some(Abi::V0_7_9),
+            _ if has("libcheck_need_wait") => Some(Abi::V0_11),
             // Checkers that always block are the same in B and C but for the struct's layout.
-            _ => minor.map(|_| Era::C),
+            _ => minor.map(|_| Abi::V0_11),
         }
     }
 }

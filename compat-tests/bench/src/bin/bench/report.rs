@@ -20,7 +20,7 @@ all paths and asks for their verdicts until the last is in; the processor time i
 process at the daemon's pace, which sleeps 5 ms between starting and asking. `floor` is one bare
 `io_submit` per check with completions read from the ring, or the bare `ioctl`, called inline; `batched`
 submits up to 1024 reads at a time. With hung paths the floor is the start of a thread for each of them,
-and nothing else. The letter is the era of the host: B is multipath-tools 0.7.9 to 0.10, C 0.11 to 0.14,
+and nothing else. The letter is the abi of the host: B is multipath-tools 0.7.9 to 0.10, C 0.11 to 0.14,
 D 0.15. SCSI devices are an `ioctl` of the host process that answers at once unless a time is given.
 Bytes are of a process whose memory is locked, as multipathd's is.";
 
@@ -45,7 +45,7 @@ const LIMITS: &str = "\
 `floor` in this table is the floor's ratio to the same figure: nobody can do with less. In a first round
 with hung paths two promises pull against each other: at most 16 threads for devices that answer within
 a millisecond means that no more than 15 workers can be given up in each, so hundreds of hung paths hold
-that round up for tens of milliseconds. Later rounds start none. In era B the first check of a hung path
+that round up for tens of milliseconds. Later rounds start none. In abi B the first check of a hung path
 waits a millisecond for its answer besides, as C's does. And there host and worker hand over to each
 other for every check, which takes one of two times, far apart, depending on whether the scheduler puts
 them on one processor or on two: see the spread. pathcheck opens every device, asks sysfs about it, and

@@ -4,30 +4,30 @@ use crate::case::{Case, Device};
 use crate::options::Options;
 use bench::driver::{self, Host};
 use harness::Result;
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Whose figure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
-    /// A C plugin, in a host of its era.
-    C(Era),
+    /// A C plugin, in a host of its ABI.
+    C(Abi),
     /// One bare system call per check: `io_submit`, or the device's `ioctl` inline.
     Floor,
     /// As few `io_submit` calls as possible.
     Batched,
-    /// Our plugin, in a host of that era.
-    Ours(Era),
+    /// Our plugin, in a host of that ABI.
+    Ours(Abi),
 }
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::C(era) => write!(f, "C ({era:?})"),
+            Who::C(abi) => write!(f, "C ({abi})"),
             Who::Floor => f.write_str("floor"),
             Who::Batched => f.write_str("batched"),
-            Who::Ours(era) => write!(f, "ours ({era:?})"),
+            Who::Ours(abi) => write!(f, "ours ({abi})"),
         }
     }
 }
@@ -49,15 +49,15 @@ impl Side {
 
     /// A host with the paths open.
     pub(crate) fn open(&self, case: &Case, files: &str, wrapper: &[&str]) -> Result<Host> {
-        let era = match self.who {
-            Who::C(era) | Who::Ours(era) => era,
-            Who::Floor | Who::Batched => Era::C,
+        let abi = match self.who {
+            Who::C(abi) | Who::Ours(abi) => abi,
+            Who::Floor | Who::Batched => Abi::V0_11,
         };
         let c_plugin = match self.who {
             Who::C(_) => self.plugin.as_deref(),
             _ => None,
         };
-        let mut host = Host::start(driver::command(era, c_plugin, wrapper)?)?;
+        let mut host = Host::start(driver::command(abi, c_plugin, wrapper)?)?;
         host.tell(&format!("open {} {files}", case.paths))?;
         if let Device::Scsi { micros } = case.device {
             host.tell(&format!("latency {micros}"))?;
@@ -99,15 +99,15 @@ pub(crate) fn contenders(options: &Options, checker: &str) -> Vec<Side> {
     let releases = options.c.iter();
     let mut sides: Vec<Side> = releases
         .filter_map(|release| release.plugin(checker))
-        .map(|(plugin, era)| Side {
-            who: Who::C(era),
+        .map(|(plugin, abi)| Side {
+            who: Who::C(abi),
             plugin: Some(plugin),
         })
         .collect();
     let plugin = options.ours.join(format!("libcheck{checker}.so"));
     if plugin.exists() {
-        sides.extend([Era::B, Era::C, Era::D].map(|era| Side {
-            who: Who::Ours(era),
+        sides.extend([Abi::V0_7_9, Abi::V0_11, Abi::V0_15].map(|abi| Side {
+            who: Who::Ours(abi),
             plugin: Some(plugin.clone()),
         }));
     }
@@ -121,10 +121,10 @@ pub(crate) fn missing(options: &Options, checker: &str) -> Vec<String> {
         .map(|side| side.who)
         .collect();
     [
-        Who::C(Era::B),
-        Who::C(Era::C),
-        Who::C(Era::D),
-        Who::Ours(Era::C),
+        Who::C(Abi::V0_7_9),
+        Who::C(Abi::V0_11),
+        Who::C(Abi::V0_15),
+        Who::Ours(Abi::V0_11),
     ]
     .into_iter()
     .filter(|who| !present.contains(who))

@@ -6,7 +6,7 @@ use crate::case::{Case, Device};
 use crate::figures::{Figure, Quantity, short};
 use crate::report::Report;
 use crate::side::Who;
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::fmt;
 
 /// What our figure is compared with.
@@ -14,7 +14,7 @@ use std::fmt;
 enum Against {
     /// That of somebody else, times this.
     Other(Who, f64),
-    /// Our own in the same era in another case, times this.
+    /// Our own in the same ABI in another case, times this.
     NoneHung(f64),
     /// The processor time of a check at the floor, with as many paths as fit, times this.
     FloorCheck(f64),
@@ -28,7 +28,7 @@ struct Target {
     hung: u32,
     paths: Option<usize>,
     quantity: Quantity,
-    era: Era,
+    abi: Abi,
     against: Against,
 }
 
@@ -55,46 +55,46 @@ const MANY: Option<usize> = Some(4096);
 fn all() -> Vec<Target> {
     use Against::{FloorCheck, Limit, NoneHung, Other};
     use Quantity as Q;
-    let c = |era, factor| Other(Who::C(era), factor);
+    let c = |abi, factor| Other(Who::C(abi), factor);
     let floor = |factor| Other(Who::Floor, factor);
-    let target = |checker, device, hung, paths, quantity, era, against| Target {
-        checker, device, hung, paths, quantity, era, against,
+    let target = |checker, device, hung, paths, quantity, abi, against| Target {
+        checker, device, hung, paths, quantity, abi, against,
     };
     let slow = Device::Scsi { micros: 200 };
     vec![
-        target("directio", LOOP, 0, MANY, Q::Processor, Era::C, floor(1.15)),
-        target("directio", LOOP, 0, MANY, Q::Processor, Era::D, floor(1.15)),
-        target("directio", LOOP, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.6)),
-        target("directio", LOOP, 0, MANY, Q::Processor, Era::D, c(Era::D, 0.6)),
-        target("directio", LOOP, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0)),
-        target("directio", LOOP, 0, None, Q::Syscalls, Era::C, Limit(1.04)),
-        target("directio", LOOP, 0, None, Q::Syscalls, Era::D, Limit(1.04)),
-        target("directio", LOOP, 0, MANY, Q::Round, Era::C, floor(1.2)),
-        target("directio", LOOP, 0, MANY, Q::Round, Era::D, floor(1.2)),
-        target("directio", LOOP, 0, MANY, Q::Round, Era::B, c(Era::B, 1.0)),
-        target("directio", LOOP, 0, None, Q::HungLocked, Era::C, Limit(4400.0)),
-        target("directio", LOOP, 0, None, Q::IdleLocked, Era::C, Limit(300.0)),
-        target("directio", LOOP, 0, Some(10_000), Q::Command, Era::C, FloorCheck(2.0)),
-        target("directio", LOOP, 0, Some(10_000), Q::Command, Era::C, floor(2.0)),
-        target("tur", INSTANT, 0, MANY, Q::Processor, Era::C, c(Era::C, 0.2)),
-        target("tur", INSTANT, 0, MANY, Q::Processor, Era::D, c(Era::C, 0.2)),
-        target("tur", INSTANT, 0, MANY, Q::Processor, Era::B, c(Era::B, 1.0 / 3.0)),
-        target("tur", INSTANT, 0, MANY, Q::Round, Era::C, c(Era::C, 0.25)),
-        target("tur", INSTANT, 0, MANY, Q::Round, Era::D, c(Era::C, 0.25)),
-        target("tur", INSTANT, 0, MANY, Q::Round, Era::B, c(Era::B, 0.5)),
-        target("tur", slow, 0, MANY, Q::Round, Era::B, floor(1.15)),
-        target("tur", slow, 0, MANY, Q::Round, Era::B, c(Era::B, 1.15 * 819.0 / 1383.0)),
-        target("tur", slow, 0, MANY, Q::Round, Era::C, c(Era::C, 1.0)),
-        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Era::B, Limit(16.0)),
-        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Era::C, Limit(16.0)),
-        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::B, c(Era::B, 1.0)),
-        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::C, c(Era::C, 1.0)),
-        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::B, NoneHung(1.2)),
-        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Era::C, NoneHung(1.2)),
-        target("tur", INSTANT, 10, MANY, Q::HungRound, Era::B, NoneHung(1.2)),
-        target("tur", INSTANT, 10, MANY, Q::HungRound, Era::C, NoneHung(1.2)),
-        target("tur", INSTANT, 0, None, Q::HungLocked, Era::B, c(Era::B, 1.0)),
-        target("tur", INSTANT, 0, None, Q::HungLocked, Era::C, c(Era::C, 1.0)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Abi::V0_11, floor(1.15)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Abi::V0_15, floor(1.15)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Abi::V0_11, c(Abi::V0_11, 0.6)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Abi::V0_15, c(Abi::V0_15, 0.6)),
+        target("directio", LOOP, 0, MANY, Q::Processor, Abi::V0_7_9, c(Abi::V0_7_9, 1.0)),
+        target("directio", LOOP, 0, None, Q::Syscalls, Abi::V0_11, Limit(1.04)),
+        target("directio", LOOP, 0, None, Q::Syscalls, Abi::V0_15, Limit(1.04)),
+        target("directio", LOOP, 0, MANY, Q::Round, Abi::V0_11, floor(1.2)),
+        target("directio", LOOP, 0, MANY, Q::Round, Abi::V0_15, floor(1.2)),
+        target("directio", LOOP, 0, MANY, Q::Round, Abi::V0_7_9, c(Abi::V0_7_9, 1.0)),
+        target("directio", LOOP, 0, None, Q::HungLocked, Abi::V0_11, Limit(4400.0)),
+        target("directio", LOOP, 0, None, Q::IdleLocked, Abi::V0_11, Limit(300.0)),
+        target("directio", LOOP, 0, Some(10_000), Q::Command, Abi::V0_11, FloorCheck(2.0)),
+        target("directio", LOOP, 0, Some(10_000), Q::Command, Abi::V0_11, floor(2.0)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Abi::V0_11, c(Abi::V0_11, 0.2)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Abi::V0_15, c(Abi::V0_11, 0.2)),
+        target("tur", INSTANT, 0, MANY, Q::Processor, Abi::V0_7_9, c(Abi::V0_7_9, 1.0 / 3.0)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Abi::V0_11, c(Abi::V0_11, 0.25)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Abi::V0_15, c(Abi::V0_11, 0.25)),
+        target("tur", INSTANT, 0, MANY, Q::Round, Abi::V0_7_9, c(Abi::V0_7_9, 0.5)),
+        target("tur", slow, 0, MANY, Q::Round, Abi::V0_7_9, floor(1.15)),
+        target("tur", slow, 0, MANY, Q::Round, Abi::V0_7_9, c(Abi::V0_7_9, 1.15 * 819.0 / 1383.0)),
+        target("tur", slow, 0, MANY, Q::Round, Abi::V0_11, c(Abi::V0_11, 1.0)),
+        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Abi::V0_7_9, Limit(16.0)),
+        target("tur", INSTANT, 0, MANY, Q::ThreadsCreated, Abi::V0_11, Limit(16.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Abi::V0_7_9, c(Abi::V0_7_9, 1.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Abi::V0_11, c(Abi::V0_11, 1.0)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Abi::V0_7_9, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::FirstHungRound, Abi::V0_11, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::HungRound, Abi::V0_7_9, NoneHung(1.2)),
+        target("tur", INSTANT, 10, MANY, Q::HungRound, Abi::V0_11, NoneHung(1.2)),
+        target("tur", INSTANT, 0, None, Q::HungLocked, Abi::V0_7_9, c(Abi::V0_7_9, 1.0)),
+        target("tur", INSTANT, 0, None, Q::HungLocked, Abi::V0_11, c(Abi::V0_11, 1.0)),
     ]
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn outcomes(report: &Report) -> Vec<Outcome> {
 }
 
 fn outcome(target: &Target, report: &Report) -> Outcome {
-    let ours = Who::Ours(target.era);
+    let ours = Who::Ours(target.abi);
     let find = |hung, quantity, who| {
         let fits = |case: &Case| {
             case.checker == target.checker
@@ -167,7 +167,7 @@ fn outcome(target: &Target, report: &Report) -> Outcome {
             target.checker,
             case.condition(),
             target.quantity,
-            target.era
+            target.abi
         ),
         promise: format!("≤ {}{name}", short(factor)),
         measured: ratio.map_or("not measured".to_owned(), short),

@@ -1,8 +1,9 @@
 //! Devices and files that answer: block sizes, file systems, sizes.
 
 use super::Scenario;
-use crate::directio::session::{DOWN, Session, UP, state_name};
+use crate::directio::session::Session;
 use harness::Result;
+use harness::state::State;
 use std::os::fd::RawFd;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -68,14 +69,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         |h| {
             let path = h.soft_device(1536, 512, 4096)?;
             let fd = h.open(&path, libc::O_RDONLY)?;
-            checked(h, fd, DOWN)
+            checked(h, fd, State::DOWN)
         },
     ),
     Scenario::both("loop-size-0", "a device of size 0", size_0),
     Scenario::both("loop-read-only", "a read-only device", |h| {
         let path = h.loop_device(1 << 20, 512, true)?;
         let fd = h.open(&path, libc::O_RDONLY)?;
-        checked(h, fd, UP)
+        checked(h, fd, State::UP)
     }),
     Scenario::both(
         "open-read-write",
@@ -83,7 +84,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         |h| {
             let path = h.loop_device(1 << 20, 512, false)?;
             let fd = h.open(&path, libc::O_RDWR)?;
-            checked(h, fd, UP)
+            checked(h, fd, State::UP)
         },
     ),
     Scenario::both(
@@ -106,26 +107,28 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a file on ramfs, which has no O_DIRECT",
         |h| file(h, "ramfs", false),
     ),
-    Scenario::both("file-empty", "an empty file", |h| sized_file(h, 0, DOWN)),
+    Scenario::both("file-empty", "an empty file", |h| {
+        sized_file(h, 0, State::DOWN)
+    }),
     Scenario::both("file-short", "a file shorter than a block", |h| {
-        sized_file(h, 100, DOWN)
+        sized_file(h, 100, State::DOWN)
     }),
     Scenario::both(
         "file-odd",
         "a file whose size is no multiple of a block",
-        |h| sized_file(h, 5000, UP),
+        |h| sized_file(h, 5000, State::UP),
     ),
     Scenario::both("many-checks", "a hundred checks in a row", many_checks),
 ];
 
 /// Checks a descriptor asynchronously and synchronously, twice each.
-fn checked(h: &mut Session, fd: RawFd, state: i32) -> Result<()> {
+fn checked(h: &mut Session, fd: RawFd, state: State) -> Result<()> {
     let id = h.started(fd, 30)?;
     h.expect(&[("returned", "ok"), ("flags", "direct"), ("context", "set")]);
     for sync in [false, false, true, true, false] {
         h.sync(sync);
         h.verdict(id)?;
-        h.expect(&[("returned", &state_name(state)), ("flags", "direct")]);
+        h.expect(&[("returned", &state.to_string()), ("flags", "direct")]);
     }
     h.free(id)?;
     h.expect(&[("flags", "none"), ("context", "null"), ("contexts", "1")]);
@@ -186,7 +189,7 @@ fn large(h: &mut Session, block: u32, soft: u32) -> Result<()> {
 fn size_0(h: &mut Session) -> Result<()> {
     let path = h.loop_device(0, 512, false)?;
     let fd = h.open(&path, libc::O_RDONLY)?;
-    checked(h, fd, DOWN)
+    checked(h, fd, State::DOWN)
 }
 
 fn write_only(h: &mut Session) -> Result<()> {
@@ -219,7 +222,7 @@ fn file(h: &mut Session, kind: &str, direct: bool) -> Result<()> {
     let path = h.file_on(kind, "file", 1 << 20)?;
     let fd = h.open(&path, libc::O_RDONLY)?;
     if direct {
-        return checked(h, fd, UP);
+        return checked(h, fd, State::UP);
     }
     let id = h.started(fd, 30)?;
     h.expect(&[
@@ -238,7 +241,7 @@ fn file_tmpfs(h: &mut Session) -> Result<()> {
     file(h, "tmpfs", direct.is_ok())
 }
 
-fn sized_file(h: &mut Session, bytes: u64, state: i32) -> Result<()> {
+fn sized_file(h: &mut Session, bytes: u64, state: State) -> Result<()> {
     let path = h.file_on("disk", "file", bytes)?;
     let fd = h.open(&path, libc::O_RDONLY)?;
     checked(h, fd, state)

@@ -1,14 +1,14 @@
-//! Which host loaded the plugin: finding the era, being told, refusing strangers.
+//! Which host loaded the plugin: finding the ABI, being told, refusing strangers.
 
 use super::{Scenario, held, held_instance};
 use crate::directio::play::Host;
 use crate::directio::session::Session;
 use harness::Result;
-use harness::layout::Era;
+use harness::abi::Abi;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::ours(
-        "era-asked",
+        "abi-asked",
         "a host with libmultipath cannot be overruled by libcheck_assume_abi",
         &[
             Host::B,
@@ -21,23 +21,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         overruled,
     ),
     Scenario::ours(
-        "era-assumed",
-        "a host without libmultipath says its era, with any letter but a wrong one",
+        "abi-assumed",
+        "a host without libmultipath says its ABI, with any letter but a wrong one",
         &[
-            Host::Assuming(Era::B),
-            Host::Assuming(Era::C),
-            Host::Assuming(Era::D),
+            Host::Assuming(Abi::V0_7_9),
+            Host::Assuming(Abi::V0_11),
+            Host::Assuming(Abi::V0_15),
         ],
         assumed,
     ),
     Scenario::ours(
-        "era-unknown",
+        "abi-unknown",
         "a host that says nothing is refused and nothing is touched",
         &[Host::Stranger],
         unknown,
     ),
     Scenario::ours(
-        "era-hidden",
+        "abi-hidden",
         "libmultipath loaded by the host for itself alone is found",
         &[Host::Hidden],
         hidden,

@@ -3,9 +3,10 @@
 
 use super::{Scenario, crowd, held, held_instance};
 use crate::directio::play::Host;
-use crate::directio::session::{DOWN, Gate, Id, PENDING, Session, UNCHECKED, UP};
+use crate::directio::session::{Gate, Id, Session};
 use harness::Result;
-use harness::layout::Era;
+use harness::abi::Abi;
+use harness::state::State;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ const LATER: &[Host] = &[
     Host::C,
     Host::CPrime,
     Host::D,
-    Host::Assuming(Era::C),
-    Host::Assuming(Era::D),
+    Host::Assuming(Abi::V0_11),
+    Host::Assuming(Abi::V0_15),
 ];
 
 /// Those that can ask for synchronous checks: without `checker_is_sync` a host cannot.
@@ -431,13 +432,13 @@ fn idle(h: &mut Session) -> Result<()> {
     for id in [never, id] {
         // What the host has stored comes back, with a message where directio has one.
         for (state, name, msgid) in [
-            (UNCHECKED, "unchecked", "100"),
-            (DOWN, "down", "5"),
-            (UP, "up", "4"),
-            (PENDING, "pending", "101"),
-            (0, "wild", "0"),
-            (4, "shaky", "0"),
-            (7, "timeout", "0"),
+            (State::UNCHECKED, "unchecked", "100"),
+            (State::DOWN, "down", "5"),
+            (State::UP, "up", "4"),
+            (State::PENDING, "pending", "101"),
+            (State::WILD, "wild", "0"),
+            (State::SHAKY, "shaky", "0"),
+            (State::TIMEOUT, "timeout", "0"),
         ] {
             h.checker(id)?.set_path_state(state);
             h.checker(id)?.set_msgid(0);
@@ -727,7 +728,7 @@ fn walk(h: &mut Session) -> Result<()> {
         };
         match h.random(20) {
             0..6 => look(h, walker, id, false)?,
-            6..11 if walker.open => walker.open = h.pending(id)? == PENDING,
+            6..11 if walker.open => walker.open = h.pending(id)? == State::PENDING,
             11..13 if walker.open => {
                 h.need_wait(id)?;
             }
@@ -769,7 +770,7 @@ fn walk(h: &mut Session) -> Result<()> {
 fn look(h: &mut Session, walker: &mut Walker, id: Id, sync: bool) -> Result<()> {
     let before = h.waiting()?;
     h.sync(sync);
-    walker.open = h.check(id)? == PENDING;
+    walker.open = h.check(id)? == State::PENDING;
     h.sync(false);
     walker.waiting += h.waiting()?.saturating_sub(before);
     Ok(())

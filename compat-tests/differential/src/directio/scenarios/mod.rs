@@ -18,7 +18,7 @@ use std::os::fd::RawFd;
 /// Where a scenario is played.
 #[derive(Clone, Copy, Debug)]
 pub enum On {
-    /// With both plugins in a host of era B, step by step compared.
+    /// With both plugins in a host of ABI 0.7.9, step by step compared.
     Both,
     /// With ours alone, in these hosts, against expectations.
     Ours(&'static [Host]),

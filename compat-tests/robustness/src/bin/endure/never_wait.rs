@@ -1,5 +1,5 @@
 //! No call may wait for a device, whatever it does: thousands of random sequences for every plugin in
-//! every era. C's plugins play a few, to show that waiting is noticed.
+//! every ABI. C's plugins play a few, to show that waiting is noticed.
 //!
 //! Devices hang wherever a block or SCSI device can: in a read (of a file, and of a loop device over
 //! one), in the submission of one (a full queue), in a command. Two things are not the plugins' to

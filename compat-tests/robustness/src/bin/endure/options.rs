@@ -1,6 +1,6 @@
 //! The command line.
 
-use harness::layout::Era;
+use harness::abi::Abi;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ usage: endure [never-wait] [soak] [races] [shortage] [scenes] [option …]
   --c DIR,DIR…     C's plugins, for comparison: they play a few sequences, and have to be noticed
                    where they are known to wait; in the soak, their figures are printed
   --only A,B…      these checkers only
-  --sequences N    random sequences per checker and era (default: 100)
+  --sequences N    random sequences per checker and abi (default: 100)
   --seed N         where they begin (default: 1)
   --seconds N      how long the soak lasts, and each checker's part of the races (default: 20)
   --under PROGRAM  the races run under this: a command line whose exit code says whether it found
@@ -55,8 +55,8 @@ pub(crate) struct Options {
 pub(crate) struct Subject {
     pub(crate) checker: String,
     pub(crate) plugin: PathBuf,
-    pub(crate) era: Era,
-    /// `None` for ours; else what C's of that era are called in the tables.
+    pub(crate) abi: Abi,
+    /// `None` for ours; else what C's of that ABI are called in the tables.
     pub(crate) c: Option<&'static str>,
 }
 
@@ -64,7 +64,7 @@ impl Subject {
     /// As it is printed.
     pub(crate) fn name(&self) -> String {
         match self.c {
-            None => format!("{} ({:?})", self.checker, self.era),
+            None => format!("{} ({})", self.checker, self.abi),
             Some(c) => format!("{} of {c}", self.checker),
         }
     }
@@ -133,30 +133,30 @@ impl Options {
         Ok(options)
     }
 
-    /// Our plugins, each in every era.
+    /// Our plugins, each in every ABI.
     pub(crate) fn ours(&self) -> Vec<Subject> {
-        let eras = [Era::B, Era::C, Era::D];
+        let abis = [Abi::V0_7_9, Abi::V0_11, Abi::V0_15];
         let plugins = self.plugins(&self.ours).into_iter();
         let subjects = plugins.flat_map(|(checker, plugin)| {
-            eras.map(|era| Subject {
+            abis.map(|abi| Subject {
                 checker: checker.clone(),
                 plugin: plugin.clone(),
-                era,
+                abi,
                 c: None,
             })
         });
         subjects.collect()
     }
 
-    /// C's plugins, each in its own era.
+    /// C's plugins, each in its own ABI.
     pub(crate) fn c(&self) -> Vec<Subject> {
         let directories = self.c.iter().flat_map(|directory| self.plugins(directory));
         let subjects = directories.filter_map(|(checker, plugin)| {
-            let (era, c) = era_of(&plugin)?;
+            let (abi, c) = era_of(&plugin)?;
             Some(Subject {
                 checker,
                 plugin,
-                era,
+                abi,
                 c: Some(c),
             })
         });
@@ -184,10 +184,10 @@ fn checker_of(plugin: &Path) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Which era a C plugin was made for, as directio tells that lies beside it: of all seven it alone
+/// Which ABI a C plugin was made for, as directio tells that lies beside it: of all seven it alone
 /// has been of the same form in every release. `None` for plugins that a host of 0.15 runs on a
 /// thread of its own: they cannot hold up its caller.
-fn era_of(plugin: &Path) -> Option<(Era, &'static str)> {
+fn era_of(plugin: &Path) -> Option<(Abi, &'static str)> {
     let mentions = |plugin: &Path, name: &[u8]| {
         let bytes = std::fs::read(plugin).unwrap_or_default();
         bytes.windows(name.len()).any(|at| at == name)
@@ -197,10 +197,10 @@ fn era_of(plugin: &Path) -> Option<(Era, &'static str)> {
     }
     let directio = plugin.with_file_name("libcheckdirectio.so");
     if mentions(&directio, b"LIBMPATHUTIL_6") {
-        Some((Era::D, "C 0.15"))
+        Some((Abi::V0_15, "C 0.15"))
     } else if mentions(&directio, b"libcheck_need_wait") {
-        Some((Era::C, "C 0.11"))
+        Some((Abi::V0_11, "C 0.11"))
     } else {
-        Some((Era::B, "C 0.9"))
+        Some((Abi::V0_7_9, "C 0.9"))
     }
 }

@@ -6,8 +6,8 @@
 use crate::options::{Options, Subject};
 use crate::tally::Tally;
 use bench::random::Random;
+use harness::abi::Abi;
 use harness::devices::Lab;
-use harness::layout::Era;
 use harness::{Doing, Result, Trouble};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
     }
     for subject in subjects.iter().filter(|subject| is_worth_it(subject)) {
         let name = format!("many threads: {}", subject.name());
-        match one(options, &subject.plugin, &subject.checker, subject.era) {
+        match one(options, &subject.plugin, &subject.checker, subject.abi) {
             Err(Trouble::NotHere(why)) => tally.skip(format!("{name}: {why}")),
             Err(trouble) => tally.end(&name, Err(trouble.to_string())),
             Ok((true, log)) => tally.end(&name, Ok(last(&log, 1))),
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
         }
     }
     if let Some(faulty) = &options.faulty {
-        let outcome = match one(options, faulty, "faulty", Era::C) {
+        let outcome = match one(options, faulty, "faulty", Abi::V0_11) {
             Err(trouble) => Err(trouble.to_string()),
             Ok((false, _)) => Ok("found, as it should".to_owned()),
             Ok((true, _)) => Err("nothing was found in a plugin with faults".to_owned()),
@@ -48,17 +48,17 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
     }
 }
 
-/// The asynchrony of all but directio is one and the same, and of it era D differs in the layout only.
+/// The asynchrony of all but directio is one and the same, and of it ABI 0.15 differs in the layout only.
 fn is_worth_it(subject: &Subject) -> bool {
-    match (subject.checker.as_str(), subject.era) {
+    match (subject.checker.as_str(), subject.abi) {
         ("directio", _) => true,
-        ("tur", era) => era != Era::D,
-        (_, era) => era == Era::C,
+        ("tur", abi) => abi != Abi::V0_15,
+        (_, abi) => abi == Abi::V0_11,
     }
 }
 
 /// One run; whether nothing was found, and what was said.
-fn one(options: &Options, plugin: &Path, checker: &str, era: Era) -> Result<(bool, String)> {
+fn one(options: &Options, plugin: &Path, checker: &str, abi: Abi) -> Result<(bool, String)> {
     let mut lab = Lab::default();
     let mut devices = vec!["stub".to_owned(); 6];
     if checker == "directio" {
@@ -86,7 +86,7 @@ fn one(options: &Options, plugin: &Path, checker: &str, era: Era) -> Result<(boo
     };
     let mut child = command
         .arg(plugin)
-        .arg(format!("{era:?}"))
+        .arg(abi.name())
         .arg(options.seconds.as_secs().to_string())
         .args(&devices)
         .stdin(Stdio::null())

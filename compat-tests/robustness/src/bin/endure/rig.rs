@@ -4,8 +4,8 @@ use crate::model::{Behaviour, Dialect, State};
 use crate::options::Subject;
 use crate::tally::Laps;
 use bench::driver::{self, Host};
+use harness::abi::Abi;
 use harness::devices::Lab;
-use harness::layout::Era;
 use harness::{Result, Trouble};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ impl Rig {
             Kind::Scsi
         };
         let c_plugin = subject.c.map(|_| subject.plugin.as_path());
-        let mut command = driver::command(subject.era, c_plugin, &[])?;
+        let mut command = driver::command(subject.abi, c_plugin, &[])?;
         if subject.checker == "cciss_tur" {
             // It complains there, like its original.
             command.stderr(Stdio::null());
@@ -152,7 +152,7 @@ impl Rig {
 
     /// Whether verdicts are collected apart from checks.
     pub(crate) fn collects(&self) -> bool {
-        self.subject.era != Era::B
+        self.subject.abi != Abi::V0_7_9
     }
 
     /// How many paths there are.

@@ -4,8 +4,8 @@
 use crate::options::{Options, Subject};
 use crate::tally::Tally;
 use bench::driver;
+use harness::abi::Abi;
 use harness::devices::Lab;
-use harness::layout::Era;
 use harness::{Doing, Result, Trouble};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -119,9 +119,9 @@ pub(crate) fn scenes(options: &Options, tally: &mut Tally) {
 
 /// The asynchrony of all but directio is one and the same; rdac's has a setup besides.
 fn is_worth_it(subject: &Subject) -> bool {
-    match (subject.checker.as_str(), subject.era) {
-        ("tur" | "directio", era) => era != Era::D,
-        ("rdac", era) => era == Era::C,
+    match (subject.checker.as_str(), subject.abi) {
+        ("tur" | "directio", abi) => abi != Abi::V0_15,
+        ("rdac", abi) => abi == Abi::V0_11,
         _ => false,
     }
 }
@@ -159,10 +159,10 @@ fn all<T: Send>(
 }
 
 fn host(subject: &Subject) -> Result<Command> {
-    let executable = driver::sibling(match subject.era {
-        Era::B => "shortage-host-b",
-        Era::C | Era::CPrime => "shortage-host-c",
-        Era::D => "shortage-host-d",
+    let executable = driver::sibling(match subject.abi {
+        Abi::V0_7_9 => "shortage-host-b",
+        Abi::V0_11 | Abi::V0_14 => "shortage-host-c",
+        Abi::V0_15 => "shortage-host-d",
     })?;
     let plugin = std::path::absolute(&subject.plugin).doing("finding a plugin")?;
     let mut command = Command::new(executable);

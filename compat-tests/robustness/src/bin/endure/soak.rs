@@ -11,7 +11,7 @@ use crate::rig::{Rig, Usage};
 use crate::tally::{OURS, Tally};
 use bench::paths::TIMEOUT_SECONDS;
 use bench::random::Random;
-use harness::layout::Era;
+use harness::abi::Abi;
 use harness::{Result, Trouble};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ fn tell_progress(running: &AtomicBool) {
 fn is_worth_it(subject: &Subject) -> bool {
     match subject.checker.as_str() {
         "directio" | "tur" => true,
-        _ => subject.c.is_none() && subject.era == Era::C,
+        _ => subject.c.is_none() && subject.abi == Abi::V0_11,
     }
 }
 

@@ -1,47 +1,16 @@
-//! `struct checker` as the hosts of each era lay it out, in memory that notices a plugin which
-//! writes or reads where it must not.
+//! `struct checker` as each ABI's C header lays it out, in guarded memory: a plugin that reads or
+//! writes beyond it is noticed.
 
+use crate::abi::Abi;
+use crate::state::State;
 use crate::{Doing, Result, os};
 use std::ffi::{c_int, c_short, c_uint, c_void};
 use std::mem::{offset_of, size_of};
 use std::ptr::NonNull;
 
-/// Which hosts share an ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Era {
-    /// multipath-tools 0.7.9 to 0.10.x.
-    B,
-    /// 0.11.0 to 0.13.x.
-    C,
-    /// 0.14.x: C, with a state and a message more.
-    CPrime,
-    /// 0.15.0 and later.
-    D,
-}
-
-impl Era {
-    /// The letter that `libcheck_assume_abi` takes.
-    pub fn letter(self) -> u8 {
-        match self {
-            Era::B => b'B',
-            Era::C | Era::CPrime => b'C',
-            Era::D => b'D',
-        }
-    }
-
-    /// How many generic messages the host has.
-    pub fn generic_messages(self) -> usize {
-        match self {
-            Era::B | Era::C => 8,
-            Era::CPrime => 9,
-            Era::D => 11,
-        }
-    }
-}
-
 /// The structure of 0.7.9 to 0.10.x, for its offsets.
 #[repr(C)]
-struct CheckerB {
+struct Checker0_7_9 {
     cls: *mut c_void,
     fd: c_int,
     timeout: c_uint,
@@ -53,7 +22,7 @@ struct CheckerB {
 
 /// The structure of 0.11.0 to 0.14.x, for its offsets.
 #[repr(C)]
-struct CheckerC {
+struct Checker0_11 {
     cls: *mut c_void,
     fd: c_int,
     timeout: c_uint,
@@ -66,7 +35,7 @@ struct CheckerC {
 
 /// The structure of 0.15.0, for its offsets.
 #[repr(C)]
-struct CheckerD {
+struct Checker0_15 {
     cls: *mut c_void,
     fd: c_int,
     timeout: c_uint,
@@ -79,13 +48,13 @@ struct CheckerD {
 /// Where the fields are, in bytes from the start of the structure.
 #[derive(Clone, Copy, Debug)]
 pub struct Offsets {
-    /// `path_state`, which era B does not have.
+    /// `path_state`, which ABI 0.7.9 does not have.
     pub path_state: Option<usize>,
     /// `msgid`.
     pub msgid: usize,
     /// `context`.
     pub context: usize,
-    /// `mpcontext`, which era D does not have.
+    /// `mpcontext`, which ABI 0.15 does not have.
     pub mpcontext: Option<usize>,
     /// The size of the structure.
     pub size: usize,
@@ -94,33 +63,33 @@ pub struct Offsets {
 /// Where `cls` is, in every layout.
 pub const CLS: usize = 0;
 /// Where `fd` is, in every layout.
-pub const FD: usize = offset_of!(CheckerB, fd);
+pub const FD: usize = offset_of!(Checker0_7_9, fd);
 /// Where `timeout` is, in every layout.
-pub const TIMEOUT: usize = offset_of!(CheckerB, timeout);
+pub const TIMEOUT: usize = offset_of!(Checker0_7_9, timeout);
 
 /// Where the other fields are.
-pub const fn offsets(era: Era) -> Offsets {
-    match era {
-        Era::B => Offsets {
+pub const fn offsets(abi: Abi) -> Offsets {
+    match abi {
+        Abi::V0_7_9 => Offsets {
             path_state: None,
-            msgid: offset_of!(CheckerB, msgid),
-            context: offset_of!(CheckerB, context),
-            mpcontext: Some(offset_of!(CheckerB, mpcontext)),
-            size: size_of::<CheckerB>(),
+            msgid: offset_of!(Checker0_7_9, msgid),
+            context: offset_of!(Checker0_7_9, context),
+            mpcontext: Some(offset_of!(Checker0_7_9, mpcontext)),
+            size: size_of::<Checker0_7_9>(),
         },
-        Era::C | Era::CPrime => Offsets {
-            path_state: Some(offset_of!(CheckerC, path_state)),
-            msgid: offset_of!(CheckerC, msgid),
-            context: offset_of!(CheckerC, context),
-            mpcontext: Some(offset_of!(CheckerC, mpcontext)),
-            size: size_of::<CheckerC>(),
+        Abi::V0_11 | Abi::V0_14 => Offsets {
+            path_state: Some(offset_of!(Checker0_11, path_state)),
+            msgid: offset_of!(Checker0_11, msgid),
+            context: offset_of!(Checker0_11, context),
+            mpcontext: Some(offset_of!(Checker0_11, mpcontext)),
+            size: size_of::<Checker0_11>(),
         },
-        Era::D => Offsets {
-            path_state: Some(offset_of!(CheckerD, path_state)),
-            msgid: offset_of!(CheckerD, msgid),
-            context: offset_of!(CheckerD, context),
+        Abi::V0_15 => Offsets {
+            path_state: Some(offset_of!(Checker0_15, path_state)),
+            msgid: offset_of!(Checker0_15, msgid),
+            context: offset_of!(Checker0_15, context),
             mpcontext: None,
-            size: size_of::<CheckerD>(),
+            size: size_of::<Checker0_15>(),
         },
     }
 }
@@ -154,7 +123,7 @@ impl Checker {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn new(era: Era, class: *mut c_void, fd: c_int, timeout: c_uint) -> Result<Checker> {
+    pub fn new(abi: Abi, class: *mut c_void, fd: c_int, timeout: c_uint) -> Result<Checker> {
         let page = crate::rings::page_size();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no other.
         let pages = unsafe {
@@ -170,7 +139,7 @@ impl Checker {
         if pages == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error()).doing("mapping a struct checker");
         }
-        let at = offsets(era);
+        let at = offsets(abi);
         let pages = NonNull::new(pages.cast::<u8>())
             .ok_or_else(|| crate::Trouble::Broken("a mapping at address 0".to_owned()))?;
         // SAFETY: both offsets lie within the two pages mapped above.
@@ -197,7 +166,7 @@ impl Checker {
         checker.write(FD, fd);
         checker.write(TIMEOUT, timeout);
         if let Some(field) = at.path_state {
-            checker.write(field, 1 as c_int);
+            checker.write(field, State::UNCHECKED);
         }
         checker.join_map();
         Ok(checker)
@@ -228,13 +197,13 @@ impl Checker {
         self.write(TIMEOUT, seconds);
     }
 
-    /// `path_state`; a host of era B has none.
-    pub fn path_state(&self) -> Option<c_int> {
+    /// `path_state`; a host of ABI 0.7.9 has none.
+    pub fn path_state(&self) -> Option<State> {
         self.at.path_state.map(|field| self.read(field))
     }
 
     /// Sets `path_state`, where there is one.
-    pub fn set_path_state(&mut self, state: c_int) {
+    pub fn set_path_state(&mut self, state: State) {
         if let Some(field) = self.at.path_state {
             self.write(field, state);
         }
@@ -374,19 +343,28 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     #[test]
     fn layouts_are_those_of_the_releases() {
-        let row = |era| {
-            let o = offsets(era);
+        let row = |abi| {
+            let o = offsets(abi);
             (o.path_state, o.msgid, o.context, o.mpcontext, o.size)
         };
-        assert_eq!((FD, TIMEOUT, offset_of!(CheckerB, disable)), (8, 12, 16));
-        assert_eq!(row(Era::B), (None, 20, 24, Some(32), 40));
-        assert_eq!(row(Era::C), (Some(20), 24, 32, Some(40), 48));
-        assert_eq!(row(Era::CPrime), row(Era::C));
-        assert_eq!(row(Era::D), (Some(20), 24, 32, None, 40));
+        assert_eq!(
+            (FD, TIMEOUT, offset_of!(Checker0_7_9, disable)),
+            (8, 12, 16)
+        );
+        assert_eq!(row(Abi::V0_7_9), (None, 20, 24, Some(32), 40));
+        assert_eq!(row(Abi::V0_11), (Some(20), 24, 32, Some(40), 48));
+        assert_eq!(row(Abi::V0_14), row(Abi::V0_11));
+        assert_eq!(row(Abi::V0_15), (Some(20), 24, 32, None, 40));
         for (one, other) in [
-            (offset_of!(CheckerC, fd), offset_of!(CheckerD, fd)),
-            (offset_of!(CheckerC, timeout), offset_of!(CheckerD, timeout)),
-            (offset_of!(CheckerC, disable), offset_of!(CheckerD, disable)),
+            (offset_of!(Checker0_11, fd), offset_of!(Checker0_15, fd)),
+            (
+                offset_of!(Checker0_11, timeout),
+                offset_of!(Checker0_15, timeout),
+            ),
+            (
+                offset_of!(Checker0_11, disable),
+                offset_of!(Checker0_15, disable),
+            ),
         ] {
             assert_eq!(one, other);
         }
@@ -394,7 +372,7 @@ mod tests {
 
     #[test]
     fn harm_is_seen() {
-        let fresh = || Checker::new(Era::C, std::ptr::null_mut(), 3, 5).unwrap();
+        let fresh = || Checker::new(Abi::V0_11, std::ptr::null_mut(), 3, 5).unwrap();
         let poke = |checker: &Checker, offset: isize| {
             // SAFETY: every offset below lies in the structure or in the guard before it.
             unsafe { checker.body().offset(offset).write(0x77) };
