@@ -99,8 +99,7 @@ void cleanup_checkers(void);
 void reset_checker_classes(void);
 
 /*
- * Selecting a checker: the names are directio, tur, readsector0, rdac, emc_clariion, hp_sw, cciss_tur,
- * none, and those of plugins. After checker_init has failed (1), the path has no checker.
+ * Selecting a checker: the names are those of path_checker in multipath.conf(5). After checker_init has failed (1), the path has no checker.
  *
  * mpcontext is NULL, or the address of a pointer that all paths of a device share; what it is set to
  * comes from malloc() and is the program's to free.

@@ -52,7 +52,7 @@ fn no_call_waits_for_a_hung_device() {
         let _ring = own_ring(shim);
         let file = file();
         for era in *b"BCD" {
-            for name in ALL {
+            for &name in ALL {
                 shim.set(Knob::Scsi, 1);
                 let plugin = Plugin::load_for(name, era);
                 let start = Instant::now();
@@ -119,7 +119,7 @@ fn freed_and_unloaded_while_workers_hang() {
         |shim| {
             let file = file();
             for round in 0..20 {
-                for name in SCSI {
+                for &name in SCSI {
                     shim.set(Knob::Scsi, 1);
                     let plugin = Plugin::load_for(name, b'C');
                     let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 1);
@@ -180,7 +180,7 @@ fn a_cancelled_host_thread_leaves_no_lock_behind() {
                     extern "C" fn(*mut c_void) -> *mut c_void,
                 >(victim)
             };
-            for name in ALL {
+            for &name in ALL {
                 let plugin = Plugin::load(name);
                 for round in 0..60_u32 {
                     let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
@@ -220,7 +220,7 @@ fn a_child_process_checks_by_itself() {
     alone("a_child_process_checks_by_itself", Host::None, |shim| {
         shim.set(Knob::Scsi, 2);
         let file = file();
-        for name in ALL {
+        for &name in ALL {
             let plugin = Plugin::load_for(name, b'C');
             let mut old = Checker::new(plugin, b'C', file.as_raw_fd(), 2);
             assert_eq!(old.init(), 0);
@@ -294,7 +294,7 @@ fn a_kernel_that_lies_about_completions() {
 #[test]
 fn a_device_that_answers_garbage() {
     alone("a_device_that_answers_garbage", Host::None, |shim| {
-        for name in SCSI {
+        for &name in SCSI {
             let plugin = Plugin::load_for(name, b'D');
             let mut checker = Checker::new(plugin, b'D', 0, u32::MAX);
             shim.set(Knob::Scsi, 3);
@@ -328,7 +328,7 @@ fn many_threads_on_paths_of_their_own() {
         shim.set(Knob::Scsi, 2);
         let file = file();
         let fd = file.as_raw_fd();
-        for name in ALL {
+        for &name in ALL {
             let plugin = Plugin::load_for(name, b'C');
             std::thread::scope(|scope| {
                 for thread in 0..8 {

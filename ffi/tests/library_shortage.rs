@@ -5,7 +5,6 @@
 
 mod common;
 
-use checkers_core::Asynchronous;
 use checkers_ffi::Era;
 use checkers_ffi::library::{BuiltIn, CheckerContext, Library};
 use common::*;
@@ -15,23 +14,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr::{null, null_mut};
 
 macro_rules! built_in {
-    ($checker:ty) => {
-        BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))
+    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+        &[$(BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))),*]
     };
 }
 
-static LIBRARY: Library = Library::new(
-    Era::C,
-    &[
-        built_in!(checker_directio::Directio),
-        built_in!(Asynchronous<checker_tur::Tur>),
-        built_in!(Asynchronous<checker_readsector0::Readsector0>),
-        built_in!(Asynchronous<checker_rdac::Rdac>),
-        built_in!(Asynchronous<checker_emc_clariion::EmcClariion>),
-        built_in!(Asynchronous<checker_hp_sw::HpSw>),
-        built_in!(Asynchronous<checker_cciss_tur::CcissTur>),
-    ],
-);
+static LIBRARY: Library = Library::new(Era::C, checkers::for_each_checker!(built_in));
 
 /// A plugin that is not ours: its state has no name, and it has a thread.
 const OTHER: &str = "
@@ -95,19 +83,8 @@ fn no_log_line_of_the_library_allocates() {
         let file = file();
         for scsi in [2, 3, 0] {
             shim.set(Knob::Scsi, scsi);
-            for name in [
-                c"other",
-                c"broken",
-                c"text",
-                c"absent",
-                c"directio",
-                c"tur",
-                c"readsector0",
-                c"rdac",
-                c"emc_clariion",
-                c"hp_sw",
-                c"cciss_tur",
-            ] {
+            for name in ["other", "broken", "text", "absent"].iter().chain(ALL) {
+                let name = &CString::new(*name).unwrap();
                 let mut n = 1;
                 loop {
                     shim.set(Knob::Allocations, 0);

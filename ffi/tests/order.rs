@@ -13,7 +13,7 @@ use std::ptr::null_mut;
 fn null_is_refused_by_every_function() {
     alone("null_is_refused_by_every_function", Host::None, |_| {
         for era in [None, Some(b'B')] {
-            for name in ALL {
+            for &name in ALL {
                 let plugin = Plugin::load(name);
                 if let Some(era) = era {
                     assert_eq!((plugin.assume)(c_int::from(era)), 0);
@@ -40,7 +40,7 @@ fn nothing_is_touched_before_the_era_is_known() {
         "nothing_is_touched_before_the_era_is_known",
         Host::None,
         |_| {
-            for name in ALL {
+            for &name in ALL {
                 let plugin = Plugin::load(name);
                 let mut checker = Checker::new(plugin, b'C', 0, 1);
                 (plugin.reset)();
@@ -70,7 +70,7 @@ fn any_order_of_calls_in_every_era() {
     alone("any_order_of_calls_in_every_era", Host::None, |shim| {
         shim.set(Knob::Scsi, 2);
         let file = file();
-        for name in ALL {
+        for &name in ALL {
             for era in *b"BCD" {
                 let plugin = Plugin::load_for(name, era);
                 let mut checker = Checker::new(plugin, era, file.as_raw_fd(), 30);
@@ -162,7 +162,7 @@ fn odd_descriptors_and_time_limits() {
             null.as_raw_fd(),
             file.as_raw_fd(),
         ];
-        for name in ALL {
+        for &name in ALL {
             for era in *b"BCD" {
                 let plugin = Plugin::load_for(name, era);
                 for fd in fds {
@@ -196,7 +196,7 @@ fn under_a_real_host(shim: Shim, era: u8) {
     let file = file();
     for sync in [0, 1] {
         shim.set(Knob::Sync, sync);
-        for name in ALL {
+        for &name in ALL {
             let plugin = Plugin::load(name);
             for other in *b"BCD" {
                 assert_eq!((plugin.assume)(c_int::from(other)), -1);

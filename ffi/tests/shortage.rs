@@ -31,7 +31,7 @@ fn short_life(shim: Shim, plugin: Plugin, era: u8, fd: i32, at: Option<i64>, fro
 /// Every allocation in turn fails, until a life needs no more of them than that.
 fn without_memory(shim: Shim, host: Host, eras: &[u8]) {
     let file = file();
-    for name in ALL {
+    for &name in ALL {
         let plugin = Plugin::load(name);
         for &era in eras {
             if host == Host::None {
@@ -97,7 +97,7 @@ fn without_threads_a_path_is_unchecked_and_recovers() {
         Host::None,
         |shim| {
             shim.set(Knob::Scsi, 2);
-            for name in SCSI {
+            for &name in SCSI {
                 for era in *b"BCD" {
                     let plugin = Plugin::load_for(name, era);
                     (plugin.reset)();
@@ -177,14 +177,17 @@ fn without_descriptors_and_aio_quota() {
     alone("without_descriptors_and_aio_quota", Host::None, |shim| {
         shim.set(Knob::Scsi, 2);
         let file = file();
-        let plugins = ALL.map(|name| Plugin::load_for(name, b'C'));
+        let plugins: Vec<_> = ALL
+            .iter()
+            .map(|name| Plugin::load_for(name, b'C'))
+            .collect();
         let nothing = libc::rlimit {
             rlim_cur: 0,
             rlim_max: 0,
         };
         // SAFETY: lowers a limit of this process, which is the test's own.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &nothing) }, 0);
-        for (name, plugin) in ALL.into_iter().zip(plugins) {
+        for (&name, plugin) in ALL.iter().zip(plugins) {
             let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
             if name == "directio" {
                 shim.set(Knob::Aio, 2);

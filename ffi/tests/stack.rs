@@ -62,7 +62,7 @@ fn no_call_needs_more_than_a_checker_thread_has() {
         |shim| {
             let file = file();
             let nothing = depth(None);
-            for name in ALL {
+            for &name in ALL {
                 let plugin = Plugin::load(name);
                 let mut deepest = 0;
                 for sync in [0, 1] {

@@ -16,7 +16,7 @@ const WINDOWS: usize = 8;
 fn allocates_nothing(shim: Shim, load: fn(&str, u8) -> Plugin, eras: &[u8]) {
     shim.set(Knob::Scsi, 2);
     let file = file();
-    for name in ALL {
+    for &name in ALL {
         for &era in eras {
             let plugin = load(name, era);
             let mut paths: Vec<_> = (0..PATHS)

@@ -36,7 +36,7 @@ fn with_storage(name: &str, sizes: &[usize], extra: &str, wanted: fn(&[String]))
         };
         alone_with(name, Host::C, prepare, |shim| {
             shim.set(Knob::Scsi, 2);
-            for checker in SCSI {
+            for &checker in SCSI {
                 let plugin = Plugin::load(checker);
                 let mut path = Checker::new(plugin, b'C', 0, 30);
                 assert_eq!(path.init(), 0);

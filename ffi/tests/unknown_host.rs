@@ -116,7 +116,7 @@ fn every_path_is_declined_and_one_line_says_why() {
     under_unknown_hosts(name, || {
         tells_the_way_out(&said(|| {
             for _ in 0..3 {
-                for name in ALL {
+                for &name in ALL {
                     let plugin = Plugin::load(name);
                     for era in *b"BCD" {
                         declined(plugin, era);
@@ -131,7 +131,7 @@ fn every_path_is_declined_and_one_line_says_why() {
 fn one_line_also_when_all_plugins_are_asked_at_once() {
     let name = "one_line_also_when_all_plugins_are_asked_at_once";
     under_unknown_hosts(name, || {
-        let plugins = ALL.map(Plugin::load);
+        let plugins: Vec<_> = ALL.iter().map(|name| Plugin::load(name)).collect();
         let start = Barrier::new(plugins.len());
         tells_the_way_out(&said(|| {
             std::thread::scope(|scope| {
@@ -152,7 +152,7 @@ fn one_line_also_when_all_plugins_are_asked_at_once() {
 fn one_line_also_when_plugins_come_and_go() {
     under_unknown_hosts("one_line_also_when_plugins_come_and_go", || {
         tells_the_way_out(&said(|| {
-            for name in ALL {
+            for &name in ALL {
                 let plugin = Plugin::load(name);
                 declined(plugin, b'C');
                 plugin.unload();
@@ -203,7 +203,7 @@ fn without_standard_error_the_line_goes_to_syslog() {
         let null = std::fs::File::create("/dev/null").unwrap();
         // SAFETY: both descriptors are open.
         unsafe { libc::dup2(null.as_raw_fd(), 2) };
-        for name in ALL {
+        for &name in ALL {
             declined(Plugin::load(name), b'C');
         }
         assert_eq!(number(c"syslogged"), 1);

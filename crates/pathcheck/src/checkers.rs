@@ -2,27 +2,19 @@
 
 use crate::rdac::RdacReadOnly;
 use crate::reason::Reason;
-use checker_cciss_tur::CcissTur;
-use checker_directio::Directio;
-use checker_emc_clariion::EmcClariion;
-use checker_hp_sw::HpSw;
-use checker_rdac::Rdac;
-use checker_readsector0::Readsector0;
-use checker_tur::Tur;
+use checkers::checker_directio::Directio;
 use checkers_core::{Asynchronous, Call, Checker, InitError, MessageTable, Probe, Verdict};
 
-const CLASSES: &[Class] = &[
-    Class::of::<Asynchronous<Tur>>(),
-    Class::of::<Directio>(),
-    Class::of::<Asynchronous<Readsector0>>(),
-    Class::of::<Asynchronous<RdacReadOnly>>(),
-    Class::of::<Asynchronous<EmcClariion>>(),
-    Class::of::<Asynchronous<HpSw>>(),
-    Class::of::<Asynchronous<CcissTur>>(),
-];
+macro_rules! classes {
+    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+        &[$(Class::of::<$checker>()),*]
+    };
+}
 
-/// rdac as the daemon runs it, with MODE SELECT at first.
-const RDAC: &Class = &Class::of::<Asynchronous<Rdac>>();
+const CLASSES: &[Class] = checkers::for_each_checker!(classes);
+
+/// rdac without MODE SELECT.
+const RDAC_READ_ONLY: &Class = &Class::of::<Asynchronous<RdacReadOnly>>();
 
 /// The names of all checkers.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -49,8 +41,8 @@ impl Class {
 
     /// The class of this name; `mode_select` allows rdac to change the array's settings.
     pub(crate) fn named(name: &str, mode_select: bool) -> Option<&'static Class> {
-        if mode_select && name == RDAC.name {
-            return Some(RDAC);
+        if !mode_select && name == RDAC_READ_ONLY.name {
+            return Some(RDAC_READ_ONLY);
         }
         CLASSES.iter().find(|class| class.name == name)
     }
@@ -103,13 +95,14 @@ impl<C: Explain> Instance for C {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use checkers::checker_rdac::Rdac;
 
     #[test]
     fn rdac_changes_the_array_only_when_that_is_allowed() {
         const { assert!(Rdac::HAS_SETUP && !RdacReadOnly::HAS_SETUP) };
         let init = |mode_select| Class::named("rdac", mode_select).unwrap().init;
-        assert!(std::ptr::fn_addr_eq(init(true), RDAC.init));
-        assert!(!std::ptr::fn_addr_eq(init(false), RDAC.init));
+        assert!(std::ptr::fn_addr_eq(init(false), RDAC_READ_ONLY.init));
+        assert!(!std::ptr::fn_addr_eq(init(true), RDAC_READ_ONLY.init));
         for name in names().filter(|name| *name != "rdac") {
             assert_eq!(Class::named(name, true).unwrap().name, name);
         }

@@ -5,9 +5,9 @@
 
 use crate::facts::Facts;
 use crate::hwtable;
-use checker_cciss_tur::CcissTur;
-use checker_directio::Directio;
-use checker_tur::Tur;
+use checkers::checker_cciss_tur::CcissTur;
+use checkers::checker_directio::Directio;
+use checkers::checker_tur::Tur;
 use checkers_core::{Checker, Probe};
 
 /// A checker's name and why it is this one.

@@ -1,7 +1,7 @@
 //! rdac without its preparation: MODE SELECT changes a setting of the array, which a look at a path
 //! must not do unasked.
 
-use checker_rdac::Rdac;
+use checkers::checker_rdac::Rdac;
 use checkers_core::{Class, MessageId, MessageTable, Outcome, Probe, Task};
 use std::os::fd::RawFd;
 

@@ -1,7 +1,7 @@
 //! Why a path is in the state it is: what the device, or the way to it, answered.
 
-use checker_cciss_tur::CcissReply;
-use checker_directio::Failure;
+use checkers::checker_cciss_tur::CcissReply;
+use checkers::checker_directio::Failure;
 use serde::{Deserialize, Serialize};
 use sg_io::cciss::Answer;
 use sg_io::{DriverStatus, Errno, HostStatus, LastReply, Reply, ScsiStatus, Strerror};
@@ -132,7 +132,7 @@ mod tests {
     fn tur(step: Step) -> Reason {
         let task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
         // A reply that promises to pass is asked for again.
-        let outcome = checker_tur::run(&Script::new([step; 5]), &task);
+        let outcome = checkers::checker_tur::run(&Script::new([step; 5]), &task);
         outcome.last_reply.unwrap().into()
     }
 

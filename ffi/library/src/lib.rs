@@ -21,7 +21,6 @@ compile_error!("directory-argument is a form of layout-b (multipath-tools 0.8.6 
 #[cfg(all(feature = "disconnected", not(feature = "layout-c")))]
 compile_error!("disconnected is a form of layout-c (multipath-tools 0.14.0 and later)");
 
-use checkers_core::Asynchronous;
 use checkers_ffi::Era;
 use checkers_ffi::library::{BuiltIn, CheckerContext, Library};
 use std::ffi::{c_char, c_int, c_void};
@@ -35,24 +34,12 @@ const ERA: Era = if cfg!(feature = "layout-b") {
 };
 
 macro_rules! built_in {
-    ($checker:ty) => {
-        BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))
+    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+        &[$(BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))),*]
     };
 }
 
-static LIBRARY: Library = Library::new(
-    ERA,
-    &[
-        built_in!(checker_directio::Directio),
-        built_in!(Asynchronous<checker_tur::Tur>),
-        built_in!(Asynchronous<checker_readsector0::Readsector0>),
-        built_in!(Asynchronous<checker_rdac::Rdac>),
-        built_in!(Asynchronous<checker_emc_clariion::EmcClariion>),
-        built_in!(Asynchronous<checker_hp_sw::HpSw>),
-        #[cfg(feature = "cciss-tur")]
-        built_in!(Asynchronous<checker_cciss_tur::CcissTur>),
-    ],
-);
+static LIBRARY: Library = Library::new(ERA, checkers::for_each_checker!(built_in));
 
 /// Exports functions for C; what C promises of the arguments is stated once, here.
 macro_rules! export {

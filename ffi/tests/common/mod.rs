@@ -19,24 +19,9 @@ pub(crate) const UP: c_int = 3;
 pub(crate) const PENDING: c_int = 6;
 pub(crate) const TIMEOUT: c_int = 7;
 
-/// The six checkers that send SCSI commands, and the one that reads.
-pub(crate) const SCSI: [&str; 6] = [
-    "tur",
-    "readsector0",
-    "rdac",
-    "emc_clariion",
-    "hp_sw",
-    "cciss_tur",
-];
-pub(crate) const ALL: [&str; 7] = [
-    "tur",
-    "readsector0",
-    "rdac",
-    "emc_clariion",
-    "hp_sw",
-    "cciss_tur",
-    "directio",
-];
+/// The checkers that send SCSI commands, by workers.
+pub(crate) const SCSI: &[&str] = checkers::PROBES;
+pub(crate) const ALL: &[&str] = checkers::NAMES;
 
 /// Which libmultipath the shim pretends to be; with none, the test tells the era.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +133,7 @@ fn build_plugins() {
         };
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--profile", &profile]);
-        for name in ALL {
+        for &name in ALL {
             cargo.args(["--package", &format!("plugin-{}", name.replace('_', "-"))]);
         }
         cargo.current_dir(env!("CARGO_MANIFEST_DIR"));

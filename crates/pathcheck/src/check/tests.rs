@@ -13,16 +13,16 @@ macro_rules! tur_over {
 
         impl Probe for $name {
             const NAME: &'static str = "tur";
-            const MESSAGES: MessageTable = <checker_tur::Tur as Probe>::MESSAGES;
-            const RUNNING: MessageId = checker_tur::Tur::RUNNING;
-            const TIMED_OUT: MessageId = checker_tur::Tur::TIMED_OUT;
-            const NOT_STARTED: MessageId = checker_tur::Tur::NOT_STARTED;
+            const MESSAGES: MessageTable = <checkers::checker_tur::Tur as Probe>::MESSAGES;
+            const RUNNING: MessageId = checkers::checker_tur::Tur::RUNNING;
+            const TIMED_OUT: MessageId = checkers::checker_tur::Tur::TIMED_OUT;
+            const NOT_STARTED: MessageId = checkers::checker_tur::Tur::NOT_STARTED;
             type Memory = ();
             type LogRecord = NoLogRecord;
             type LastReply = LastReply;
 
             fn probe(task: &mut Task<'_, ()>) -> checkers_core::Outcome<$name> {
-                let outcome = checker_tur::run(&Script::new([$answer; 5]), task);
+                let outcome = checkers::checker_tur::run(&Script::new([$answer; 5]), task);
                 checkers_core::Outcome {
                     verdict: outcome.verdict,
                     record: None,

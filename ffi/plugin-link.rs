@@ -1,7 +1,7 @@
-//! Link options of every plugin.
+//! The build script of every plugin: its link options.
 
 fn main() {
-    println!("cargo:rerun-if-changed=../link.rs");
+    println!("cargo:rerun-if-changed=../../../ffi/plugin-link.rs");
     for option in [
         // A worker that hangs in the kernel outlives every dlclose.
         "nodelete",
