@@ -46,6 +46,17 @@ impl Abi {
         }
     }
 
+    /// The release whose plugins the differential suites load in such a host; none for 0.14, which no
+    /// release of Debian has.
+    pub fn compared_release(self) -> Option<Release> {
+        match self {
+            Abi::V0_7_9 => Some(Release([0, 9, 4])),
+            Abi::V0_11 => Some(Release([0, 11, 1])),
+            Abi::V0_14 => None,
+            Abi::V0_15 => Some(Release([0, 15, 1])),
+        }
+    }
+
     /// How many generic messages the host has.
     pub fn generic_messages(self) -> usize {
         match self {
@@ -80,6 +91,31 @@ impl FromStr for Abi {
     }
 }
 
+/// A release of multipath-tools, such as 0.9.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Release([u16; 3]);
+
+impl TryFrom<String> for Release {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Release, String> {
+        let numbers: Result<Vec<u16>, _> = text.split('.').map(str::parse).collect();
+        numbers
+            .ok()
+            .and_then(|numbers| numbers.try_into().ok())
+            .map(Release)
+            .ok_or_else(|| format!("{text:?} is no release such as 0.9.4"))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Release([major, minor, patch]) = self;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +128,14 @@ mod tests {
             assert_eq!(json, format!("{:?}", abi.name()));
         }
         assert!("B".parse::<Abi>().is_err());
+    }
+
+    #[test]
+    fn releases_are_parsed_and_ordered() {
+        let release = |text: &str| Release::try_from(text.to_owned());
+        assert!(release("0.9.4").unwrap() < release("0.11.0").unwrap());
+        for bad in ["0.9", "0.9.4.1", "0.9.x", ""] {
+            assert!(release(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -6,10 +6,11 @@ use differential::directio::runner::{self, Play, Transcript};
 use differential::directio::scenarios::{self, On, Scenario};
 use differential::directio::session::Side;
 use differential::directio::wire::{Call, Step};
-use harness::ledger;
+use harness::abi::Abi;
+use harness::ledger::{Ledger, Suite};
 use harness::surroundings::Surroundings;
 use harness::{Result, Trouble};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ usage: compat-directio [option …]
   --c FILE         the C plugin       (target/debian/bookworm/lib/multipath/libcheckdirectio.so)
   --ours FILE      our plugin         (target/plugins/libcheckdirectio.so)
   --abi ABI        the C plugin's ABI: 0.7.9, 0.11, 0.14 or 0.15 (0.7.9)
-  --ledger FILE    known differences  (docs/differences.md)
+  --ledger FILE    known differences  (docs/differences.toml)
   --filter TEXT    only scenarios whose name contains TEXT; may be given more than once
   --seed N         where random walks begin (1)
   --jobs N         how many scenarios run at once (4)
@@ -78,7 +79,7 @@ fn options() -> Result<Option<Options>> {
         c: PathBuf::from("target/debian/bookworm/lib/multipath/libcheckdirectio.so"),
         ours: PathBuf::from("target/plugins/libcheckdirectio.so"),
         abi: Host::B,
-        ledger: PathBuf::from("docs/differences.md"),
+        ledger: PathBuf::from("docs/differences.toml"),
         filters: Vec::new(),
         seed: 1,
         jobs: 4,
@@ -395,31 +396,34 @@ fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<bo
     Ok(failed == 0)
 }
 
-/// Prints the differences by row of the ledger. Says how many rows are wrong: those that no longer
-/// show, and those that are not in the ledger.
+/// Prints the differences by entry of the ledger. Returns how many are wrong: those that no longer
+/// show, and those that the ledger does not have for hosts of this ABI.
 fn check_ledger(options: &Options, seen: &BTreeMap<String, usize>, whole: bool) -> Result<usize> {
-    let ledger = ledger::read(&options.ledger)?;
+    let ledger = Ledger::read(&options.ledger).map_err(Trouble::Broken)?;
+    let abi = match options.abi {
+        Host::C => Abi::V0_11,
+        Host::CPrime => Abi::V0_14,
+        Host::D => Abi::V0_15,
+        _ => Abi::V0_7_9,
+    };
+    let pinned = ledger.pinned(Suite::Directio, abi);
     let mut wrong = 0;
-    say!("differences by row of {}:", options.ledger.display());
-    let known: BTreeSet<&str> = ledger.iter().map(|row| row.id.as_str()).collect();
-    for row in ledger
-        .iter()
-        .filter(|row| row.pinned_by.contains("compat-directio"))
-    {
-        let count = seen.get(&row.id).copied().unwrap_or(0);
+    say!("differences by entry of {}:", options.ledger.display());
+    for id in &pinned {
+        let count = seen.get(id).copied().unwrap_or(0);
         let remark = if count > 0 {
             ""
-        } else if !options.filters.is_empty() || !whole || options.abi != Host::B {
+        } else if !options.filters.is_empty() || !whole {
             " (not all scenarios ran)"
         } else {
             wrong += 1;
-            " FAILED: the row is out of date, or its test is gone"
+            " FAILED: the entry is out of date, or its test is gone"
         };
-        say!("  {:<5} {count:>6}{remark}", row.id);
+        say!("  {id:<5} {count:>6}{remark}");
     }
-    for (row, count) in seen.iter().filter(|(row, _)| !known.contains(row.as_str())) {
+    for (id, count) in seen.iter().filter(|(id, _)| !pinned.contains(*id)) {
         wrong += 1;
-        say!("  {row:<5} {count:>6} FAILED: no such row in the ledger");
+        say!("  {id:<5} {count:>6} FAILED: the ledger does not name this suite with ABI {abi}");
     }
     Ok(wrong)
 }

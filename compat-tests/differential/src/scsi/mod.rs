@@ -1,7 +1,7 @@
 //! Differential tests of the SCSI checkers: the C plugin of a multipath-tools release and ours live
 //! through the same lives in one process, whose `ioctl` answers both from the same script. Verdicts,
 //! messages, every command with its data and time limit, and the log have to agree, but for the rows
-//! of docs/differences.md.
+//! of docs/differences.toml.
 //!
 //! The process is a host of the release's ABI: it has loaded the release's libmultipath, calls the
 //! plugins as that ABI's daemon does, and runs with the release's C library. What ABI it is, ours has
@@ -32,10 +32,10 @@ mod upstream;
 
 use case::Mode;
 use harness::abi::Abi;
+use harness::ledger::{Ledger, Suite};
+use harness::plugin;
 use harness::surroundings::Surroundings;
-use harness::{ledger, plugin};
 use pair::{Pair, Tally};
-use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -103,7 +103,7 @@ usage: compat-scsi   --abi 0.7.9|0.11 [measure] --c DIR --ours DIR --ledger FILE
   --c DIR         libcheck*.so of that release, where the package has them (ROOT/lib/multipath), with
                   the package's libraries in ROOT/lib and ROOT/usr/lib
   --ours DIR      our libcheck*.so
-  --ledger FILE   docs/differences.md
+  --ledger FILE   docs/differences.toml
   --seed N        where the random lives begin (default: the time of day)
   --replies N     how many random replies at least (default 1000000)
   --checker NAME  only this one; rows of the ledger may then stay unseen
@@ -207,29 +207,6 @@ fn settle(plugins: &Path) -> Result<(), String> {
     Err(error.to_string())
 }
 
-/// The ids of the ledger's rows that name this program, with this ABI, as the test that pins them:
-/// `` `compat-scsi` (B, D): … ``.
-fn pinned_here(path: &Path, abi: Abi) -> Result<BTreeSet<String>, String> {
-    const HERE: &str = "`compat-scsi` (";
-    let rows = ledger::read(path).map_err(|trouble| trouble.to_string())?;
-    let mut pinned = BTreeSet::new();
-    for row in rows {
-        let Some(at) = row.pinned_by.find("`compat-scsi`") else {
-            continue;
-        };
-        let abis = row.pinned_by[at..]
-            .strip_prefix(HERE)
-            .and_then(|rest| rest.split_once(')'))
-            .ok_or_else(|| format!("row {} names compat-scsi without ABIs", row.id))?
-            .0;
-        let letter = char::from(abi.letter()).to_string();
-        if abis.split(", ").any(|name| name == letter) {
-            pinned.insert(row.id);
-        }
-    }
-    Ok(pinned)
-}
-
 /// The part that takes processor time: verdicts.
 fn compare_verdicts(pair: &Pair, options: &Options) -> Result<Tally, String> {
     let start = Instant::now();
@@ -297,7 +274,7 @@ fn run(abis: &[Abi]) -> Result<bool, String> {
     let options = options(abis)?;
     settle(&options.c)?;
     upstream::use_plugins(&options.c);
-    let ledger = pinned_here(&options.ledger, options.abi)?;
+    let ledger = Ledger::read(&options.ledger)?.pinned(Suite::Scsi, options.abi);
     let load =
         |checker: &Checker| Pair::load(*checker, options.abi, &options.c, &options.ours, &ledger);
     if options.measure {
@@ -329,7 +306,7 @@ fn run(abis: &[Abi]) -> Result<bool, String> {
     for id in shown.iter().filter(|id| !ledger.contains(**id)) {
         total.mismatch(
             id,
-            "is not in the ledger, or does not name compat-scsi with this ABI there",
+            "is not in the ledger, or does not name this suite with this ABI there",
         );
     }
     if pairs.len() == Checker::ALL.len() && options.protocol {
