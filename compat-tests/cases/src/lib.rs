@@ -1,0 +1,91 @@
+//! The decision tables of the SCSI checkers as data: which replies of a device give which verdict.
+//!
+//! Each table exists once. The unit tests of a checker run it over a scripted transport, the
+//! differential suite runs it against this project's plugin and upstream's in one process.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a wrong offset in a table has to be seen"
+)]
+
+mod cciss_tur;
+mod emc_clariion;
+mod hp_sw;
+mod rdac;
+mod readsector0;
+mod reply;
+mod table;
+mod tur;
+mod verdict;
+
+pub use reply::{
+    Answer, Pace, Reply, SENSE_LENGTH, descriptor_sense, errno, good, host, sense, statuses, times,
+};
+pub use table::{Case, Check, Command, Direction, Expected, Hosts, Input, Map};
+pub use verdict::{State, Verdict};
+
+/// The checkers that send SCSI commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    /// tur
+    Tur,
+    /// readsector0
+    Readsector0,
+    /// rdac
+    Rdac,
+    /// emc_clariion
+    EmcClariion,
+    /// hp_sw
+    HpSw,
+    /// cciss_tur
+    CcissTur,
+}
+
+impl Checker {
+    /// Every one.
+    pub const ALL: [Checker; 6] = [
+        Checker::Tur,
+        Checker::Readsector0,
+        Checker::Rdac,
+        Checker::EmcClariion,
+        Checker::HpSw,
+        Checker::CcissTur,
+    ];
+
+    /// The name in configuration files and in `libcheck<name>.so`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Checker::Tur => "tur",
+            Checker::Readsector0 => "readsector0",
+            Checker::Rdac => "rdac",
+            Checker::EmcClariion => "emc_clariion",
+            Checker::HpSw => "hp_sw",
+            Checker::CcissTur => "cciss_tur",
+        }
+    }
+
+    /// The checker's own messages, from id 100 on.
+    pub fn messages(self) -> &'static [&'static str] {
+        match self {
+            Checker::Tur => tur::MESSAGES,
+            Checker::Rdac => rdac::MESSAGES,
+            Checker::EmcClariion => emc_clariion::MESSAGES,
+            Checker::Readsector0 | Checker::HpSw | Checker::CcissTur => {
+                &[" still running", " timed out", " failed to initialize"]
+            }
+        }
+    }
+
+    /// The decision table.
+    pub fn cases(self) -> Vec<Case> {
+        match self {
+            Checker::Tur => tur::cases(),
+            Checker::Readsector0 => readsector0::cases(),
+            Checker::Rdac => rdac::cases(),
+            Checker::EmcClariion => emc_clariion::cases(),
+            Checker::HpSw => hp_sw::cases(),
+            Checker::CcissTur => cciss_tur::cases(),
+        }
+    }
+}
