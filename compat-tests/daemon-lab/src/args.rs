@@ -1,69 +1,108 @@
-//! The command line, and the runs it asks for.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! The command line.
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
 
-use crate::cell::{Cell, Whose};
-use crate::compare;
-use crate::guest::SCENARIOS;
-use crate::job::Checker;
-use crate::tree::Suite;
+use crate::host::log_directory::Retention;
+use crate::host::plan::{Form, Plan, PlannedGuest};
+use crate::host::plugin_source::PluginSource;
+use crate::host::tree::Trees;
+use crate::model::checker::Checker;
+use crate::model::run_config::{Plugins, RunConfig};
+use crate::model::scenario::Scenario;
+use crate::model::suite::Suite;
+use crate::report::compare;
+
+/// What the program is told to do.
+pub(crate) enum Command {
+    /// List the scenarios.
+    List,
+    /// Print the tables and the comparison of recorded runs.
+    Report(Vec<PathBuf>),
+    /// Print recorded runs as JSON.
+    ReportJson(Vec<PathBuf>),
+    /// Run a command in a suite's tree.
+    Exec {
+        suite: Suite,
+        trees: Trees,
+        plugins: PluginSource,
+        command: Vec<String>,
+    },
+    /// Run guests.
+    Run {
+        suites: Vec<Suite>,
+        trees: Trees,
+        plan: Plan,
+        retention: Retention,
+    },
+}
+
+impl Command {
+    /// Reads the command line; ends the program if it is wrong.
+    pub(crate) fn read() -> Command {
+        Arguments::parse()
+            .into_command()
+            .unwrap_or_else(|error| error.exit())
+    }
+}
 
 /// A real multipathd over faulty SCSI disks in a User-Mode Linux guest.
 #[derive(Parser)]
-#[command(name = "scripts/lab", after_help = AFTER_HELP)]
-pub(crate) struct Arguments {
+#[command(name = "scripts/lab", bin_name = "scripts/lab", after_help = AFTER_HELP,
+          group = ArgGroup::new("form").args(["matrix", "short", "compare"]))]
+struct Arguments {
     /// Debian suites whose multipathd and libraries are used [default: bookworm]
     #[arg(long, value_enum, value_delimiter = ',')]
-    pub(crate) suite: Vec<Suite>,
-    /// Path checkers the daemon is told to use [default: tur]
+    suite: Vec<Suite>,
+    /// Path checkers that the daemon uses [default: tur]
     #[arg(long, value_enum, value_delimiter = ',')]
-    pub(crate) checker: Vec<Checker>,
-    /// Plugins to use: a directory of libcheck*.so, or "c" for the suite's own
-    #[arg(long, value_name = "DIR|c", default_value = "c", value_parser = plugins)]
-    pub(crate) plugins: Plugins,
-    /// Explain the scenarios and end
-    #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
-    pub(crate) list: bool,
-    /// All suites and checkers unless some are named, the C plugins and those of --plugins. What
-    /// fails is played once more, and said to be
-    #[arg(long, conflicts_with_all = ["compare", "exec"])]
-    pub(crate) matrix: bool,
-    /// Fewer repetitions and only the scenarios that matter most. Unless others are named: bookworm
-    /// and trixie, tur and directio; and bullseye, tur, directio and rdac. The C plugins and those
-    /// of --plugins. What fails is played once more, and said to be
-    #[arg(long, conflicts_with_all = ["matrix", "compare", "exec"])]
-    pub(crate) short: bool,
-    /// Play everything three times with the C plugins and with those of --plugins, and compare
+    checker: Vec<Checker>,
+    /// Plugins to use: a directory of libcheck*.so, or "upstream" for those of the suite
+    #[arg(long, value_name = "DIR|upstream", default_value = "upstream",
+          value_parser = PluginSource::parse)]
+    plugins: PluginSource,
+    /// List the scenarios
+    #[arg(long, conflicts_with_all = ["form", "exec"])]
+    list: bool,
+    /// All suites and checkers unless some are named, with upstream's plugins and those of
+    /// --plugins. Failed scenarios are run once more and listed as AGAIN
+    #[arg(long, conflicts_with = "exec")]
+    matrix: bool,
+    /// Fewer repetitions and only the most important scenarios. Unless others are named: tur and
+    /// directio on bullseye, bookworm and trixie, rdac on bullseye. With upstream's plugins and
+    /// those of --plugins. Failed scenarios are run once more and listed as AGAIN
+    #[arg(long, conflicts_with = "exec")]
+    short: bool,
+    /// Run everything three times with upstream's plugins and with those of --plugins, and compare
     #[arg(long, requires = "plugins", conflicts_with = "exec")]
-    pub(crate) compare: bool,
+    compare: bool,
     /// Print the tables and the comparison of recorded runs: directories under target/lab/runs, or
-    /// those of single guests in them. Nothing is played
-    #[arg(long, value_name = "RUN", num_args = 1.., value_parser = recorded,
-          conflicts_with_all = ["matrix", "short", "compare", "exec", "list", "scenario"])]
-    pub(crate) report: Vec<PathBuf>,
-    /// The report as one JSON object a line, per suite, checker, plugins and scenario
+    /// directories of single guests in them. No guest is run
+    #[arg(long, value_name = "RUN", num_args = 1.., value_parser = recorded_run,
+          conflicts_with_all = ["form", "exec", "list", "scenario"])]
+    report: Vec<PathBuf>,
+    /// Print the report as one JSON object per line, for each suite, checker, plugins and scenario
     #[arg(long, requires = "report")]
-    pub(crate) json: bool,
+    json: bool,
     /// Guests that run at the same time [default: 1, with --short 4]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: Option<u8>,
-    /// Make the trees anew
+    /// Build the trees anew
     #[arg(long)]
-    pub(crate) rebuild: bool,
-    /// Keep the logs of all earlier runs; otherwise only those of the last ten remain
+    rebuild: bool,
+    /// Keep the logs of all earlier runs, not only of the last ten
     #[arg(long)]
-    pub(crate) keep: bool,
-    /// Run a command in the suite's tree on this machine's kernel, with the plugins of --plugins
-    /// in place; no guest. The current directory and the project are there. Comes last
+    keep: bool,
+    /// Run a command in the suite's tree on this machine's kernel, with the plugins of --plugins;
+    /// no guest. The current directory and the project are visible there. Must be the last option
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
-    pub(crate) exec: Vec<String>,
-    /// Scenarios to play [default: all]
-    #[arg(value_parser = PossibleValuesParser::new(SCENARIOS.iter().map(|s| s.name)))]
-    pub(crate) scenario: Vec<String>,
+    exec: Vec<String>,
+    /// Scenarios to run, see --list [default: all]
+    #[arg(value_enum, hide_possible_values = true)]
+    scenario: Vec<Scenario>,
 }
 
 const AFTER_HELP: &str = "\
@@ -74,159 +113,147 @@ Environment: LAB_CACHE, where trees and logs are kept [default: target/lab]; DEB
 http://deb.debian.org/debian]; DEBIAN_ARCHIVE, for suites that the mirror no longer has [default:
 http://archive.debian.org/debian].";
 
-/// Where the checkers come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Plugins {
-    /// The suite's package brings them.
-    C,
-    /// A directory, whose plugins are bound over the suite's.
-    Ours(PathBuf),
-}
-
-impl Plugins {
-    pub(crate) fn directory(&self) -> Option<&Path> {
-        match self {
-            Plugins::C => None,
-            Plugins::Ours(directory) => Some(directory),
-        }
-    }
-}
-
-fn plugins(text: &str) -> Result<Plugins, String> {
-    if text == "c" {
-        return Ok(Plugins::C);
-    }
-    let directory = Path::new(text)
-        .canonicalize()
-        .map_err(|error| error.to_string())?;
-    match libraries(&directory)
-        .map_err(|error| error.to_string())?
-        .is_empty()
-    {
-        true => Err("no libcheck*.so in this directory".to_owned()),
-        false => Ok(Plugins::Ours(directory)),
-    }
-}
-
-fn recorded(text: &str) -> Result<PathBuf, String> {
+fn recorded_run(text: &str) -> Result<PathBuf, String> {
     match Path::new(text).is_dir() {
         true => Ok(text.into()),
         false => Err("no such directory".to_owned()),
     }
 }
 
-/// The plugins in a directory.
-pub(crate) fn libraries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("libcheck") && name.ends_with(".so") {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 impl Arguments {
-    /// The command line; ends the program if it makes no sense.
-    pub(crate) fn read() -> Arguments {
-        let arguments = Arguments::parse();
-        let refuse = |message: String| -> ! {
-            Arguments::command()
-                .error(ErrorKind::ValueValidation, message)
-                .exit()
+    fn into_command(self) -> Result<Command, clap::Error> {
+        if self.list {
+            return Ok(Command::List);
+        }
+        if !self.report.is_empty() {
+            return Ok(match self.json {
+                true => Command::ReportJson(self.report),
+                false => Command::Report(self.report),
+            });
+        }
+        let suites = self.suites();
+        let trees = match self.rebuild {
+            true => Trees::Rebuild,
+            false => Trees::FromCache,
         };
-        if !arguments.exec.is_empty() && arguments.suites().len() > 1 {
-            refuse("--exec runs in one suite".to_owned());
+        if !self.exec.is_empty() {
+            let &[suite] = suites.as_slice() else {
+                return Err(refusal("--exec runs in one suite"));
+            };
+            return Ok(Command::Exec {
+                suite,
+                trees,
+                plugins: self.plugins,
+                command: self.exec,
+            });
         }
-        let suites = arguments.suites();
-        for checker in suites.iter().flat_map(|&suite| arguments.checkers(suite)) {
-            if arguments.scenarios(checker).is_empty() {
-                refuse(format!(
-                    "no such scenario says anything about {}",
-                    checker.name()
-                ));
-            }
+        let plan = self.plan();
+        if let Some(guest) = plan.guests.iter().find(|guest| guest.scenarios.is_empty()) {
+            let checker = guest.config.checker;
+            return Err(refusal(&format!("none of the scenarios suits {checker}")));
         }
-        arguments
+        Ok(Command::Run {
+            suites,
+            trees,
+            plan,
+            retention: match self.keep {
+                true => Retention::All,
+                false => Retention::Newest,
+            },
+        })
     }
 
-    pub(crate) fn suites(&self) -> Vec<Suite> {
-        match (self.suite.as_slice(), self.matrix, self.short) {
-            ([], true, _) => Suite::value_variants().to_vec(),
-            ([], _, true) => vec![Suite::Bullseye, Suite::Bookworm, Suite::Trixie],
-            ([], ..) => vec![Suite::Bookworm],
-            (named, ..) => named.to_vec(),
+    fn form(&self) -> Form {
+        match (self.matrix, self.short, self.compare) {
+            (true, ..) => Form::Matrix,
+            (_, true, _) => Form::Short,
+            (.., true) => Form::Compare,
+            _ => Form::Plain,
         }
     }
 
-    /// The checkers of a suite's guests.
+    fn suites(&self) -> Vec<Suite> {
+        match (self.suite.as_slice(), self.form()) {
+            ([], Form::Matrix) => Suite::value_variants().to_vec(),
+            ([], Form::Short) => vec![Suite::Bullseye, Suite::Bookworm, Suite::Trixie],
+            ([], Form::Plain | Form::Compare) => vec![Suite::Bookworm],
+            (named, _) => named.to_vec(),
+        }
+    }
+
     fn checkers(&self, suite: Suite) -> Vec<Checker> {
-        match (self.checker.as_slice(), self.matrix, self.short) {
-            ([], true, _) => Checker::value_variants().to_vec(),
-            // The oldest C library and daemon also load a plugin with a setup step.
-            ([], _, true) if suite == Suite::Bullseye => {
+        match (self.checker.as_slice(), self.form()) {
+            ([], Form::Matrix) => Checker::value_variants().to_vec(),
+            // rdac has a libcheck_mp_init; the oldest C library and daemon load it too.
+            ([], Form::Short) if suite == Suite::Bullseye => {
                 vec![Checker::Tur, Checker::Directio, Checker::Rdac]
             }
-            ([], _, true) => vec![Checker::Tur, Checker::Directio],
-            ([], ..) => vec![Checker::Tur],
-            (named, ..) => named.to_vec(),
+            ([], Form::Short) => vec![Checker::Tur, Checker::Directio],
+            ([], Form::Plain | Form::Compare) => vec![Checker::Tur],
+            (named, _) => named.to_vec(),
         }
     }
 
-    pub(crate) fn jobs(&self) -> u8 {
-        self.jobs.unwrap_or(if self.short { 4 } else { 1 })
-    }
-
-    /// All guests to boot, in order; each as often as its results are needed.
-    pub(crate) fn cells(&self) -> Vec<Cell> {
-        let both = self.matrix || self.short || self.compare;
-        let ours = self.plugins != Plugins::C;
-        let mut whose = Vec::new();
-        if both || !ours {
-            whose.push(Whose::C);
-        }
-        if ours {
-            whose.push(Whose::Ours);
-        }
-        let runs = if self.compare { compare::RUNS } else { 1 };
-        let mut cells = Vec::new();
+    fn plan(&self) -> Plan {
+        let form = self.form();
+        let origins = match (form, &self.plugins) {
+            (_, PluginSource::Upstream) => &[Plugins::Upstream][..],
+            (Form::Plain, PluginSource::Directory(_)) => &[Plugins::Ours],
+            (_, PluginSource::Directory(_)) => &[Plugins::Upstream, Plugins::Ours],
+        };
+        let runs = match form {
+            Form::Compare => compare::RUNS,
+            Form::Plain | Form::Short | Form::Matrix => 1,
+        };
+        let mut guests = Vec::new();
         for suite in self.suites() {
             for checker in self.checkers(suite) {
+                let scenarios = self.scenarios(checker);
                 for _ in 0..runs {
-                    for &whose in &whose {
-                        cells.push(Cell {
+                    guests.extend(origins.iter().map(|&plugins| PlannedGuest {
+                        config: RunConfig {
                             suite,
                             checker,
-                            whose,
-                        });
-                    }
+                            plugins,
+                        },
+                        scenarios: scenarios.clone(),
+                    }));
                 }
             }
         }
-        cells
+        Plan {
+            form,
+            guests,
+            plugins: self.plugins.clone(),
+            jobs: self.jobs.unwrap_or(form.effort().choose(1, 4)),
+        }
     }
 
-    /// The scenarios a cell plays.
-    pub(crate) fn scenarios(&self, checker: Checker) -> Vec<String> {
-        SCENARIOS
+    /// The scenarios for a checker.
+    fn scenarios(&self, checker: Checker) -> Vec<Scenario> {
+        Scenario::all()
             .iter()
+            .copied()
             .filter(|scenario| scenario.suits(checker))
             .filter(|scenario| match self.scenario.as_slice() {
-                [] => !self.short || scenario.short,
-                named => named.iter().any(|name| name == scenario.name),
+                [] => self.form() != Form::Short || scenario.in_short_form(),
+                named => named.contains(scenario),
             })
-            .map(|scenario| scenario.name.to_owned())
             .collect()
     }
+}
+
+fn refusal(message: &str) -> clap::Error {
+    Arguments::command().error(ErrorKind::ValueValidation, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan(arguments: &[&str]) -> Plan {
+        Arguments::parse_from(arguments).plan()
+    }
 
     #[test]
     fn the_command_line_is_sound() {
@@ -234,23 +261,20 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_without_plugins_of_ours_is_all_c() {
-        let cells = Arguments::parse_from(["lab", "--matrix"]).cells();
-        assert_eq!(cells.len(), 4 * 7);
-        assert!(cells.iter().all(|cell| cell.whose == Whose::C));
+    fn a_matrix_without_plugins_of_ours_is_all_upstream() {
+        let guests = plan(&["lab", "--matrix"]).guests;
+        assert_eq!(guests.len(), 4 * 7);
+        let is_upstream = |guest: &PlannedGuest| guest.config.plugins == Plugins::Upstream;
+        assert!(guests.iter().all(is_upstream));
     }
 
     #[test]
     fn the_short_form_has_a_scenario_for_each_of_its_checkers() {
-        let arguments = Arguments::parse_from(["lab", "--short"]);
-        let cells = arguments.cells();
-        assert!(cells.iter().any(|cell| cell.name() == "bullseye-rdac-C"));
-        for cell in cells {
-            assert!(
-                !arguments.scenarios(cell.checker).is_empty(),
-                "{}",
-                cell.name()
-            );
+        let guests = plan(&["lab", "--short"]).guests;
+        let has = |name| guests.iter().any(|guest| guest.config.to_string() == name);
+        assert!(has("bullseye-rdac-upstream"));
+        for guest in guests {
+            assert!(!guest.scenarios.is_empty(), "{}", guest.config);
         }
     }
 
@@ -261,9 +285,19 @@ mod tests {
             &["lab", "--checker", "none"],
             &["lab", "--plugins", "/nowhere"],
             &["lab", "--matrix", "--short"],
+            &["lab", "--short", "--exec", "true"],
             &["lab", "no-such-scenario"],
         ] {
             assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in [
+            &["lab", "--checker", "rdac", "hang"][..],
+            &["lab", "--suite", "sid,trixie", "--exec", "true"],
+        ] {
+            assert!(
+                Arguments::parse_from(wrong).into_command().is_err(),
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -1,26 +1,27 @@
-//! A disk whose reads hang while TEST UNIT READY is answered, one path at a time: the quiesced disk.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! A quiesced disk: reads and writes of one path hang while TEST UNIT READY is answered.
 //!
-//! The kernel's SCSI target (LIO) serves one loop device through two loopback hosts. Under each of
-//! the two lies a linear device-mapper device of its own, whose suspension holds every read and
-//! write of that path. The target answers all other commands by itself.
+//! The kernel's SCSI target (LIO) serves one loop device through two loopback hosts, each over a
+//! linear device-mapper device of its own. Suspending that device holds the reads and writes of the
+//! path; the target answers all other commands itself.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::run;
-use crate::event::Path;
+use super::command::run;
+use crate::model::path_view::PathId;
 
-/// The name of its hosts' driver.
+/// The driver of its hosts.
 pub(super) const DRIVER: &str = "tcm_loopback";
 const CONFIGFS: &str = "/sys/kernel/config";
 const IMAGE: &str = "/run/lio-disk";
 const SECTORS: u64 = 131_072;
 
-/// Sets the disk up; both paths work.
+/// Sets up the disk with two working paths.
 pub(super) fn create() -> Result<()> {
     run(
         "modprobe",
@@ -37,7 +38,7 @@ pub(super) fn create() -> Result<()> {
     fs::File::create(IMAGE)?.set_len(SECTORS * 512)?;
     let device = "/dev/loop0";
     run("losetup", &[device, IMAGE])?;
-    for path in Path::BOTH {
+    for path in PathId::BOTH {
         let name = mapping(path);
         let table = format!("0 {SECTORS} linear {device} 0");
         run("dmsetup", &["create", &name, "--table", &table])?;
@@ -48,23 +49,23 @@ pub(super) fn create() -> Result<()> {
 }
 
 /// The device-mapper device under a path.
-fn mapping(path: Path) -> String {
+fn mapping(path: PathId) -> String {
     format!("under-{path}")
 }
 
-fn backstore(path: Path, device: &str) -> Result<PathBuf> {
-    let store = FilePath::new(CONFIGFS)
+fn backstore(path: PathId, device: &str) -> Result<PathBuf> {
+    let store = Path::new(CONFIGFS)
         .join("target/core/iblock_0")
         .join(path.to_string());
     make(&store)?;
     put(&store.join("control"), &format!("udev_path={device}"))?;
     put(&store.join("enable"), "1")?;
-    // One serial number makes the two one disk.
+    // The same serial number on both paths makes them one disk.
     put(&store.join("wwn/vpd_unit_serial"), "1ab")?;
     Ok(store)
 }
 
-fn publish(path: Path, store: &FilePath) -> Result<()> {
+fn publish(path: PathId, store: &Path) -> Result<()> {
     let number = path as u8;
     let group = PathBuf::from(format!(
         "{CONFIGFS}/target/loopback/naa.500000000000000{number}/tpgt_1"
@@ -80,20 +81,20 @@ fn publish(path: Path, store: &FilePath) -> Result<()> {
 }
 
 /// Holds all reads and writes of a path.
-pub(super) fn quiesce(path: Path) -> Result<()> {
-    // Without --noflush the command itself would wait for them.
+pub(super) fn quiesce(path: PathId) -> Result<()> {
+    // Without --noflush, suspend waits for I/O in flight.
     run(
         "dmsetup",
         &["suspend", "--noflush", "--nolockfs", &mapping(path)],
     )
 }
 
-/// Lets them go; no harm if none are held.
-pub(super) fn resume(path: Path) -> Result<()> {
+/// Releases them; has no effect if none are held.
+pub(super) fn resume(path: PathId) -> Result<()> {
     run("dmsetup", &["resume", &mapping(path)])
 }
 
-fn make(directory: &FilePath) -> Result<()> {
+fn make(directory: &Path) -> Result<()> {
     match fs::create_dir_all(directory) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(error).with_context(|| directory.display().to_string())
@@ -102,6 +103,6 @@ fn make(directory: &FilePath) -> Result<()> {
     }
 }
 
-fn put(file: &FilePath, value: &str) -> Result<()> {
+fn put(file: &Path, value: &str) -> Result<()> {
     fs::write(file, value).with_context(|| file.display().to_string())
 }

@@ -1,7 +1,8 @@
-//! I/O through the multipath map: verified writes and reads that must never fail.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! The load: verified writes and reads through the multipath map, none of which may fail.
 //!
-//! A block holds its number and the count of the write, repeated: what is read back proves which
-//! write it comes from. O_DIRECT, so that every operation reaches a path.
+//! A block holds its number and the count of the write, repeated, so that a read shows which write
+//! it returns. With O_DIRECT every operation reaches a path.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -12,14 +13,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 
+use super::wait::wait_until;
+
 const BLOCK: usize = 4096;
-/// Blocks in use: 16 MiB of the disk.
+/// The number of blocks in use: 16 MiB of the disk.
 const BLOCKS: u64 = 4096;
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
+/// A load that a thread runs until [`Load::stop`].
 pub(super) struct Load {
     shared: Arc<Shared>,
 }
@@ -30,19 +34,26 @@ struct Shared {
     pause: AtomicBool,
     ended: AtomicBool,
     verified: AtomicU64,
-    /// Begin of the operation that is under way and the longest one that has ended.
-    timing: Mutex<(Option<Instant>, Duration)>,
-    trouble: Mutex<Vec<String>>,
+    timing: Mutex<Timing>,
+    errors: Mutex<Vec<String>>,
 }
 
-/// What the load has seen.
+#[derive(Clone, Copy, Default)]
+struct Timing {
+    /// When the operation in flight began.
+    begin: Option<Instant>,
+    /// The longest time of an operation that has ended.
+    longest: Duration,
+}
+
+/// The results of a load.
 pub(super) struct Outcome {
-    /// False if the last operation has not come back.
+    /// False if the last operation has not ended.
     pub(super) ended: bool,
-    /// Blocks written, read back and found right.
+    /// The number of blocks that were read back as written.
     pub(super) verified: u64,
     pub(super) slowest: Duration,
-    pub(super) trouble: Vec<String>,
+    pub(super) errors: Vec<String>,
 }
 
 impl Load {
@@ -62,36 +73,30 @@ impl Load {
         Ok(Load { shared })
     }
 
-    /// Starts no further operation while `pause` holds.
+    /// Starts no operation while `pause` is set.
     pub(super) fn pause(&self, pause: bool) {
         self.shared.pause.store(pause, Ordering::Relaxed);
     }
 
-    /// Blocks verified so far.
+    /// The number of blocks verified so far.
     pub(super) fn verified(&self) -> u64 {
         self.shared.verified.load(Ordering::Relaxed)
     }
 
-    /// Ends the load, waiting no longer than `limit` for the last operation.
+    /// Ends the load. Waits up to `limit` for the operation in flight.
     pub(super) fn stop(self, limit: Duration) -> Outcome {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let ended = super::wait_until(limit, || self.shared.ended.load(Ordering::Acquire));
-        let (running, longest) = self
-            .shared
-            .timing
-            .lock()
-            .map(|timing| *timing)
-            .unwrap_or_default();
+        let ended = wait_until(limit, || self.shared.ended.load(Ordering::Acquire));
+        let shared = &self.shared;
+        let timing = shared.timing.lock().map(|timing| *timing);
+        let Timing { begin, longest } = timing.unwrap_or_default();
+        let in_flight = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
+        let errors = shared.errors.lock().map(|errors| errors.clone());
         Outcome {
             ended,
             verified: self.verified(),
-            slowest: longest.max(running.map_or(Duration::ZERO, |begin| begin.elapsed())),
-            trouble: self
-                .shared
-                .trouble
-                .lock()
-                .map(|t| t.clone())
-                .unwrap_or_default(),
+            slowest: longest.max(in_flight),
+            errors: errors.unwrap_or_default(),
         }
     }
 }
@@ -107,15 +112,15 @@ impl Shared {
             if self.pause.load(Ordering::Relaxed) {
                 continue;
             }
-            // A stride that visits every block before it comes back to the first.
+            // 1021 and BLOCKS have no common factor: all blocks have their turn.
             let number = count.wrapping_mul(1021) % BLOCKS;
-            match self.round(file, &mut block, number, count) {
+            match self.verify(file, &mut block, number, count) {
                 Ok(()) => {
                     self.verified.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => {
-                    if let Ok(mut trouble) = self.trouble.lock() {
-                        trouble.push(format!("block {number}: {error:#}"));
+                    if let Ok(mut errors) = self.errors.lock() {
+                        errors.push(format!("block {number}: {error:#}"));
                     }
                 }
             }
@@ -123,7 +128,7 @@ impl Shared {
     }
 
     /// Writes one block, reads it back and compares.
-    fn round(&self, file: &File, block: &mut Block, number: u64, count: u64) -> Result<()> {
+    fn verify(&self, file: &File, block: &mut Block, number: u64, count: u64) -> Result<()> {
         let offset = number * BLOCK as u64;
         fill(block, number, count);
         self.timed(|| file.write_all_at(&block.0, offset))
@@ -132,7 +137,7 @@ impl Shared {
         self.timed(|| file.read_exact_at(&mut block.0, offset))
             .context("read")?;
         if !holds(block, number, count) {
-            bail!("read back something else than was written");
+            bail!("the data read differ from the data written");
         }
         Ok(())
     }
@@ -140,11 +145,12 @@ impl Shared {
     fn timed<T>(&self, operation: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
         let begin = Instant::now();
         if let Ok(mut timing) = self.timing.lock() {
-            timing.0 = Some(begin);
+            timing.begin = Some(begin);
         }
         let result = operation();
         if let Ok(mut timing) = self.timing.lock() {
-            *timing = (None, timing.1.max(begin.elapsed()));
+            timing.begin = None;
+            timing.longest = timing.longest.max(begin.elapsed());
         }
         result
     }
@@ -181,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_of_an_older_write_or_another_place_is_found_out() {
+    fn a_block_of_an_older_write_or_another_place_is_detected() {
         let mut block = Block([0; BLOCK]);
         fill(&mut block, 7, 9);
         assert!(holds(&block, 7, 9));

@@ -1,35 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
 //! The multipath maps of the guest's kernel.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::run;
+use super::command::run;
 
-/// The map's own node: udev's link may be missing.
+/// The kernel's node of the map. The link that udev makes may be missing.
 pub(super) fn node() -> Result<String> {
-    Ok(format!(
-        "/dev/{}",
-        maps()?.pop().context("no multipath map")?.0
-    ))
+    let map = maps()?.pop().context("no multipath map")?;
+    Ok(format!("/dev/{}", map.kernel_name))
 }
 
+/// Removes all multipath maps.
 pub(super) fn remove_all() -> Result<()> {
-    for (_, name) in maps()? {
-        run("dmsetup", &["remove", "--retry", &name])?;
+    for map in maps()? {
+        run("dmsetup", &["remove", "--retry", &map.name])?;
     }
     Ok(())
 }
 
-/// Kernel and device-mapper names of all multipath maps.
-fn maps() -> Result<Vec<(String, String)>> {
+struct Map {
+    kernel_name: String,
+    name: String,
+}
+
+fn maps() -> Result<Vec<Map>> {
     let mut maps = Vec::new();
     for entry in fs::read_dir("/sys/block")? {
         let entry = entry?;
         let attribute = |name: &str| fs::read_to_string(entry.path().join("dm").join(name));
         if attribute("uuid").is_ok_and(|uuid| uuid.starts_with("mpath-")) {
-            let kernel = entry.file_name().to_string_lossy().into_owned();
-            maps.push((kernel, attribute("name")?.trim().to_owned()));
+            maps.push(Map {
+                kernel_name: entry.file_name().to_string_lossy().into_owned(),
+                name: attribute("name")?.trim().to_owned(),
+            });
         }
     }
     Ok(maps)

@@ -1,23 +1,24 @@
-//! The checkers and the configuration that the guest's daemon finds.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! The plugins and the configuration of the guest's daemon.
 
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::run;
-use super::scenarios::Target;
-use crate::job::{Job, SHARED};
+use super::command::run;
+use crate::model::checker::Checker;
+use crate::model::job::SHARED;
+use crate::model::run_config::Plugins;
+use crate::model::scenario::DiskKind;
+use crate::model::suite::PLUGIN_DIRECTORIES;
 
-/// Where the suites' multipath-tools look for their plugins; the first that exists is used.
-pub(crate) const DIRECTORIES: [&str; 2] = ["/usr/lib/multipath", "/usr/lib64/multipath"];
-
-/// Written in the place the distributor's tools read.
 const CONFIGURATION: &str = "/etc/multipath.conf";
 
-/// Puts our plugins over the suite's and makes the configuration a file that can be written.
-pub(super) fn install(job: &Job) -> Result<()> {
-    if job.own_plugins {
+/// Binds our plugins over the suite's, if they are to be used, and a writable file over the
+/// configuration.
+pub(super) fn install(plugins: Plugins) -> Result<()> {
+    if plugins == Plugins::Ours {
         bind_plugins()?;
     }
     let file = "/run/multipath.conf";
@@ -25,14 +26,15 @@ pub(super) fn install(job: &Job) -> Result<()> {
     run("mount", &["--bind", file, CONFIGURATION])
 }
 
-/// Writes the configuration for a daemon that has to see the disk of `target` only.
-pub(super) fn configure(job: &Job, target: Target) -> Result<()> {
-    fs::write(CONFIGURATION, configuration(job, target)).context(CONFIGURATION)
+/// Writes the configuration for a daemon that uses only this kind of disk.
+pub(super) fn configure(checker: Checker, disk: DiskKind) -> Result<()> {
+    fs::write(CONFIGURATION, configuration(checker, disk)).context(CONFIGURATION)
 }
 
-/// Binds each plugin over its namesake. One without a namesake would never be loaded.
+/// Binds each plugin over the suite's plugin of the same name. multipathd would not load a plugin
+/// of another name.
 fn bind_plugins() -> Result<()> {
-    let directory = DIRECTORIES
+    let directory = PLUGIN_DIRECTORIES
         .iter()
         .find(|dir| Path::new(dir).is_dir())
         .context("no plugin directory")?;
@@ -40,28 +42,26 @@ fn bind_plugins() -> Result<()> {
     for entry in fs::read_dir(Path::new(SHARED).join("plugins"))? {
         let ours = entry?.path();
         let name = ours.file_name().context("a plugin without a name")?;
-        let theirs = Path::new(directory).join(name);
-        if theirs.exists() {
-            run(
-                "mount",
-                &["--bind", &ours.to_string_lossy(), &theirs.to_string_lossy()],
-            )?;
+        let upstream = Path::new(directory).join(name);
+        if upstream.exists() {
+            let (ours, upstream) = (ours.to_string_lossy(), upstream.to_string_lossy());
+            run("mount", &["--bind", &ours, &upstream])?;
             bound += 1;
         }
     }
     ensure!(
         bound > 0,
-        "none of the plugins has a namesake in {directory}"
+        "{directory} has no plugin of the same name as one of ours"
     );
     Ok(())
 }
 
-/// Everything that would add a variable of its own is switched off: the choice of another checker,
-/// prioritizers that send commands, and a grouping that leaves one path without I/O.
-fn configuration(job: &Job, target: Target) -> String {
-    let other = match target {
-        Target::ScsiDebug => "LIO-ORG",
-        Target::Lio => "Linux",
+/// A configuration without detection of checkers, without prioritizers that send commands, and with
+/// all paths in one group, so that I/O uses both.
+fn configuration(checker: Checker, disk: DiskKind) -> String {
+    let other_vendor = match disk {
+        DiskKind::ScsiDebug => "LIO-ORG",
+        DiskKind::Lio => "Linux",
     };
     format!(
         r#"defaults {{
@@ -74,7 +74,7 @@ fn configuration(job: &Job, target: Target) -> String {
 }}
 blacklist {{
     device {{
-        vendor {other}
+        vendor {other_vendor}
         product .*
     }}
 }}
@@ -86,7 +86,6 @@ overrides {{
     path_grouping_policy multibus
     no_path_retry queue
 }}
-"#,
-        checker = job.checker.name()
+"#
     )
 }

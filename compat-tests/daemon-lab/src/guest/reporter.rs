@@ -1,15 +1,17 @@
-//! The guest's voice: stamped records on the serial line the host reads.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! Sends records to the host over the serial line.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
-use crate::event::{Event, Record};
+use super::wait::millis;
+use crate::model::record::{Event, Record};
 
-/// A handle that every thread of the guest's program may own.
+/// A handle to the serial line; clones share it.
 #[derive(Clone)]
 pub(super) struct Reporter {
     line: Arc<Mutex<File>>,
@@ -28,14 +30,14 @@ impl Reporter {
         })
     }
 
-    /// The instant all records count from.
+    /// The instant from which the times of records count.
     pub(super) fn start(&self) -> Instant {
         self.start
     }
 
-    /// Sends one record. What cannot be sent is missed by the host, which waits for the last.
-    pub(super) fn say(&self, event: Event) {
-        let at = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    /// Sends one record. Errors are ignored: the host notices missing records.
+    pub(super) fn send(&self, event: Event) {
+        let at = millis(self.start.elapsed());
         let Ok(mut text) = serde_json::to_string(&Record { at, event }) else {
             return;
         };
@@ -45,8 +47,14 @@ impl Reporter {
         }
     }
 
-    /// A remark in the timeline.
+    /// Sends a remark for the timeline.
     pub(super) fn note(&self, text: impl Into<String>) {
-        self.say(Event::Note { text: text.into() });
+        self.send(Event::Note { text: text.into() });
+    }
+
+    /// Sends why something cannot run.
+    pub(super) fn not_run(&self, error: &Error) {
+        let why = format!("{error:#}");
+        self.send(Event::NotRun { why });
     }
 }

@@ -1,46 +1,59 @@
-//! The kernel's simulated disk: one unit seen through two SCSI hosts, with bad replies on demand.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! The kernel's simulated disk: one unit behind two SCSI hosts, with faults on demand.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
 use super::disk::Disk;
+use crate::model::path_view::PathId;
 
-/// The name of its hosts' driver.
+/// The driver of its hosts.
 pub(super) const DRIVER: &str = "scsi_debug";
 const PARAMETERS: &str = "/sys/bus/pseudo/drivers/scsi_debug";
 
-/// Replies scsi_debug can put in the place of good ones: bits of its `opts`.
+/// Faults in place of good replies: bits of scsi_debug's `opts`.
 #[derive(Clone, Copy)]
-pub(super) enum Reply {
-    /// The command is swallowed; it ends by the kernel's time limit only.
-    Never = 0x4,
+pub(super) enum Fault {
+    /// No reply; the command ends by the kernel's time limit.
+    NoReply = 0x4,
     /// Good data with RECOVERED ERROR.
     Recovered = 0x8,
     /// ABORTED COMMAND, a transport problem.
     Transport = 0x10,
-    /// Fewer bytes than asked for.
+    /// Fewer bytes than requested.
     Short = 0x100,
     /// The host refuses the command for now.
     Busy = 0x8000,
-    /// The command is aborted under way.
+    /// The command is aborted in flight.
     Aborted = 0x1_0000,
 }
 
-/// Every `nth` command of both paths gets this reply.
-pub(super) fn reply(reply: Reply, nth: u32) -> Result<()> {
-    set("opts", reply as u32)?;
+/// Injects a fault into every `nth` command of both paths.
+pub(super) fn inject(fault: Fault, nth: u32) -> Result<()> {
+    set("opts", fault as u32)?;
     set("every_nth", nth)
 }
 
-/// Sets when commands are answered: after a tick of the kernel's clock, or by a work queue at once.
-/// Only commands of the latter kind can be aborted under way. Refused while commands are under way.
-pub(super) fn answer_at_once(at_once: bool) -> Result<()> {
-    let file = format!("{PARAMETERS}/delay");
-    fs::write(&file, if at_once { "-1" } else { "1" }).context(file)
+/// When commands are answered.
+#[derive(Clone, Copy)]
+pub(super) enum Delay {
+    /// At once, by a work queue. Only such commands can be aborted in flight.
+    WorkQueue = -1,
+    /// After a tick of the kernel's clock: the default.
+    Tick = 1,
 }
 
-/// How many commands the driver has aborted so far.
+/// Sets the delay of replies.
+///
+/// # Errors
+/// When commands are in flight.
+pub(super) fn set_delay(delay: Delay) -> Result<()> {
+    let file = format!("{PARAMETERS}/delay");
+    fs::write(&file, (delay as i32).to_string()).context(file)
+}
+
+/// The number of commands that the driver has aborted.
 pub(super) fn aborts() -> Result<u32> {
     let host = fs::read_dir("/proc/scsi/scsi_debug")?
         .next()
@@ -53,25 +66,33 @@ pub(super) fn aborts() -> Result<u32> {
     Ok(count.context("no count of aborts")?.trim().parse()?)
 }
 
-/// Every command gets the good reply again.
-pub(super) fn reply_well(disk: &Disk) -> Result<()> {
-    set("every_nth", 0)?;
-    set("opts", 0)?;
-    crate::event::Path::BOTH
+/// Removes a fault, and brings paths online that the kernel has taken offline for it.
+pub(super) fn remove_fault(disk: &Disk) -> Result<()> {
+    answer_all()?;
+    PathId::BOTH
         .into_iter()
-        .try_for_each(|path| disk.revive(path))
+        .try_for_each(|path| disk.bring_online(path))
 }
 
-/// Takes the unit away from both hosts, or gives it back.
-pub(super) fn map_unit(mapped: bool) -> Result<()> {
-    set("max_luns", u32::from(mapped))
+/// Unmaps the unit from both hosts.
+pub(super) fn unmap_unit() -> Result<()> {
+    set("max_luns", 0)
 }
 
-/// Everything as it was at the beginning.
+/// Maps the unit to both hosts.
+pub(super) fn map_unit() -> Result<()> {
+    set("max_luns", 1)
+}
+
+/// Undoes everything that the functions above can do, except the delay.
 pub(super) fn repair() -> Result<()> {
+    answer_all()?;
+    map_unit()
+}
+
+fn answer_all() -> Result<()> {
     set("every_nth", 0)?;
-    set("opts", 0)?;
-    map_unit(true)
+    set("opts", 0)
 }
 
 fn set(parameter: &str, value: u32) -> Result<()> {

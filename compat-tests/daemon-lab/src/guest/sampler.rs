@@ -1,4 +1,5 @@
-//! The sampler: asks the daemon ten times a second what it thinks of the paths, and what it costs.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! Asks the daemon for its paths ten times a second and measures its process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,65 +10,61 @@ use std::time::{Duration, Instant};
 use super::daemon;
 use super::disk::Address;
 use super::reporter::Reporter;
-use crate::event::{Event, Figure, Path, View};
+use super::wait::millis;
+use crate::model::path_view::{CheckerState, DmState, PathId, PathView};
+use crate::model::record::{Event, Figure};
 
 const PERIOD: Duration = Duration::from_millis(100);
-/// A reply that takes longer is a daemon that does not answer.
+/// The limit for a reply.
 const REPLY_LIMIT: Duration = Duration::from_secs(120);
 
-pub(super) struct Watch {
-    seen: Arc<Mutex<Seen>>,
+pub(super) struct Sampler {
+    samples: Arc<Mutex<Samples>>,
     stop: Arc<AtomicBool>,
 }
 
-/// The last sample and the largest values so far.
+/// The last view of each path, and the largest figures.
 #[derive(Default)]
-struct Seen {
-    paths: [View; 2],
+struct Samples {
+    paths: [Option<PathView>; 2],
     figures: BTreeMap<Figure, u64>,
 }
 
-impl Watch {
-    /// Starts to watch the daemon `pid`, whose disk has these addresses.
-    pub(super) fn start(pid: u32, disk: [Address; 2], reporter: Reporter) -> Watch {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+impl Sampler {
+    /// Starts to sample the daemon with this process id. `disk` has the addresses of the two paths.
+    pub(super) fn start(pid: u32, disk: [Address; 2], reporter: Reporter) -> Sampler {
+        let samples = Arc::new(Mutex::new(Samples::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let watch = Watch {
-            seen: Arc::clone(&seen),
+        let sampler = Sampler {
+            samples: Arc::clone(&samples),
             stop: Arc::clone(&stop),
         };
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                sample(pid, &disk, &reporter, &seen, &stop);
+                sample(pid, &disk, &reporter, &samples, &stop);
                 std::thread::sleep(PERIOD);
             }
         });
-        watch
+        sampler
     }
 
-    /// The daemon's view of a path at the last sample.
-    pub(super) fn view(&self, path: Path) -> View {
-        let Ok(seen) = self.seen.lock() else {
-            return View::default();
-        };
-        let [a, b] = &seen.paths;
-        match path {
-            Path::A => a.clone(),
-            Path::B => b.clone(),
-        }
+    /// A path at the last sample; `None` if the daemon does not know it.
+    pub(super) fn view(&self, path: PathId) -> Option<PathView> {
+        let samples = self.samples.lock().ok()?;
+        path.of(&samples.paths).clone()
     }
 
-    /// The largest values seen.
+    /// The largest values so far.
     pub(super) fn figures(&self) -> BTreeMap<Figure, u64> {
-        self.seen
+        self.samples
             .lock()
-            .map(|seen| seen.figures.clone())
+            .map(|samples| samples.figures.clone())
             .unwrap_or_default()
     }
 }
 
-impl Drop for Watch {
-    /// Does not wait for the sampler: it may wait for a daemon that does not answer.
+impl Drop for Sampler {
+    /// Does not join the thread, which may be waiting for the daemon's reply.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -77,13 +74,13 @@ fn sample(
     pid: u32,
     disk: &[Address; 2],
     reporter: &Reporter,
-    seen: &Mutex<Seen>,
+    samples: &Mutex<Samples>,
     stop: &AtomicBool,
 ) {
-    let asked = Instant::now();
-    let reply = daemon::ask("show paths raw format %i|%d|%t|%T|%o", REPLY_LIMIT);
-    let took = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-    // A daemon that is starting or stopping has no answer; the last one stands.
+    let begin = Instant::now();
+    let reply = daemon::send_command("show paths raw format %i|%d|%t|%T|%o", REPLY_LIMIT);
+    let reply_time = millis(begin.elapsed());
+    // A daemon that is starting or stopping does not reply. The last sample stays.
     let Ok(reply) = reply else { return };
     if stop.load(Ordering::Relaxed) {
         return;
@@ -91,39 +88,38 @@ fn sample(
     let Some(paths) = parse(&reply, disk) else {
         return;
     };
-    let Ok(mut seen) = seen.lock() else { return };
-    for ((path, old), new) in Path::BOTH.into_iter().zip(&mut seen.paths).zip(paths) {
-        if *old != new {
-            reporter.say(Event::Path {
-                path,
-                view: new.clone(),
-            });
-            *old = new;
+    let Ok(mut samples) = samples.lock() else {
+        return;
+    };
+    for ((path, old), view) in PathId::BOTH.into_iter().zip(&mut samples.paths).zip(paths) {
+        if *old != view {
+            old.clone_from(&view);
+            reporter.send(Event::Path { path, view });
         }
     }
     let mut figures = process_figures(pid);
-    figures.push((Figure::SlowestReply, took));
+    figures.push((Figure::SlowestReply, reply_time));
     for (figure, value) in figures {
-        let largest = seen.figures.entry(figure).or_default();
+        let largest = samples.figures.entry(figure).or_default();
         *largest = value.max(*largest);
     }
 }
 
-/// The two paths of a reply; `None` if the reply is a refusal ("timeout", "fail").
-fn parse(reply: &str, disk: &[Address; 2]) -> Option<[View; 2]> {
-    let mut paths: [View; 2] = Default::default();
+/// The two paths in a reply; `None` if the reply is an error such as "timeout" or "fail".
+fn parse(reply: &str, disk: &[Address; 2]) -> Option<[Option<PathView>; 2]> {
+    let mut paths = [None, None];
     for line in reply.lines().filter(|line| !line.trim().is_empty()) {
         let fields: Vec<&str> = line.split('|').map(str::trim).collect();
-        let [address, dev, dm, checker, device] = fields.as_slice() else {
+        let [address, device, dm, checker, scsi] = fields.as_slice() else {
             return None;
         };
         for (view, _) in paths.iter_mut().zip(disk).filter(|(_, a)| a.is(address)) {
-            *view = View {
-                dev: dev.to_string(),
-                dm: dm.to_string(),
-                checker: checker.to_string(),
+            *view = Some(PathView {
                 device: device.to_string(),
-            };
+                dm: DmState::of_name(dm),
+                checker: CheckerState::new(checker),
+                scsi: scsi.to_string(),
+            });
         }
     }
     Some(paths)
@@ -160,20 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_told_apart_by_their_address() {
+    fn paths_are_distinguished_by_their_address() {
         let reply = "3:0:0:0|sdb|active|ready|running\n\
                      2:0:0:0|sda|failed|i/o pending|offline\n\
                      9:0:0:0|sdc|undef|undef|running\n";
-        let [a, b] = parse(reply, &disk()).unwrap();
+        let [a, b] = parse(reply, &disk()).unwrap().map(Option::unwrap);
         assert_eq!(a.to_string(), "sda failed i/o pending (offline)");
         assert_eq!(b.to_string(), "sdb active ready (running)");
     }
 
     #[test]
-    fn a_missing_path_is_gone_and_a_refusal_is_no_answer() {
+    fn a_missing_path_is_gone_and_an_error_is_no_sample() {
         let [a, b] = parse("3:0:0:0|sdb|active|ready|running\n", &disk()).unwrap();
-        assert_eq!(a.to_string(), "gone");
-        assert_eq!(b.dev, "sdb");
+        assert_eq!(a, None);
+        assert_eq!(b.unwrap().device, "sdb");
         assert!(parse("timeout\n", &disk()).is_none());
     }
 }

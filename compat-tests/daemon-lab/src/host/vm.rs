@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
 //! One User-Mode Linux guest, from boot to power-off.
 
 use std::fs::{self, File};
@@ -11,37 +12,37 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::event::{Event, Record};
-use crate::job::{Job, SHARED};
-use crate::tree::Tree;
+use super::tree::Tree;
+use crate::model::job::{Job, SHARED};
+use crate::model::record::{Event, Record};
 
 const KERNEL: &str = "linux.uml";
 const MODULES: &str = "/usr/lib/uml/modules";
-/// A guest that says nothing for so long is stuck. The longest silence of a scenario is a limit
-/// of 90 s, a few of which may follow each other.
+/// A guest that sends no record for this long is taken for hung. In a scenario several limits of
+/// 90 s may pass without a record.
 const SILENCE: Duration = Duration::from_secs(400);
-/// The guest powers off by itself after so long, whatever happens to this program.
-const LIFE: Duration = Duration::from_secs(3600);
+/// The guest powers off by itself after this time, even if this program is gone.
+const GUEST_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Boots a guest on `tree` to do `job`; `hear` gets each record as it comes.
+/// Boots a guest from `tree` and has it run `job`. Calls `on_record` for each record as it arrives.
 ///
 /// # Errors
-/// When the guest did not come to its end; what it said before has been heard.
+/// When the guest did not finish; its records until then have been passed on.
 pub(crate) fn boot(
     tree: &Tree,
     job: &Job,
     directory: &Path,
-    mut hear: impl FnMut(Record),
+    mut on_record: impl FnMut(Record),
 ) -> Result<()> {
     job.store(directory)?;
     let shared = |name: &str| directory.join(name);
-    fs::write(shared("init"), include_str!("../guest/init"))?;
-    // This very program, even if a newer one has been built in its place meanwhile.
+    fs::write(shared("init"), include_str!("../../guest/init"))?;
+    // A rebuild may have replaced the file of the running program; /proc/self/exe is the original.
     fs::copy("/proc/self/exe", shared("lab"))?;
     let console = shared("console.log");
     let mut child = start(tree, directory, &console)?;
     let result = match child.stdout.take() {
-        Some(stdout) => listen(&receive(stdout), &mut hear),
+        Some(stdout) => listen(&receive(stdout), &mut on_record),
         None => Ok(()),
     };
     stop(&mut child)?;
@@ -51,13 +52,12 @@ pub(crate) fn boot(
 
 fn start(tree: &Tree, directory: &Path, console: &Path) -> Result<Child> {
     let modules = modules()?;
-    // The shell is the one program of the tree that can be relied on to mount the shared
-    // directory, where the rest is.
+    // Every tree has a shell. It mounts the shared directory, which has the rest.
     let init = format!(
         "\"mount -t hostfs -o {} lab {SHARED} && exec /bin/bash {SHARED}/init\"",
         directory.display()
     );
-    // Should this program be killed, its guest goes with it; a guest that is asked to end may not.
+    // If this program is killed, its guest is killed too. A signal other than KILL may not end it.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", KERNEL])
         .args([
@@ -71,7 +71,7 @@ fn start(tree: &Tree, directory: &Path, console: &Path) -> Result<Child> {
         .arg(format!("rootflags={}", tree.root.display()))
         .args(["con=null", "con0=null,fd:2", "ssl=null", "ssl0=null,fd:1"])
         .arg(format!("LAB_MODULES={}", modules.display()))
-        .arg(format!("LAB_LIFE={}", LIFE.as_secs()))
+        .arg(format!("LAB_LIMIT={}", GUEST_LIMIT.as_secs()))
         .args(["init=/bin/sh", "--", "-c", &init])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -80,19 +80,19 @@ fn start(tree: &Tree, directory: &Path, console: &Path) -> Result<Child> {
         .context(KERNEL)
 }
 
-/// The directory that holds one directory of modules, named after the kernel's release.
+/// The directory of the kernel's modules. It has one subdirectory per kernel release.
 fn modules() -> Result<PathBuf> {
     let modules = PathBuf::from(MODULES);
     match modules.is_dir() {
         true => Ok(modules),
-        false => bail!("{MODULES} is missing: the package user-mode-linux brings it"),
+        false => bail!("{MODULES} is missing: it is part of the package user-mode-linux"),
     }
 }
 
 fn receive(stdout: ChildStdout) -> Receiver<Record> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        // What is no record is the kernel's own talk before its console is up.
+        // Lines that are no records are the kernel's, from before its console is up.
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Ok(record) = serde_json::from_str(line.trim_end()) {
                 if sender.send(record).is_err() {
@@ -104,23 +104,23 @@ fn receive(stdout: ChildStdout) -> Receiver<Record> {
     receiver
 }
 
-fn listen(records: &Receiver<Record>, hear: &mut impl FnMut(Record)) -> Result<()> {
+fn listen(records: &Receiver<Record>, on_record: &mut impl FnMut(Record)) -> Result<()> {
     loop {
         match records.recv_timeout(SILENCE) {
             Ok(Record {
                 event: Event::Done, ..
             }) => return Ok(()),
-            Ok(record) => hear(record),
+            Ok(record) => on_record(record),
             Err(RecvTimeoutError::Timeout) => {
-                bail!("the guest has said nothing for {} s", SILENCE.as_secs())
+                bail!("the guest has sent nothing for {} s", SILENCE.as_secs())
             }
             Err(RecvTimeoutError::Disconnected) => bail!("the guest died"),
         }
     }
 }
 
-/// Waits for the power-off; a guest that does not come to it is ended, first by SIGTERM, which
-/// lets User-Mode Linux take its helper processes along.
+/// Waits for the power-off. A guest that does not power off is ended: by SIGTERM, on which
+/// User-Mode Linux ends its helper processes too, then by SIGKILL.
 fn stop(child: &mut Child) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGKILL)] {

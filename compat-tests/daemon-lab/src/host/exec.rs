@@ -1,4 +1,5 @@
-//! A command in a suite's tree, on this machine's kernel: for tests that need the suite's
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! Runs a command in a suite's tree on this machine's kernel, for tests that need the suite's
 //! libraries and plugins but neither its daemon nor a disk.
 
 use std::fs;
@@ -8,12 +9,12 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, ensure};
 
-use crate::args::Plugins;
-use crate::guest::PLUGIN_DIRECTORIES;
-use crate::tree::Tree;
+use super::plugin_source::PluginSource;
+use super::tree::Tree;
+use crate::model::suite::PLUGIN_DIRECTORIES;
 
-/// In a mount name space of its own: a writable view of the tree, with this machine's devices, and
-/// with the project and the current directory at their own places. All of it ends with the command.
+/// Runs in a mount namespace of its own, which ends with the command. Over the read-only tree lies
+/// a tmpfs; /dev, /proc, /sys, the project and the current directory are bound to their usual places.
 const SCRIPT: &str = r#"
 set -eu
 tree=$1 scratch=$2 project=$3 target=$4 plugins=$5
@@ -37,18 +38,23 @@ export PATH="/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 exec chroot "$root" /bin/sh -c 'cd "$1"; shift; exec "$@"' sh "$here" "$@"
 "#;
 
-/// Replaces this process by the command; returns why that was not possible.
-pub(crate) fn exec(cache: &Path, tree: &Tree, plugins: &Plugins, command: &[String]) -> Error {
+/// Replaces this process by the command. Returns only if that fails.
+pub(crate) fn exec(cache: &Path, tree: &Tree, plugins: &PluginSource, command: &[String]) -> Error {
     match prepare(cache, tree, plugins, command) {
         Ok(mut unshare) => Error::new(unshare.exec()).context("unshare"),
         Err(error) => error,
     }
 }
 
-fn prepare(cache: &Path, tree: &Tree, plugins: &Plugins, command: &[String]) -> Result<Command> {
+fn prepare(
+    cache: &Path,
+    tree: &Tree,
+    plugins: &PluginSource,
+    command: &[String],
+) -> Result<Command> {
     ensure!(
         nix::unistd::geteuid().is_root(),
-        "--exec has to run as root: it mounts and chroots"
+        "--exec must run as root: it mounts and calls chroot"
     );
     let target = PLUGIN_DIRECTORIES
         .iter()
