@@ -8,6 +8,8 @@ const PREAMBLE: &str = "\
 //! Made by scripts/regenerate-bindings; do not edit. The layout assertions at compile time hold
 //! on every 64-bit little-endian target. A big-endian kernel swaps `aio_key` and `aio_rw_flags`;
 //! `iocb::set_rw_flags` knows that.
+
+#![forbid(unsafe_code)]
 ";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -447,7 +447,7 @@ mod tests {
         let mut context = libaio_sys::Context::new(2).unwrap();
         let nowhere = Place { group: 0, index: 0 };
         [1, 2].map(|token| {
-            if let Some(lack) = context.lacks(512).unwrap() {
+            if let Some(lack) = context.missing(512).unwrap() {
                 context.supply(lack.map().unwrap());
             }
             let submission = context.begin_read(512, token).unwrap();

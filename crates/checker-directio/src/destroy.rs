@@ -14,7 +14,7 @@ use checkers_core::pool;
 use checkers_core::sync::lock;
 use kernel_fd::Errno;
 use kernel_fd::fork::{Generation, Home};
-use libaio_sys::{Context, Remains, Trace};
+use libaio_sys::{Context, Quota, Remains};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -86,10 +86,10 @@ pub(crate) fn destroy(context: Context) {
 
 /// Waits a moment until the quota of contexts that are being destroyed is back, for a host that is about
 /// to make new ones.
-pub(crate) fn await_quota(mut contexts: Vec<Trace>) {
+pub(crate) fn await_quota(mut contexts: Vec<Quota>) {
     let start = Instant::now();
     loop {
-        contexts.retain(|context| !context.is_gone());
+        contexts.retain(|context| !context.is_returned());
         if contexts.is_empty() || start.elapsed() >= MOMENT {
             return;
         }

@@ -150,7 +150,7 @@ impl Checker for Directio {
                 break;
             };
             let context = group.into_context();
-            let trace = context.trace();
+            let trace = context.quota();
             destroy::destroy(context);
             // Without memory for it, its quota is simply not waited for.
             let _ = try_push(&mut destroyed, trace);

@@ -4,7 +4,7 @@ use crate::queue::Id;
 use checkers_core::Monotonic;
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::{Errno, Strerror};
-use libaio_sys::{Completion, Context, Events, Lack, Memory, Submission, Submitted, Waiter};
+use libaio_sys::{Completion, Context, Events, Memory, Missing, Submission, Submitted, Waiter};
 use std::time::Duration;
 
 /// How many paths share an AIO context; also its number of events, which counts against
@@ -90,7 +90,7 @@ pub(crate) struct Begun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lacking {
     /// For want of memory that the caller is to map.
-    Memory(Lack),
+    Memory(Missing),
     /// The context refuses.
     Errno(Errno),
 }
@@ -253,7 +253,7 @@ impl Group {
             if let Some(mapped) = memory.take() {
                 *memory = self.context.supply(mapped);
             }
-            if let Some(lack) = self.context.lacks(length)? {
+            if let Some(lack) = self.context.missing(length)? {
                 return Err(Lacking::Memory(lack));
             }
         }

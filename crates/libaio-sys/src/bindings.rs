@@ -4,6 +4,8 @@
 //! on every 64-bit little-endian target. A big-endian kernel swaps `aio_key` and `aio_rw_flags`;
 //! `iocb::set_rw_flags` knows that.
 
+#![forbid(unsafe_code)]
+
 pub const IOCB_FLAG_RESFD: u32 = 1;
 pub const IOCB_FLAG_IOPRIO: u32 = 2;
 pub type __s16 = ::core::ffi::c_short;

@@ -1,107 +1,57 @@
 //! An AIO context that owns the buffers of its requests.
 
-use crate::bindings::{aio_context_t, io_event};
-use crate::mapping::Mapping;
+#![forbid(unsafe_code)]
+
+use crate::bindings::io_event;
+use crate::identity::Identity;
+use crate::memory::{Memory, Missing};
 use crate::requests::Requests;
-use crate::ring::Ring;
+use crate::ring::KernelContext;
 use crate::slots::Key;
-use crate::{Errno, Events, Submission, Submitted, Waiter, calls};
+use crate::{Errno, Events, Quota, Submission, Submitted, Waiter, calls};
 use kernel_fd::fork::Generation;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How many completions are asked for at a time when the ring cannot be read.
 const BATCH: usize = 128;
 
-const AT_ONCE: libc::timespec = libc::timespec {
+const WITHOUT_WAITING: libc::timespec = libc::timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
 
-/// A word, since some targets (armel, powerpc) have no atomic integers of 64 bits.
-static SERIAL: AtomicUsize = AtomicUsize::new(0);
-
-/// A request that has ended.
+/// A request that has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// What the submitter called the request.
+    /// The token under which the request was submitted.
     pub token: u64,
     /// The number of bytes read, or a negative errno.
     pub res: i64,
-    /// The second result; 0 for reads.
+    /// The second result of `struct io_event`; 0 for reads.
     pub res2: i64,
 }
 
-/// Outlives its [`Context`], and says whether that still counts against `fs.aio-max-nr`.
-#[derive(Debug)]
-pub struct Trace {
-    id: aio_context_t,
-    generation: Generation,
-}
-
-impl Trace {
-    /// Whether the context's destruction has begun. The kernel gives its quota back first of all, before
-    /// it waits for what is in flight. (A context that was made since may have the same number: then the
-    /// answer is no.)
-    pub fn is_gone(&self) -> bool {
-        !self.generation.is_here() || calls::io_getevents(self.id, 0, &mut [], AT_ONCE).is_err()
-    }
-}
-
-/// Memory that a [`Context`] lacks for a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lack {
-    length: usize,
-    size: usize,
-}
-
-impl Lack {
-    /// Maps the memory, which may take as long as the kernel needs to find some: not to be done with a
-    /// lock on the context.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub fn map(self) -> Result<Memory, Errno> {
-        let mapping = Mapping::new(self.size)?;
-        let length = self.length;
-        Ok(Memory { length, mapping })
-    }
-}
-
-/// Memory that is not part of a [`Context`]: not yet, or not any more. Unmapped on drop.
-#[derive(Debug)]
-pub struct Memory {
-    /// The length of the reads it was mapped for.
-    length: usize,
-    mapping: Mapping,
-}
-
-/// What is left of a [`Context`] that has been destroyed: memory of the allocator, freed on drop. That may
-/// be left to another thread, since the C library gives each thread that frees an arena of its own.
+/// What remains of a [`Context`] that has been destroyed: its bookkeeping, freed on drop. That can be left to
+/// another thread, since the C library gives each thread that frees memory an arena of its own.
 #[derive(Debug)]
 #[must_use = "the memory is freed by the thread that drops it"]
 pub struct Remains {
     _context: Context,
 }
 
-/// A kernel AIO context and the memory its requests read into.
+/// A kernel AIO context and the memory that its requests read into.
 ///
-/// A buffer belongs to the kernel from submission until the request's completion has been seen,
-/// whatever else happens. To drop a context never waits: with requests in flight, or a [`Waiter`] or
-/// [`Submission`] out, the kernel's context and the buffers are left behind for good; otherwise the
-/// context is destroyed.
+/// A buffer belongs to the kernel from submission until the completion of the request has been taken, whatever
+/// else happens. Dropping a context never waits for a device: with requests in flight, or a [`Waiter`] or
+/// [`Submission`] out, the kernel's context and the buffers are left behind for good; otherwise the context is
+/// destroyed, which takes some 30 ms.
 ///
-/// After `fork` the context is the parent's: in the child it takes no request, has no completions,
-/// and a drop forgets it.
+/// After `fork` the context is the parent's: in the child it takes no request, has no completions, and a drop
+/// frees the bookkeeping only.
 #[derive(Debug)]
 pub struct Context {
-    id: aio_context_t,
-    /// What tells this context's waiters and events from those of any other, past ones included:
-    /// the kernel gives the same `id` again.
-    serial: usize,
-    generation: Generation,
-    /// `None` when completions have to be asked for.
-    ring: Option<Ring>,
+    kernel: KernelContext,
+    identity: Identity,
     requests: Requests,
     /// How many [`Waiter`]s and [`Submission`]s are out.
     waiters: usize,
@@ -115,18 +65,15 @@ impl Context {
     ///
     /// # Errors
     /// `EAGAIN` when the sysctl `fs.aio-max-nr` leaves no room for so many, `ENOMEM`, `EINVAL` for
-    /// no events, `ENOSYS` when the kernel has no AIO.
+    /// no events, `ENOSYS` when the kernel has no AIO: io_setup(2).
     pub fn new(events: u16) -> Result<Context, Errno> {
         let requests = Requests::new(events)?;
         let generation = Generation::current()?;
-        let id = calls::io_setup(u32::from(events))?;
+        let kernel = KernelContext::new(events)?;
+        let identity = Identity::new(kernel.id(), generation);
         Ok(Context {
-            id,
-            serial: SERIAL.fetch_add(1, Relaxed),
-            generation,
-            // SAFETY: the number is fresh from io_setup, and only `destroy_in_kernel` destroys it,
-            // after which nothing uses the ring.
-            ring: unsafe { Ring::of(id) },
+            kernel,
+            identity,
             requests,
             waiters: 0,
             submissions: 0,
@@ -140,33 +87,30 @@ impl Context {
     /// # Errors
     /// `EAGAIN` when as many requests as the context can hold are in flight or the kernel took
     /// none, `ENOMEM` when there is no buffer, `EINVAL` in a child process, else what the kernel
-    /// says (`EBADF`, `EINVAL`, …). Nothing is in flight then.
+    /// returns (`EBADF`, `EINVAL`, …: io_submit(2)). Nothing is in flight then.
     pub fn submit_read(&mut self, fd: RawFd, length: usize, token: u64) -> Result<(), Errno> {
-        if let Some(lack) = self.lacks(length)? {
-            self.supply(lack.map()?);
+        if let Some(missing) = self.missing(length)? {
+            self.supply(missing.map()?);
         }
         let submitted = self.begin_read(length, token)?.submit(fd);
         self.settle(submitted)
     }
 
-    /// [`Context::submit_read`] in three steps, so that the second, which may block in the kernel,
-    /// can be taken with the context's lock released: this one,
-    /// [`Submission::submit`](crate::Submission::submit), [`Context::settle`]. The request counts
-    /// as in flight from here on.
+    /// The first of the three steps of [`Context::submit_read`]: this one, [`Submission::submit`],
+    /// [`Context::settle`]. The second may block in the kernel; separate steps allow it to be taken with the
+    /// lock on the context released. The request counts as in flight from here on.
     ///
     /// # Errors
-    /// `EAGAIN` and `EINVAL` as [`Context::submit_read`], `ENOMEM` when [`Context::lacks`] says that
-    /// memory is missing.
+    /// `EAGAIN` and `EINVAL` as [`Context::submit_read`], `ENOMEM` when [`Context::missing`] returns memory
+    /// that has not been supplied.
     pub fn begin_read(&mut self, length: usize, token: u64) -> Result<Submission, Errno> {
-        if !self.generation.is_here() {
+        if !self.is_here() {
             return Err(Errno(libc::EINVAL));
         }
         let (key, block) = self.requests.begin(token, length)?;
         self.submissions += 1;
         Ok(Submission {
-            id: self.id,
-            serial: self.serial,
-            generation: self.generation,
+            of: self.identity,
             key,
             block,
             length,
@@ -182,26 +126,26 @@ impl Context {
     /// can begin; `None` when nothing is missing.
     ///
     /// # Errors
-    /// `ENOMEM` when there cannot be so much memory.
-    pub fn lacks(&self, length: usize) -> Result<Option<Lack>, Errno> {
+    /// `ENOMEM` when so much memory cannot exist.
+    pub fn missing(&self, length: usize) -> Result<Option<Missing>, Errno> {
         let size = self.requests.missing(length)?;
-        Ok(size.map(|size| Lack { length, size }))
+        Ok(size.map(|size| Missing { length, size }))
     }
 
-    /// Takes memory in that [`Context::lacks`] has asked for. What is not missing any more comes back.
+    /// Takes memory that [`Context::missing`] has asked for. Returns it if it is not missing any more.
     pub fn supply(&mut self, memory: Memory) -> Option<Memory> {
         let Memory { length, mapping } = memory;
         let mapping = self.requests.supply(length, mapping)?;
         Some(Memory { length, mapping })
     }
 
-    /// Takes note of what came of a submission. Its completion may have been handed out before.
+    /// Records the result of a submission. Its completion may have been taken before.
     ///
     /// # Errors
-    /// What the kernel said of it; the request is not in flight then. `EINVAL` for a submission of
-    /// another context.
+    /// What the kernel returned; the request is not in flight then. `EINVAL` for a submission of
+    /// another context, which changes nothing.
     pub fn settle(&mut self, submitted: Submitted) -> Result<(), Errno> {
-        if submitted.serial != self.serial {
+        if submitted.of != self.identity {
             return Err(Errno(libc::EINVAL));
         }
         self.submissions = self.submissions.saturating_sub(1);
@@ -211,34 +155,49 @@ impl Context {
         submitted.result
     }
 
-    /// Hands out every request that has completed, oldest first, and returns how many.
+    /// Calls `each` for every request that has completed, oldest first, and returns how many there were.
     ///
     /// Reads the ring in user memory, without a system call. While a [`Waiter`] is out, or when the
-    /// kernel's ring is not as expected, asks the kernel (without waiting) instead.
+    /// kernel's ring is not understood, asks the kernel (without waiting) instead.
     ///
     /// # Errors
-    /// What `io_getevents` says, when it has to be asked. Completions handed out before stay so.
+    /// What `io_getevents` returns, when it has to be called. Completions passed on before remain so.
     pub fn reap(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
-        if !self.generation.is_here() {
+        if !self.is_here() {
             return Ok(0);
         }
-        match &mut self.ring {
+        match self.kernel.ring_mut() {
             Some(ring) if self.waiters == 0 => {
                 let mut count = 0;
-                ring.drain(|event| count += hand_out(&mut self.requests, &event, &mut each));
+                ring.drain(|event| count += complete(&mut self.requests, &event, &mut each));
                 Ok(count)
             }
             _ => self.ask(each),
         }
     }
 
-    /// The newest completion, as long as it has not been taken from the ring; it stays there. Costs no
-    /// system call, and knows nothing where the ring cannot be read (see [`Context::reap`]).
+    /// [`Context::reap`] by system call.
+    fn ask(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
+        let mut events = [io_event::default(); BATCH];
+        let mut count = 0;
+        loop {
+            let taken = calls::io_getevents(self.identity.id, 0, &mut events, WITHOUT_WAITING)?;
+            for event in events.iter().take(taken) {
+                count += complete(&mut self.requests, event, &mut each);
+            }
+            if taken < BATCH {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// The newest completion, if it has not been taken from the ring, where it stays. Makes no system call;
+    /// `None` also where the ring cannot be read (see [`Context::reap`]).
     pub fn newest(&self) -> Option<Completion> {
-        if self.waiters > 0 || !self.generation.is_here() {
+        if self.waiters > 0 || !self.is_here() {
             return None;
         }
-        let event = self.ring.as_ref()?.newest()?;
+        let event = self.kernel.ring()?.newest()?;
         let token = self.requests.token(Key(event.data))?;
         Some(Completion {
             token,
@@ -247,51 +206,32 @@ impl Context {
         })
     }
 
-    /// [`Context::reap`] by system call.
-    fn ask(&mut self, mut each: impl FnMut(Completion)) -> Result<usize, Errno> {
-        let mut events = [io_event::default(); BATCH];
-        let mut count = 0;
-        loop {
-            let came = calls::io_getevents(self.id, 0, &mut events, AT_ONCE)?;
-            for event in events.iter().take(came) {
-                count += hand_out(&mut self.requests, event, &mut each);
-            }
-            if came < BATCH {
-                return Ok(count);
-            }
-        }
-    }
-
-    /// A handle with which to wait for completions while others use the context, for example with
-    /// its lock released. Must be given back with [`Context::release`]: until then completions are
-    /// asked for by system call, since the kernel, on behalf of the waiter, and this process must
-    /// not both advance the ring's head, and the context is not destroyed.
+    /// A handle with which to wait for completions while other threads use the context, for example with
+    /// its lock released. Must be [released](Context::release). Until then completions are asked for by
+    /// system call, since the kernel, on behalf of the waiter, and this process must not both advance the
+    /// ring's head; and the context is not destroyed.
     pub fn waiter(&mut self) -> Waiter {
         self.waiters += 1;
-        Waiter {
-            id: self.id,
-            serial: self.serial,
-            generation: self.generation,
-        }
+        Waiter { of: self.identity }
     }
 
-    /// Takes a waiter back. One of another context is dropped without effect.
+    /// Ends the use of a waiter. One of another context is dropped without effect.
     pub fn release(&mut self, waiter: Waiter) {
-        if waiter.serial == self.serial {
+        if waiter.of == self.identity {
             self.waiters = self.waiters.saturating_sub(1);
         }
     }
 
-    /// Hands out the completions that a [`Waiter`] brought. Those of another context are ignored.
+    /// Calls `each` for the completions that a [`Waiter`] returned. Those of another context are ignored.
     pub fn accept(&mut self, events: Events, mut each: impl FnMut(Completion)) {
-        if events.serial == self.serial && self.generation.is_here() {
+        if events.of == self.identity && self.is_here() {
             for event in events.iter() {
-                hand_out(&mut self.requests, event, &mut each);
+                complete(&mut self.requests, event, &mut each);
             }
         }
     }
 
-    /// How many requests have been submitted and not yet been seen completed.
+    /// How many requests have been submitted whose completions have not been taken.
     pub fn in_flight(&self) -> usize {
         self.requests.in_flight()
     }
@@ -306,19 +246,18 @@ impl Context {
         self.requests.mapped_blocks()
     }
 
-    /// Finds out which memory no request has needed since the last time; it is unused from now on.
-    /// Memory stays mapped until then, since to map it for each request would cost half a read.
+    /// Marks as unused the memory that no request has needed since the previous call. Memory stays mapped
+    /// until then, since mapping it for each request would cost half a read.
     pub fn shrink(&mut self) {
         self.requests.shrink();
     }
 
-    /// From now on all memory is unused that no request has.
+    /// Marks as unused all memory without a request in flight.
     pub fn trim(&mut self) {
         self.requests.trim();
     }
 
-    /// Takes unused memory away, at most 64 buffers at a time, and `None` when no more is unused. It is
-    /// unmapped when dropped.
+    /// Removes unused memory, at most 64 buffers at a time; `None` when no more is unused. Unmapped on drop.
     pub fn take_unused(&mut self) -> Option<Memory> {
         let mapping = self.requests.take_unused()?;
         Some(Memory { length: 0, mapping })
@@ -326,19 +265,19 @@ impl Context {
 
     /// Whether the context belongs to this process, and not to one of which this is a child.
     pub fn is_here(&self) -> bool {
-        self.generation.is_here()
+        self.identity.is_here()
     }
 
     /// Whether nothing is in flight and no [`Waiter`] or [`Submission`] is out, as far as is known without
     /// [`Context::reap`].
     pub fn is_idle(&self) -> bool {
-        self.in_flight() == 0 && self.is_whole()
+        self.in_flight() == 0 && !self.is_lent()
     }
 
-    /// Destroys the context (about 30 ms: the kernel waits for a grace period).
+    /// Destroys the context. Takes some 30 ms: `io_destroy` waits for an RCU grace period.
     ///
     /// # Errors
-    /// Gives the context back while requests are in flight, for which the kernel would wait, or a
+    /// Returns the context while requests are in flight, for which the kernel would wait, or a
     /// [`Waiter`] or [`Submission`] is out.
     #[expect(clippy::result_large_err, reason = "a box would have to be allocated")]
     pub fn destroy(self) -> Result<(), Context> {
@@ -351,11 +290,11 @@ impl Context {
     }
 
     /// Destroys the context and waits until its last request has ended, however long the device
-    /// takes. For a thread of its own. With a [`Waiter`] or [`Submission`] out the context is left
-    /// behind instead.
+    /// takes: to be called on a thread of its own. With a [`Waiter`] or [`Submission`] out, the context is
+    /// left behind instead.
     pub fn drain_and_destroy(mut self) -> Remains {
-        if self.is_whole() && self.generation.is_here() {
-            self.destroy_in_kernel();
+        if !self.is_lent() && self.is_here() {
+            self.destroyed = self.kernel.destroy();
         }
         if self.destroyed {
             self.requests.unmap();
@@ -363,24 +302,14 @@ impl Context {
         Remains { _context: self }
     }
 
-    /// For finding out later whether the context is gone.
-    pub fn trace(&self) -> Trace {
-        Trace {
-            id: self.id,
-            generation: self.generation,
-        }
+    /// For finding out later whether the context still counts against `fs.aio-max-nr`.
+    pub fn quota(&self) -> Quota {
+        Quota { of: self.identity }
     }
 
-    /// Whether no [`Waiter`] or [`Submission`] can still use the context's number.
-    fn is_whole(&self) -> bool {
-        self.waiters == 0 && self.submissions == 0
-    }
-
-    /// Waits for the requests in flight; the buffers are ours again when it has succeeded.
-    fn destroy_in_kernel(&mut self) {
-        self.ring = None;
-        // SAFETY: the only ring that was made of this number is gone since the line above.
-        self.destroyed = unsafe { calls::io_destroy(self.id) }.is_ok();
+    /// Whether a [`Waiter`] or [`Submission`] can still use the context's number.
+    fn is_lent(&self) -> bool {
+        self.waiters > 0 || self.submissions > 0
     }
 }
 
@@ -389,11 +318,10 @@ impl Drop for Context {
         if self.destroyed {
             return;
         }
-        if self.generation.is_here() {
-            // What cannot be asked counts as still in flight.
+        if self.is_here() {
+            // Without an answer, requests count as in flight.
             let _ = self.reap(|_| {});
-            if self.is_idle() {
-                self.destroy_in_kernel();
+            if self.is_idle() && self.kernel.destroy() {
                 return;
             }
         }
@@ -401,9 +329,9 @@ impl Drop for Context {
     }
 }
 
-/// Ends the request that `event` belongs to and tells `each`. Returns how many requests that is:
+/// Ends the request that `event` belongs to and passes it to `each`. Returns how many requests that is:
 /// one, or none.
-fn hand_out(requests: &mut Requests, event: &io_event, each: &mut impl FnMut(Completion)) -> usize {
+fn complete(requests: &mut Requests, event: &io_event, each: &mut impl FnMut(Completion)) -> usize {
     let Some(token) = requests.finish(Key(event.data)) else {
         return 0;
     };

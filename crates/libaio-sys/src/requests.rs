@@ -1,9 +1,11 @@
-//! The requests in flight and the memory each of them reads into.
+//! The requests in flight and the memory that each of them reads into.
+
+#![forbid(unsafe_code)]
 
 use crate::Errno;
-use crate::arena::{Arena, BLOCK, Block};
+use crate::arena::{Arena, BLOCK};
 use crate::bindings::iocb;
-use crate::mapping::Mapping;
+use crate::mapping::{Block, Mapping};
 use crate::slots::{Key, Slots};
 
 /// Slots with their memory.
@@ -17,13 +19,13 @@ pub(crate) struct Requests {
 /// The memory of a request that needs more than a block. Kept for the next one of the same length.
 #[derive(Debug)]
 struct Large {
-    /// Whose it is; `None` when no request uses it.
+    /// The slot of the request that uses it.
     slot: Option<usize>,
     length: usize,
     memory: Mapping,
-    /// A request has used it since the last [`Requests::shrink`].
+    /// A request has used it since the previous [`Requests::shrink`].
     needed: bool,
-    /// To be unmapped unless a request needs it first.
+    /// To be unmapped unless a request uses it first.
     unused: bool,
 }
 
@@ -36,10 +38,7 @@ impl Large {
 
     fn block(&self) -> Option<Block> {
         let requests = self.length.checked_next_multiple_of(align_of::<iocb>())?;
-        Some(Block {
-            buffer: self.memory.at(0)?,
-            request: self.memory.at(requests)?.cast(),
-        })
+        self.memory.block(0, requests)
     }
 
     fn is_free(&self, length: usize) -> bool {
@@ -49,6 +48,9 @@ impl Large {
 
 impl Requests {
     /// A table for `count` requests at a time, with all the memory for its bookkeeping.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
     pub(crate) fn new(count: u16) -> Result<Requests, Errno> {
         Ok(Requests {
             slots: Slots::new(count)?,
@@ -57,8 +59,8 @@ impl Requests {
         })
     }
 
-    /// Enters a request that the caller calls `token`, with memory for a read of `length` bytes that is
-    /// its own until [`Requests::finish`].
+    /// Enters a request under the caller's `token`. Returns its key, and memory for a read of `length` bytes
+    /// that is the request's own until [`Requests::finish`].
     ///
     /// # Errors
     /// `EAGAIN` when the table is full, `ENOMEM` when the memory is not mapped (see
@@ -112,7 +114,7 @@ impl Requests {
         Large::size(length).map(Some).ok_or(Errno(libc::ENOMEM))
     }
 
-    /// Takes a mapping in that is missing for a read of `length`; gives it back when it is not.
+    /// Takes a mapping that is missing for a read of `length`; returns it when it is not missing any more.
     pub(crate) fn supply(&mut self, length: usize, mapping: Mapping) -> Option<Mapping> {
         if self.missing(length) != Ok(Some(mapping.length())) {
             return Some(mapping);
@@ -136,12 +138,12 @@ impl Requests {
         None
     }
 
-    /// What the caller calls the request with this key, if it is in flight.
+    /// The token of the request with this key, if it is in flight.
     pub(crate) fn token(&self, key: Key) -> Option<u64> {
         self.slots.token(key)
     }
 
-    /// Removes a request that the kernel has done with, or has not taken, and returns its token;
+    /// Removes a request that has completed, or that the kernel has not taken, and returns its token;
     /// `None` when no request with this key is in flight.
     pub(crate) fn finish(&mut self, key: Key) -> Option<u64> {
         let token = self.slots.finish(key)?;
@@ -163,7 +165,7 @@ impl Requests {
         self.arena.mapped()
     }
 
-    /// From now on the memory is unused that no request has needed since the last time.
+    /// Marks as unused the memory that no request has needed since the previous call.
     pub(crate) fn shrink(&mut self) {
         self.arena.shrink();
         for large in &mut self.large {
@@ -172,7 +174,7 @@ impl Requests {
         }
     }
 
-    /// From now on all memory is unused that no request has.
+    /// Marks as unused all memory without a request in flight.
     pub(crate) fn trim(&mut self) {
         self.arena.trim();
         for large in &mut self.large {
@@ -180,7 +182,7 @@ impl Requests {
         }
     }
 
-    /// Takes unused memory away, a piece at a time.
+    /// Removes unused memory, one mapping per call.
     pub(crate) fn take_unused(&mut self) -> Option<Mapping> {
         match self.large.iter().position(|large| large.unused) {
             Some(index) => Some(self.large.swap_remove(index).memory),
@@ -188,13 +190,13 @@ impl Requests {
         }
     }
 
-    /// Unmaps all memory. The kernel has ended every request.
+    /// Unmaps all memory. The kernel must have ended every request.
     pub(crate) fn unmap(&mut self) {
         self.arena.unmap();
         self.large.truncate(0);
     }
 
-    /// Leaves all memory to the kernel for good, which may use it for ever.
+    /// Leaves all memory to the kernel for good: none is unmapped or used again.
     pub(crate) fn leak(&mut self) {
         self.arena.leak();
         for large in self.large.drain(..) {
@@ -223,17 +225,14 @@ mod tests {
         let (small, _) = requests.enter(1, 4096).unwrap();
         let (large, block) = requests.enter(2, 65_536).unwrap();
         assert_eq!(requests.mapped_blocks(), 1);
-        // SAFETY: the table has just lent these bytes.
-        unsafe { std::slice::from_raw_parts_mut(block.buffer.as_ptr(), 65_536) }.fill(1);
-        // SAFETY: and room for an iocb.
-        unsafe { block.request.write(iocb::default()) };
+        block.fill(65_536, 1);
         let (other, apart) = requests.enter(3, 65_536).unwrap();
         assert_ne!(apart, block);
         assert_eq!(requests.finish(large), Some(2));
         assert_eq!(requests.in_flight(), 2);
         assert_eq!(requests.finish(small), Some(1));
         assert_eq!(requests.finish(small), None);
-        // Kept for the next one of its length, and for no other.
+        // Kept for the next request of its length, and for no other.
         assert_eq!(requests.missing(65_536), Ok(None));
         assert!(matches!(requests.missing(32_768), Ok(Some(_))));
         let (large, again) = requests.begin(4, 65_536).unwrap();
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_that_is_not_needed_goes() {
+    fn a_large_buffer_that_is_not_needed_becomes_unused() {
         let mut requests = Requests::new(3).unwrap();
         let (key, _) = requests.enter(1, 8192).unwrap();
         requests.shrink();
@@ -270,5 +269,54 @@ mod tests {
         let (key, _) = requests.enter(2, 512).unwrap();
         assert_eq!(requests.enter(3, 512).unwrap_err(), Errno(libc::EAGAIN));
         assert_eq!(requests.finish(key), Some(2));
+    }
+
+    /// Random operations on small tables, against a list of what is in flight.
+    #[test]
+    fn requests_in_flight_never_share_memory() {
+        let (rounds, steps) = if cfg!(miri) { (3, 40) } else { (100, 200) };
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |limit: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % limit
+        };
+        for _ in 0..rounds {
+            let count = 1 + below(9) as u16;
+            let mut requests = Requests::new(count).unwrap();
+            let mut in_flight: Vec<(u64, Key, Block, usize)> = Vec::new();
+            for token in 0..steps {
+                match below(8) {
+                    0..4 => {
+                        let length = [512, 4096, 8192][below(3) as usize];
+                        let full = in_flight.len() == usize::from(count);
+                        match requests.enter(token, length) {
+                            Ok((key, block)) => {
+                                assert!(!full);
+                                block.fill(length, token as u8);
+                                in_flight.push((token, key, block, length));
+                            }
+                            Err(errno) => assert!(full && errno == Errno(libc::EAGAIN)),
+                        }
+                    }
+                    4..6 if !in_flight.is_empty() => {
+                        let index = below(in_flight.len() as u64) as usize;
+                        let (token, key, block, length) = in_flight.swap_remove(index);
+                        // What the kernel wrote is what is there: nothing else uses the memory.
+                        assert!(block.bytes(length).iter().all(|byte| *byte == token as u8));
+                        assert_eq!(requests.token(key), Some(token));
+                        assert_eq!(requests.finish(key), Some(token));
+                        assert_eq!((requests.token(key), requests.finish(key)), (None, None));
+                    }
+                    6 => requests.shrink(),
+                    _ => {
+                        requests.trim();
+                        while requests.take_unused().is_some() {}
+                    }
+                }
+                assert_eq!(requests.in_flight(), in_flight.len());
+            }
+        }
     }
 }

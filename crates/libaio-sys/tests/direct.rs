@@ -1,5 +1,6 @@
 //! Direct I/O, where completions come from the device and later than the submission.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use libaio_sys::{Completion, Context};
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A file that is opened again for direct I/O; gone with its directory.
+/// The name of a file to be opened for direct I/O; removed with its directory.
 fn image(size: u64) -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = directory.path().join("image");
@@ -27,7 +28,7 @@ fn direct(path: &Path) -> File {
         .unwrap()
 }
 
-/// Reads blocks of these lengths all at once, and says what came of each.
+/// Reads blocks of these lengths, all at the same time, and returns their results.
 fn read(file: &File, lengths: &[usize]) -> Vec<i64> {
     let mut context = Context::new(1024).unwrap();
     for (token, length) in (0..).zip(lengths) {
@@ -45,7 +46,7 @@ fn read(file: &File, lengths: &[usize]) -> Vec<i64> {
                 "twice"
             );
         };
-        // From the ring and by waiting, in turn.
+        // From the ring, and by waiting, in turn.
         context.reap(&mut each).unwrap();
         if context.in_flight() > 0 {
             let waiter = context.waiter();

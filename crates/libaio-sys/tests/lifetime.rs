@@ -1,6 +1,6 @@
-//! What is left of a context when it has gone. One test, so that the process holds no contexts but
-//! its own.
+//! What a context leaves when it is dropped. One test, so that the process has no other contexts.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use libaio_sys::Context;
@@ -18,7 +18,7 @@ fn nothing_is_left_when_nothing_is_in_flight() {
     let file = File::open(std::env::current_exe().unwrap()).unwrap();
     assert_eq!(contexts(), 0);
 
-    // A buffered read completes at once; here nobody looks before the context is dropped.
+    // A buffered read completes at once; its completion has not been taken when the context is dropped.
     let mut context = Context::new(4).unwrap();
     context.submit_read(file.as_raw_fd(), 512, 1).unwrap();
     assert_eq!((contexts(), context.in_flight()), (1, 1));
@@ -37,7 +37,7 @@ fn nothing_is_left_when_nothing_is_in_flight() {
     drop(context.drain_and_destroy());
     assert_eq!(contexts(), 0);
 
-    // While somebody may be waiting, the context stays.
+    // While a waiter is out, the context stays.
     let mut context = Context::new(4).unwrap();
     let waiter = context.waiter();
     drop(context.drain_and_destroy());

@@ -1,7 +1,7 @@
-//! A completion that is taken after the thread has gone that submitted the request.
+//! A completion that is taken after the thread that submitted the request has ended.
 //!
-//! The event names the address of the request's `iocb`. The kernel does not look there again, but
-//! valgrind does when `io_getevents` has returned: under it this test shows that the `iocb` still exists.
+//! The event names the address of the request's `iocb`. The kernel does not read that again, but valgrind
+//! does when `io_getevents` has returned: under it this test shows that the `iocb` still exists.
 
 use libaio_sys::Context;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-/// So large a stack is unmapped when its thread ends, not kept for the next one.
+/// The C library unmaps so large a stack when its thread ends.
 const STACK: usize = 256 << 20;
 
 #[test]
