@@ -1,49 +1,28 @@
-//! What C sees: the ABI of multipath-tools' path checkers, in two forms.
+//! The C side: the ABI of multipath-tools' path checkers.
 //!
-//! As *plugins* the checkers are loaded by libmultipath; [`export_checker!`] makes what it looks up.
-//! In the form of a [library] they are linked into libmultipath, together with what its `checkers.c`
-//! does, and we are the host of other plugins.
+//! A *plugin* is a checker that libmultipath loads; [`export_checker!`] makes the functions that it looks
+//! up. The library form, which is linked into libmultipath instead, is the crate `checkers-library`; it uses
+//! the same functions.
 //!
-//! Nothing here decides a path's state. A call of the host comes in through one of the functions that
-//! [`export_checker!`] makes, passes the [`border`], is translated from the host's
-//! [`struct checker`](layout) into a typed [`Call`](checkers_core::Call), and goes to the checker; its
-//! verdict goes back the same way.
+//! Nothing here decides a path's state. A host's call enters through one of the exported functions, passes
+//! the [border](entry::enter), is translated from the host's [`struct checker`](abi::HostChecker) into a
+//! typed [`Call`](checkers_core::Call), and goes to the checker; its verdict goes back the same way.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `era` | which ABI is spoken |
-//! | `host` | finding that out, and what the host offers |
-//! | `symbols` | looking things up in the host |
-//! | `layout` | `struct checker` of each era |
-//! | `border` | panics and cancellation stop here |
-//! | `calls` | the exported functions, written once for all checkers |
-//! | `export` | the macro that exports them |
-//! | `fork` | a child process is not left with locks that nothing releases |
-//! | `library` | libmultipath's own side, for a build that has the checkers inside |
-//! | `log_bridge` | log lines go to the host's `dlog` |
-//! | `panics` | what a panic says on standard error |
-//! | `refusal` | what is said of a host that is not known, once per process |
-//! | `threads` | how a worker is started inside a daemon |
+//! | [`abi`] | the forms of the ABI: their detection, and the layouts of `struct checker` |
+//! | [`host`] | the program that has loaded the checkers: log, symbols, threads, forks |
+//! | [`entry`] | the functions that the host calls |
 
-mod border;
-pub mod calls;
-mod era;
-mod export;
-mod fork;
-mod host;
-mod layout;
-pub mod library;
-mod log_bridge;
-mod panics;
-mod refusal;
-mod symbols;
-mod threads;
+pub mod abi;
+pub mod entry;
+pub mod host;
 
-pub use era::Era;
-pub use export::MessagePointer;
+pub use abi::{Abi, Layout};
+pub use entry::calls;
 #[doc(hidden)]
-pub use export::message_table;
-pub use fork::{ForkHandlers, ForkLocks, register as register_fork_handlers};
-pub use layout::Layout;
+pub use entry::{MessagePointer, message_table};
 #[doc(hidden)]
-pub use refusal::Reported;
+pub use host::Reported;
+#[doc(hidden)]
+pub use host::fork::{ForkHandlers, ForkLocks, register as register_fork_handlers};

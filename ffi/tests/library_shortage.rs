@@ -5,8 +5,8 @@
 
 mod common;
 
-use checkers_ffi::Era;
-use checkers_ffi::library::{BuiltIn, CheckerContext, Library};
+use checkers_ffi::Abi;
+use checkers_library_functions::{BuiltIn, CheckerContext, Library};
 use common::*;
 use std::ffi::{CStr, CString, c_void};
 use std::os::fd::AsRawFd;
@@ -19,7 +19,7 @@ macro_rules! built_in {
     };
 }
 
-static LIBRARY: Library = Library::new(Era::C, checkers::for_each_checker!(built_in));
+static LIBRARY: Library = Library::new(Abi::V0_11, checkers::for_each_checker!(built_in));
 
 /// A plugin that is not ours: its state has no name, and it has a thread.
 const OTHER: &str = "

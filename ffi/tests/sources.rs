@@ -32,19 +32,24 @@ const ALLOCATING: [&str; 19] = [
 ];
 
 /// What is in order, and why.
-const IN_ORDER: [(&str, &str, &str); 5] = [
+const IN_ORDER: [(&str, &str, &str); 6] = [
     (
         "kernel-fd/src/errno.rs",
         "io::Error",
         "the number is taken out, or put in",
     ),
     (
-        "ffi/src/threads.rs",
+        "ffi/src/host/attributes.rs",
+        "io::Error",
+        "made of an error number",
+    ),
+    (
+        "ffi/src/host/threads.rs",
         "io::Error",
         "carries a number to the pool",
     ),
     (
-        "ffi/src/panics.rs",
+        "ffi/src/host/panic_hook.rs",
         "Box::new(",
         "of a function, which has no size",
     ),

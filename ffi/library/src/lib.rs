@@ -1,7 +1,7 @@
 //! `libcheckers.a`: the functions of multipath-tools' `checkers.h`, over built-in checkers.
 //!
 //! Only names and signatures are here, in the form of the release that the features choose; what the
-//! functions do is in [`checkers_ffi::library`].
+//! functions do is in [`checkers_library_functions`].
 
 #[cfg(not(any(feature = "layout-b", feature = "layout-c")))]
 compile_error!(
@@ -21,16 +21,16 @@ compile_error!("directory-argument is a form of layout-b (multipath-tools 0.8.6 
 #[cfg(all(feature = "disconnected", not(feature = "layout-c")))]
 compile_error!("disconnected is a form of layout-c (multipath-tools 0.14.0 and later)");
 
-use checkers_ffi::Era;
-use checkers_ffi::library::{BuiltIn, CheckerContext, Library};
+use checkers_ffi::Abi;
+use checkers_library_functions::{BuiltIn, CheckerContext, Library};
 use std::ffi::{c_char, c_int, c_void};
 
-const ERA: Era = if cfg!(feature = "layout-b") {
-    Era::B
+const ABI: Abi = if cfg!(feature = "layout-b") {
+    Abi::V0_7_9
 } else if cfg!(feature = "disconnected") {
-    Era::CPrime
+    Abi::V0_14
 } else {
-    Era::C
+    Abi::V0_11
 };
 
 macro_rules! built_in {
@@ -39,9 +39,9 @@ macro_rules! built_in {
     };
 }
 
-static LIBRARY: Library = Library::new(ERA, checkers::for_each_checker!(built_in));
+static LIBRARY: Library = Library::new(ABI, checkers::for_each_checker!(built_in));
 
-/// Exports functions for C; what C promises of the arguments is stated once, here.
+/// Exports functions for C. What C guarantees of the arguments is stated once, here.
 macro_rules! export {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {
         $(
@@ -54,8 +54,8 @@ macro_rules! export {
             /// pointer.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name($($argument: $type),*) $(-> $result)? {
-                // SAFETY: the caller promises what the function of the library needs.
-                #[allow(unused_unsafe, reason = "some need no promise")]
+                // SAFETY: the caller gives the guarantees that the library's function needs.
+                #[allow(unused_unsafe, reason = "some functions are safe")]
                 unsafe { $body }
             }
         )*
@@ -64,7 +64,7 @@ macro_rules! export {
 
 #[cfg(feature = "directory-argument")]
 export! {
-    /// Loads the default checker. 0, or 1 without it.
+    /// Loads the default checker. Returns 0, or 1 without it.
     fn init_checkers(directory: *const c_char) -> c_int { LIBRARY.start(directory) }
 
     /// Selects a checker by name.
@@ -75,14 +75,14 @@ export! {
 
 #[cfg(not(feature = "directory-argument"))]
 unsafe extern "C" {
-    /// `const char checkers_plugin_directory[]`: where plugins are. The program that links the library
-    /// defines it.
+    /// `const char checkers_plugin_directory[]`: the directory with plugins. The program that links the
+    /// library defines it.
     static checkers_plugin_directory: c_char;
 }
 
 #[cfg(not(feature = "directory-argument"))]
 export! {
-    /// Loads the default checker. 0, or 1 without it.
+    /// Loads the default checker. Returns 0, or 1 without it.
     fn init_checkers() -> c_int { LIBRARY.start(&raw const checkers_plugin_directory) }
 
     /// Selects a checker by name.
@@ -93,40 +93,40 @@ export! {
 
 #[cfg(feature = "layout-b")]
 export! {
-    /// Looks at a path; `state` is what the host knows of it.
+    /// Checks a path and returns its state; `state` is the one that the host has stored.
     fn checker_check(checker: *mut c_void, state: c_int) -> c_int { LIBRARY.check(checker, state) }
 }
 
 #[cfg(not(feature = "layout-b"))]
 export! {
-    /// Looks at a path, or begins to; `state` is what the host knows of it.
+    /// Starts the check of a path; `state` is the one that the host has stored.
     fn checker_check(checker: *mut c_void, state: c_int) {
         LIBRARY.check(checker, state);
     }
 
-    /// The state of a path.
+    /// Returns the state of a path.
     fn checker_get_state(checker: *mut c_void) -> c_int { LIBRARY.state(checker) }
 
-    /// Whether to wait a moment before asking for the state.
+    /// Returns whether to wait a moment before `checker_get_state`.
     fn checker_need_wait(checker: *mut c_void) -> bool { LIBRARY.need_wait(checker) }
 }
 
 export! {
-    /// Gives up all classes that no path uses.
+    /// Unloads all classes that no path uses.
     fn cleanup_checkers() { LIBRARY.cleanup() }
 
-    /// Gives back what the instances of each class shared.
+    /// Releases what the instances of each class shared and none uses any more.
     fn reset_checker_classes() { LIBRARY.reset() }
 
     /// Ends the instance of a path.
     fn checker_put(checker: *mut c_void) { LIBRARY.put(checker) }
 
-    /// Makes the instance of a path. 0, or 1 when the checker declines it.
+    /// Makes the instance of a path. Returns 0, or 1 when the checker declines it.
     fn checker_init(checker: *mut c_void, mpcontext: *mut *mut c_void) -> c_int {
         LIBRARY.init(checker, mpcontext)
     }
 
-    /// Gives a path its map's memory later. 0, or 1 when that failed.
+    /// Gives a path its map's memory later. Returns 0, or 1 when there is none.
     fn checker_mp_init(checker: *mut c_void, mpcontext: *mut *mut c_void) -> c_int {
         LIBRARY.mp_init(checker, mpcontext)
     }
@@ -140,32 +140,32 @@ export! {
     /// Lets the checks of the path's class wait.
     fn checker_set_sync(checker: *mut c_void) { LIBRARY.set_sync(checker, true) }
 
-    /// Keeps the checks of the path's class from waiting.
+    /// Lets no check of the path's class wait.
     fn checker_set_async(checker: *mut c_void) { LIBRARY.set_sync(checker, false) }
 
-    /// Whether the checks of the path's class may wait.
+    /// Returns 1 if the checks of the path's class may wait, else 0.
     fn checker_is_sync(checker: *const c_void) -> c_int { LIBRARY.is_sync(checker) }
 
-    /// Switches the checker of a path on.
+    /// Enables the checker of a path.
     fn checker_enable(checker: *mut c_void) { LIBRARY.enable(checker) }
 
-    /// Switches the checker of a path off.
+    /// Disables the checker of a path.
     fn checker_disable(checker: *mut c_void) { LIBRARY.disable(checker) }
 
-    /// The name of the path's class, or NULL.
+    /// Returns the name of the path's class, or NULL.
     fn checker_name(checker: *const c_void) -> *const c_char { LIBRARY.name(checker) }
 
-    /// The message of the last check, never NULL.
+    /// Returns the message of the last check, never NULL.
     fn checker_message(checker: *const c_void) -> *const c_char { LIBRARY.message(checker) }
 
-    /// Forgets the message of the last check.
+    /// Clears the message of the last check.
     fn checker_clear_message(checker: *mut c_void) { LIBRARY.clear_message(checker) }
 
-    /// The name of a state.
+    /// Returns the name of a state, `invalid` for an unknown one.
     fn checker_state_name(state: c_int) -> *const c_char { LIBRARY.state_name(state) }
 
-    /// Starts a plugin's `libcheck_thread`. 0, or an error number. The context is NULL or begins with
-    /// the class of a path that holds it, and stays until the thread's function has begun.
+    /// Starts a plugin's `libcheck_thread`. Returns 0 or an error number. The context is NULL or begins with
+    /// the class of a path that holds it, and is valid until the thread's function has begun.
     fn start_checker_thread(
         thread: *mut libc::pthread_t,
         attributes: *const libc::pthread_attr_t,
@@ -175,12 +175,12 @@ export! {
     }
 }
 
-/// There to be referred to by hosts with layout B: with another library they do not link.
+/// Hosts with layout B refer to this symbol, so that they do not link with another library.
 #[cfg(feature = "layout-b")]
 #[unsafe(no_mangle)]
 pub static checkers_layout_b: c_char = 0;
 
-/// There to be referred to by hosts with layout C: with another library they do not link.
+/// Hosts with layout C refer to this symbol, so that they do not link with another library.
 #[cfg(feature = "layout-c")]
 #[unsafe(no_mangle)]
 pub static checkers_layout_c: c_char = 0;

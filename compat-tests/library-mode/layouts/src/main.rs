@@ -1,24 +1,24 @@
-//! Prints `struct checker`: `layouts B` as checkers-ffi has it, `layouts HEADER CLANG-ARGUMENT…` as
+//! Prints `struct checker`: `layouts 0.11` as checkers-ffi has it, `layouts HEADER CLANG-ARGUMENT…` as
 //! bindgen sees it in a C header.
 
-use checkers_ffi::Layout;
+use checkers_ffi::{Abi, Layout};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let what = arguments.next().ok_or("usage: layouts B|C|D|HEADER …")?;
+    let what = arguments.next().ok_or("usage: layouts 0.7.9|0.11|0.15|HEADER …")?;
     match what.as_str() {
-        "B" => print(&Layout::B),
-        "C" => print(&Layout::C),
-        "D" => print(&Layout::D),
+        "0.7.9" => print(Layout::of(Abi::V0_7_9)),
+        "0.11" => print(Layout::of(Abi::V0_11)),
+        "0.15" => print(Layout::of(Abi::V0_15)),
         header => seen_by_bindgen(header, arguments)?,
     }
     Ok(())
 }
 
 fn print(layout: &Layout) {
-    println!("size {}", layout.size);
-    for (member, offset) in layout.members {
+    println!("size {}", layout.size());
+    for (member, offset) in layout.members() {
         println!("{member} {offset}");
     }
 }

@@ -83,6 +83,7 @@ fn the_document_has_what_it_promises() {
 }
 
 /// Compares what the program shows of an image file with what the checker `P` finds by itself.
+#[expect(clippy::indexing_slicing, reason = "tests")]
 fn shown_as_found<P: Probe>(image: &Path) {
     let checker = P::NAME;
     let file = File::open(image).unwrap();

@@ -1,27 +1,27 @@
-//! Threads of other people's plugins.
+//! Threads of plugins written for multipath-tools 0.8.6 to 0.14.x.
 //!
 //! Such a thread may hang in the kernel and outlive every path of its class. The plugin must stay
-//! loaded as long, so the thread holds a reference to the class, which is given back when the last
-//! frame of the plugin has gone: in a destructor of thread-specific data, which runs whether the
-//! thread returns, exits or is cancelled.
+//! loaded as long, so the thread holds a reference to the class, which is released after the last frame of
+//! the plugin: in a destructor of thread-specific data, which runs whether the thread returns, exits or is
+//! cancelled.
 
-use super::entries::{Entries, Thread};
-use crate::border::enter;
-use crate::symbols::Symbols;
+use crate::entries::{Entries, Thread};
 use checkers_core::registry::Class;
+use checkers_ffi::entry::enter;
+use checkers_ffi::host::Symbols;
 use kernel_fd::Errno;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
-/// What a plugin's own context begins with: the class of its path.
+/// The beginning of a plugin's own context: the class of its path.
 #[repr(C)]
 pub struct CheckerContext {
     cls: *const c_void,
 }
 
 unsafe extern "C" {
-    /// POSIX; with the type of a start routine through which a cancellation may unwind.
+    /// POSIX; with a type for the start routine through which a cancellation may unwind.
     fn pthread_create(
         thread: *mut libc::pthread_t,
         attributes: *const libc::pthread_attr_t,
@@ -30,18 +30,18 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Starts `libcheck_thread` of the context's class. 0 or an error number.
+/// Starts `libcheck_thread` of the context's class. Returns 0 or an error number.
 ///
 /// # Safety
 /// `thread` and `attributes` are as for `pthread_create`. `context` must be NULL or point to a context
-/// whose class is NULL or was selected by [`super::Library::get`], for a path that still has it; it
+/// whose class is NULL or was selected by [`crate::Library::get`], for a path that still has it; it
 /// must stay valid until the thread's function has begun.
 pub(super) unsafe fn start(
     thread: *mut libc::pthread_t,
     attributes: *const libc::pthread_attr_t,
     context: *mut CheckerContext,
 ) -> c_int {
-    // SAFETY: the caller's promise is the one needed here.
+    // SAFETY: the caller gives this guarantee.
     let Some(class) = (unsafe { class(context) }) else {
         log::warn!("failed to start checker thread: no class");
         return libc::EINVAL;
@@ -57,7 +57,7 @@ pub(super) unsafe fn start(
         libc::EINVAL
     } else {
         rcu();
-        // SAFETY: the caller vouches for the arguments; `run` takes what it gets.
+        // SAFETY: the caller guarantees the arguments, and `run` gets the context.
         let code = unsafe { pthread_create(thread, attributes, run, context.cast()) };
         if code != 0 {
             class.release();
@@ -81,14 +81,14 @@ unsafe extern "C-unwind" fn run(context: *mut c_void) -> *mut c_void {
         return ptr::null_mut();
     };
     if let Some(rcu) = rcu() {
-        // SAFETY: the function takes nothing, and this thread has not been registered before.
+        // SAFETY: the function has no arguments, and this thread has not been registered before.
         unsafe { (rcu.register)() };
     }
     let value = ptr::from_ref(class).cast::<c_void>();
-    // SAFETY: the key exists, or `start` would not have come here.
+    // SAFETY: the key exists, which `start` has checked.
     let kept = key().is_some_and(|key| unsafe { libc::pthread_setspecific(*key, value) } == 0);
     let result = match class.module().and_then(|entries| entries.thread) {
-        // SAFETY: the function is the plugin's, which this thread keeps loaded, and gets its context.
+        // SAFETY: the plugin's function gets its context; this thread keeps the plugin loaded.
         Some(thread) => unsafe { thread(context) },
         None => ptr::null_mut(),
     };
@@ -102,15 +102,15 @@ unsafe extern "C-unwind" fn run(context: *mut c_void) -> *mut c_void {
 /// The end of the thread, after all of the plugin's code.
 ///
 /// # Safety
-/// `class` must be the class to which the thread holds a reference; it is given back.
+/// `class` must be the class to which the thread holds a reference, which is released.
 unsafe extern "C" fn leave(class: *mut c_void) {
     enter("path", (), || {
-        // SAFETY: the caller's promise is the one needed here; classes are never freed.
+        // SAFETY: the caller gives this guarantee; classes are never freed.
         if let Some(class) = unsafe { class.cast::<Class<Entries>>().as_ref() } {
             class.release();
         }
         if let Some(rcu) = rcu() {
-            // SAFETY: the function takes nothing, and the thread was registered when it began.
+            // SAFETY: the function has no arguments, and the thread was registered when it began.
             unsafe { (rcu.unregister)() };
         }
     });
@@ -121,31 +121,31 @@ unsafe extern "C" fn leave(class: *mut c_void) {
 /// # Safety
 /// As the last sentence of [`start`].
 unsafe fn class(context: *const CheckerContext) -> Option<&'static Class<Entries>> {
-    // SAFETY: the caller's promise is the one needed here.
+    // SAFETY: the caller gives this guarantee.
     let class = unsafe { context.as_ref() }?.cls;
     // SAFETY: likewise; classes are never freed.
     unsafe { class.cast::<Class<Entries>>().as_ref() }
 }
 
-/// Where a thread keeps its class.
+/// The key under which a thread keeps its class; `None` if there was none to be had.
 fn key() -> Option<&'static libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     KEY.get_or_init(|| {
         let mut key = 0;
-        // SAFETY: the pointer is to a key of ours; the destructor takes any value we set.
+        // SAFETY: the pointer is to a local variable; the destructor takes the values that `run` sets.
         let code = unsafe { libc::pthread_key_create(&mut key, Some(leave)) };
         (code == 0).then_some(key)
     })
     .as_ref()
 }
 
-/// How a thread says to liburcu that it may read what libmultipath protects with it.
+/// liburcu's functions by which a thread registers before it may read what libmultipath protects.
 struct Rcu {
     register: unsafe extern "C" fn(),
     unregister: unsafe extern "C" fn(),
 }
 
-/// liburcu, if the program has it. Its default flavour has had two names.
+/// liburcu, if the program has it. The functions of its default flavour have had two names.
 fn rcu() -> Option<&'static Rcu> {
     static RCU: OnceLock<Option<Rcu>> = OnceLock::new();
     RCU.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! The exported names, made by one macro so that none can be written without the border.
+//! The exported names. One macro makes them, so that none can be written without the border.
 
 use std::ffi::{CStr, c_char};
 
@@ -6,10 +6,10 @@ use std::ffi::{CStr, c_char};
 #[repr(transparent)]
 pub struct MessagePointer(*const c_char);
 
-// SAFETY: the pointer is to a constant text or NULL; nobody writes through it.
+// SAFETY: the pointer is to a constant text or NULL, and is never written through.
 unsafe impl Sync for MessagePointer {}
 
-/// The table that C reads: `N` is one more than there are texts, for the NULL at the end.
+/// The table that C reads. `N` is one more than the number of texts, for the NULL at the end.
 #[doc(hidden)]
 pub const fn message_table<const N: usize>(texts: &'static [&'static CStr]) -> [MessagePointer; N] {
     assert!(N == texts.len() + 1);
@@ -30,11 +30,18 @@ pub const fn message_table<const N: usize>(texts: &'static [&'static CStr]) -> [
 }
 
 /// Exports a checker under the names that libmultipath looks up. With `map_memory` the plugin also
-/// offers `libcheck_mp_init`, for a checker that keeps a value per map.
+/// exports `libcheck_mp_init`, which a checker needs that keeps a value per map.
 #[macro_export]
 macro_rules! export_checker {
+    ($checker:ty) => {
+        const _: () = assert!(
+            !<$checker as ::checkers_core::Checker>::USES_MAP,
+            "a checker with a value per map is exported with map_memory"
+        );
+        $crate::export_checker!($checker, common);
+    };
     ($checker:ty, map_memory) => {
-        $crate::export_checker!($checker);
+        $crate::export_checker!($checker, common);
 
         /// See [`checkers_ffi::calls::mp_init`].
         ///
@@ -44,11 +51,11 @@ macro_rules! export_checker {
         pub unsafe extern "C" fn libcheck_mp_init(
             checker: *mut ::std::ffi::c_void,
         ) -> ::std::ffi::c_int {
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::mp_init::<$checker>(checker) }
         }
     };
-    ($checker:ty) => {
+    ($checker:ty, common) => {
         /// See [`checkers_ffi::calls::init`].
         ///
         /// # Safety
@@ -58,7 +65,7 @@ macro_rules! export_checker {
             checker: *mut ::std::ffi::c_void,
         ) -> ::std::ffi::c_int {
             $crate::register_fork_handlers($crate::fork_handlers!($checker));
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::init::<$checker>(checker) }
         }
 
@@ -71,7 +78,7 @@ macro_rules! export_checker {
             checker: *mut ::std::ffi::c_void,
             map: *mut ::std::ffi::c_long,
         ) -> ::std::ffi::c_int {
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::check::<$checker>(checker, map) }
         }
 
@@ -84,7 +91,7 @@ macro_rules! export_checker {
             checker: *mut ::std::ffi::c_void,
             map: *mut ::std::ffi::c_long,
         ) -> ::std::ffi::c_int {
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::pending::<$checker>(checker, map) }
         }
 
@@ -94,7 +101,7 @@ macro_rules! export_checker {
         /// As stated there.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn libcheck_need_wait(checker: *mut ::std::ffi::c_void) -> bool {
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::need_wait::<$checker>(checker) }
         }
 
@@ -104,7 +111,7 @@ macro_rules! export_checker {
         /// As stated there.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn libcheck_free(checker: *mut ::std::ffi::c_void) {
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller gives the guarantees that the function needs.
             unsafe { $crate::calls::free::<$checker>(checker) }
         }
 
@@ -116,12 +123,12 @@ macro_rules! export_checker {
 
         /// See [`checkers_ffi::calls::assume_abi`].
         #[unsafe(no_mangle)]
-        pub extern "C" fn libcheck_assume_abi(era: ::std::ffi::c_int) -> ::std::ffi::c_int {
-            $crate::calls::assume_abi(era)
+        pub extern "C" fn libcheck_assume_abi(letter: ::std::ffi::c_int) -> ::std::ffi::c_int {
+            $crate::calls::assume_abi(letter)
         }
 
-        /// Not 0 once a plugin of the process has reported a host that it does not know; the plugins
-        /// use that of the one loaded first.
+        /// 1 once a plugin of the process has reported an unknown host. All plugins use the mark of the
+        /// one loaded first.
         #[unsafe(no_mangle)]
         pub static libcheck_unknown_host_reported: $crate::Reported = $crate::Reported::new();
 

@@ -1,15 +1,14 @@
-//! libmultipath's own side of the checkers: what its `checkers.c` does, for a libmultipath that is
-//! linked with us instead.
+//! What libmultipath's `checkers.c` does, for a libmultipath that is linked with the checkers.
 //!
 //! [`Library`] has the functions of `checkers.h`. Which of them exist under which name, and in which
-//! release's form, is decided by the crate that exports them.
+//! release's form, is decided by the crate `checkers-library`, which exports them.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `entries` | the functions of a loaded checker, C's or ours |
+//! | `entries` | the functions of a loaded checker, built in or from a plugin |
 //! | `loader` | built-in checkers, and plugins from files |
 //! | `record` | the host's struct as the registry sees it |
-//! | `thread` | threads of other people's plugins |
+//! | `thread` | threads of plugins written for multipath-tools 0.8.6 to 0.14.x |
 
 mod entries;
 mod loader;
@@ -19,75 +18,75 @@ mod thread;
 pub use entries::BuiltIn;
 pub use thread::CheckerContext;
 
-use crate::border::enter;
-use crate::era::Era;
-use crate::layout::RawChecker;
-use crate::{fork, host};
 use checkers_core::registry::{self, Class, Registry};
 use checkers_core::{MessageId, PathState, Text, locate};
+use checkers_ffi::abi::{Abi, HostChecker};
+use checkers_ffi::entry::enter;
+use checkers_ffi::host::{become_host, fork};
 use entries::Entries;
 use loader::Plugins;
+use record::PathRecord;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
 
-/// What the log calls a function that is no checker's.
-const WHO: &str = "path";
+/// The name in the log of a function that belongs to no checker.
+const NAME: &str = "path";
 
-/// The checker that a host wants to have before anything else.
+/// The checker that a host loads when it starts.
 const DEFAULT_CHECKER: &CStr = c"tur";
 
 /// libmultipath's checkers, in the form of one release.
 pub struct Library {
-    era: Era,
+    abi: Abi,
     built_in: &'static [BuiltIn],
     registry: Registry<Entries>,
 }
 
 impl Library {
-    /// A library without loaded classes. `era` must be that of the header with which the rest of
+    /// A library without loaded classes. `abi` must be that of the header with which the rest of
     /// libmultipath is compiled; `built_in` are the checkers that need no file.
     ///
     /// # Panics
-    /// At compile time for era D, whose libmultipath has its own code look into the classes.
-    pub const fn new(era: Era, built_in: &'static [BuiltIn]) -> Library {
-        assert!(!matches!(era, Era::D));
+    /// At compile time for 0.15 and later, where other parts of libmultipath read the classes.
+    pub const fn new(abi: Abi, built_in: &'static [BuiltIn]) -> Library {
+        assert!(!matches!(abi, Abi::V0_15));
         Library {
-            era,
+            abi,
             built_in,
             registry: Registry::new(),
         }
     }
 
-    /// `init_checkers`: 0, or 1 when the default checker cannot be had.
+    /// `init_checkers`: returns 0, or 1 when the default checker cannot be loaded.
     ///
     /// # Safety
     /// `directory` must be NULL or a C string: where plugins are.
     pub unsafe fn start(&'static self, directory: *const c_char) -> c_int {
-        enter(WHO, 1, || {
-            host::be(self.era, is_sync);
+        enter(NAME, 1, || {
+            become_host(self.abi, is_sync);
             for checker in self.built_in {
                 fork::register(checker.fork_handlers);
             }
-            // SAFETY: the caller's promise is the one needed here.
+            // SAFETY: the caller gives this guarantee.
             let plugins = unsafe { self.plugins(directory) };
             c_int::from(!self.registry.add(&plugins, DEFAULT_CHECKER))
         })
     }
 
-    /// `cleanup_checkers`: unloads what no path uses, and the rest when its last path goes.
+    /// `cleanup_checkers`: unloads the classes that no path uses, and each of the others with its last path.
     pub fn cleanup(&self) {
-        enter(WHO, (), || self.registry.cleanup());
+        enter(NAME, (), || self.registry.cleanup());
     }
 
     /// `reset_checker_classes`.
     pub fn reset(&self) {
-        enter(WHO, (), || self.registry.reset());
+        enter(NAME, (), || self.registry.reset());
     }
 
-    /// `checker_get`: selects a class for a path, or none.
+    /// `checker_get`: selects a class for a path; the path has none if it cannot be loaded.
     ///
     /// # Safety
-    /// `checker` must be NULL or a `struct checker` of the era, `directory` and `name` NULL or C
+    /// `checker` must be NULL or a `struct checker` of the library's ABI, `directory` and `name` NULL or C
     /// strings.
     pub unsafe fn get(
         &'static self,
@@ -95,9 +94,9 @@ impl Library {
         checker: *mut c_void,
         name: *const c_char,
     ) {
-        enter(WHO, (), || {
-            host::be(self.era, is_sync);
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, (), || {
+            become_host(self.abi, is_sync);
+            // SAFETY: the caller gives this guarantee.
             let Some(path) = (unsafe { self.path(checker) }) else {
                 return;
             };
@@ -113,10 +112,10 @@ impl Library {
     /// `checker_put`: ends the instance of a path, which has no class afterwards.
     ///
     /// # Safety
-    /// `checker` must be NULL or a `struct checker` of the era, its class from [`Library::get`].
+    /// `checker` must be NULL or a `struct checker` of the library's ABI, its class from [`Library::get`].
     pub unsafe fn put(&self, checker: *mut c_void) {
-        enter(WHO, (), || {
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, (), || {
+            // SAFETY: the caller gives this guarantee.
             if let Some(mut path) = unsafe { self.path(checker) } {
                 // SAFETY: likewise.
                 let class = unsafe { class(path) };
@@ -125,14 +124,14 @@ impl Library {
         });
     }
 
-    /// `checker_init`: 0, or 1 when the checker declines the path. The path has no class then. (C
-    /// leaves it one that the callers forget, so that the class is never unloaded.)
+    /// `checker_init`: returns 0, or 1 when the checker declines the path, which has no class then.
+    /// (Upstream keeps the class, which the callers do not release, so that it is never unloaded.)
     ///
     /// # Safety
     /// As [`Library::put`]; `place` must be NULL or point to the map's pointer variable.
     pub unsafe fn init(&self, checker: *mut c_void, place: *mut *mut c_void) -> c_int {
-        enter(WHO, 1, || {
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, 1, || {
+            // SAFETY: the caller gives this guarantee.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return 1;
             };
@@ -149,13 +148,13 @@ impl Library {
         })
     }
 
-    /// `checker_mp_init`: 0, or 1 when the map's place could not be filled.
+    /// `checker_mp_init`: returns 0, or 1 when there was no memory for the map's value.
     ///
     /// # Safety
     /// As [`Library::init`].
     pub unsafe fn mp_init(&self, checker: *mut c_void, place: *mut *mut c_void) -> c_int {
-        enter(WHO, 1, || {
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, 1, || {
+            // SAFETY: the caller gives this guarantee.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return 1;
             };
@@ -167,13 +166,14 @@ impl Library {
         })
     }
 
-    /// `checker_check`: the state. Hosts of era C ignore it and read the struct.
+    /// `checker_check`: returns the state, WILD for a NULL pointer. Hosts from 0.11.0 on ignore it and
+    /// read the struct.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn check(&self, checker: *mut c_void, known: c_int) -> c_int {
-        let state = enter(WHO, PathState::Unchecked, || {
-            // SAFETY: the caller's promise is the one needed here.
+        let state = enter(NAME, PathState::Unchecked, || {
+            // SAFETY: the caller gives this guarantee.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return PathState::Wild;
             };
@@ -184,13 +184,13 @@ impl Library {
         state.as_raw()
     }
 
-    /// `checker_get_state`.
+    /// `checker_get_state`: returns the state, UNCHECKED for a NULL pointer.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn state(&self, checker: *mut c_void) -> c_int {
-        let state = enter(WHO, PathState::Unchecked, || {
-            // SAFETY: the caller's promise is the one needed here.
+        let state = enter(NAME, PathState::Unchecked, || {
+            // SAFETY: the caller gives this guarantee.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return PathState::Unchecked;
             };
@@ -200,13 +200,13 @@ impl Library {
         state.as_raw()
     }
 
-    /// `checker_need_wait`.
+    /// `checker_need_wait`: returns whether to wait a moment before `checker_get_state`.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn need_wait(&self, checker: *mut c_void) -> bool {
-        enter(WHO, false, || {
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, false, || {
+            // SAFETY: the caller gives this guarantee.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return false;
             };
@@ -215,12 +215,12 @@ impl Library {
         })
     }
 
-    /// `checker_clear`: makes the struct one without a class, whatever was in it.
+    /// `checker_clear`: makes the struct one without a class, whatever the memory held before.
     ///
     /// # Safety
-    /// `checker` must be NULL or point to memory for a `struct checker` of the era.
+    /// `checker` must be NULL or point to memory for a `struct checker` of the library's ABI.
     pub unsafe fn clear(&self, checker: *mut c_void) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(path) = unsafe { self.path(checker) } {
             path.clear();
         }
@@ -231,9 +231,9 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn set_fd(&self, checker: *mut c_void, fd: c_int) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(path) = unsafe { self.path(checker) } {
-            path.set_descriptor(fd);
+            path.set_fd(fd);
         }
     }
 
@@ -242,18 +242,18 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn set_sync(&self, checker: *mut c_void, sync: bool) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(class) = unsafe { self.path(checker).and_then(|path| class(path)) } {
             class.set_sync(sync);
         }
     }
 
-    /// `checker_is_sync`.
+    /// `checker_is_sync`: returns 1 if the checks of the path's class may wait, else 0.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn is_sync(&self, checker: *const c_void) -> c_int {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         unsafe { is_sync(checker) }
     }
 
@@ -262,7 +262,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn enable(&self, checker: *mut c_void) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(mut path) = unsafe { self.path(checker) } {
             registry::enable(&mut path);
         }
@@ -273,29 +273,29 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn disable(&self, checker: *mut c_void) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(mut path) = unsafe { self.path(checker) } {
             registry::disable(&mut path);
         }
     }
 
-    /// `checker_name`: NULL for a path without a class.
+    /// `checker_name`: returns the class's name, NULL for a path without a class.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn name(&self, checker: *const c_void) -> *const c_char {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         let class = unsafe { self.path(checker.cast_mut()).and_then(|path| class(path)) };
         class.map_or(null(), |class| class.name().short().as_ptr())
     }
 
-    /// `checker_message`: the text of the path's message, or an empty one.
+    /// `checker_message`: returns the text of the path's message, an empty one if it has none.
     ///
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn message(&self, checker: *const c_void) -> *const c_char {
         let nothing = c"".as_ptr();
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         let Some(path) = (unsafe { self.path(checker.cast_mut()) }) else {
             return nothing;
         };
@@ -303,7 +303,7 @@ impl Library {
         let Some(class) = (unsafe { class(path) }) else {
             return nothing;
         };
-        match locate(path.message(), self.era.generic_messages()) {
+        match locate(path.message(), self.abi.generic_messages()) {
             Text::Generic(text) => text.as_ptr(),
             Text::Own(index) => class
                 .module()
@@ -318,17 +318,18 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn clear_message(&self, checker: *mut c_void) {
-        // SAFETY: the caller's promise is the one needed here.
+        // SAFETY: the caller gives this guarantee.
         if let Some(path) = unsafe { self.path(checker) } {
-            path.say(MessageId::NONE);
+            path.set_message(MessageId::NONE);
         }
     }
 
-    /// `checker_state_name`: `invalid` for what the release does not know, which is logged.
+    /// `checker_state_name`: returns the state's name. For a state that the release does not have it
+    /// returns `invalid`, which is logged.
     pub fn state_name(&'static self, state: c_int) -> *const c_char {
-        enter(WHO, c"invalid", || {
-            host::be(self.era, is_sync);
-            match PathState::from_raw(state).filter(|state| self.era.knows(*state)) {
+        enter(NAME, c"invalid", || {
+            become_host(self.abi, is_sync);
+            match PathState::from_raw(state).filter(|state| self.abi.has_state(*state)) {
                 Some(state) => state.c_name(),
                 None => {
                     log::info!("invalid state index = {state}");
@@ -339,7 +340,7 @@ impl Library {
         .as_ptr()
     }
 
-    /// `start_checker_thread`: 0 or an error number.
+    /// `start_checker_thread`: returns 0 or an error number.
     ///
     /// # Safety
     /// As [`thread::start`].
@@ -349,17 +350,17 @@ impl Library {
         attributes: *const libc::pthread_attr_t,
         context: *mut CheckerContext,
     ) -> c_int {
-        enter(WHO, libc::EAGAIN, || {
-            // SAFETY: the caller's promise is the one needed here.
+        enter(NAME, libc::EAGAIN, || {
+            // SAFETY: the caller gives this guarantee.
             unsafe { thread::start(thread, attributes, context) }
         })
     }
 
     /// # Safety
-    /// As [`RawChecker::new`], for the era of the library.
-    unsafe fn path(&self, checker: *mut c_void) -> Option<RawChecker> {
-        // SAFETY: the caller's promise is the one needed here.
-        unsafe { RawChecker::new(self.era, checker, null_mut()) }
+    /// As [`HostChecker::new`], for the library's ABI.
+    unsafe fn path(&self, checker: *mut c_void) -> Option<PathRecord> {
+        // SAFETY: the caller gives this guarantee.
+        unsafe { HostChecker::new(self.abi, checker, null_mut()) }.map(PathRecord)
     }
 
     /// # Safety
@@ -367,7 +368,7 @@ impl Library {
     unsafe fn plugins<'a>(&self, directory: *const c_char) -> Plugins<'a> {
         Plugins {
             built_in: self.built_in,
-            // SAFETY: the caller's promise is the one needed here.
+            // SAFETY: the caller gives this guarantee.
             directory: unsafe { string(directory) },
         }
     }
@@ -377,12 +378,12 @@ impl Library {
 ///
 /// # Safety
 /// The struct's `cls` must be NULL or what [`Library::get`] has put there.
-unsafe fn class(path: RawChecker) -> Option<&'static Class<Entries>> {
+unsafe fn class(path: PathRecord) -> Option<&'static Class<Entries>> {
     // SAFETY: `Library::get` writes only addresses of classes, which are never freed.
     unsafe { path.class().cast::<Class<Entries>>().as_ref() }
 }
 
-/// Whether the checks of this path's class may wait; what a checker asks its host.
+/// Whether the checks of this path's class may wait: the function by which a checker asks its host.
 ///
 /// # Safety
 /// `checker` must be NULL or a host's struct, its class from [`Library::get`].
@@ -403,6 +404,6 @@ unsafe fn string<'a>(string: *const c_char) -> &'a CStr {
     if string.is_null() {
         return c"";
     }
-    // SAFETY: the caller's promise is the one needed here.
+    // SAFETY: the caller gives this guarantee.
     unsafe { CStr::from_ptr(string) }
 }

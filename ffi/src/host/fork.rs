@@ -1,16 +1,17 @@
-//! A fork leaves no child with a lock that a thread of the parent held.
+//! No child process is left with a lock that nothing releases.
 //!
 //! The child of a program with threads has the memory of its parent as it was at the fork: a lock that
 //! another thread held stays locked, since that thread does not exist in the child. So the forking thread
 //! takes every lock that instances share before the fork, and releases them after it, in both processes.
-//! (What a single instance owns needs none: a child replaces it before it is used.)
+//! (What a single instance owns needs no lock: a child replaces it before it is used.)
 
+use super::identity;
 use checkers_core::Checker;
 use checkers_core::pool::{self, POOL};
 use kernel_fd::fork::Generation;
 use std::cell::UnsafeCell;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// Guards between the two fork handlers.
 struct Kept<G>(UnsafeCell<Option<G>>);
@@ -95,14 +96,15 @@ macro_rules! fork_handlers {
     }};
 }
 
-static POOL_LOCK: Kept<pool::Held> = Kept::new();
+/// The pool's lock and that of the host's detection, which all checkers of a process share.
+static COMMON_LOCKS: Kept<(pool::Held, MutexGuard<'static, ()>)> = Kept::new();
 
-extern "C" fn hold_pool() {
-    POOL_LOCK.keep(POOL.hold());
+extern "C" fn hold_common() {
+    COMMON_LOCKS.keep((POOL.hold(), identity::hold()));
 }
 
-extern "C" fn release_pool() {
-    POOL_LOCK.release();
+extern "C" fn release_common() {
+    COMMON_LOCKS.release();
 }
 
 /// Registers a checker's handlers with the C library, unless that has been done. Without memory for it, the
@@ -117,32 +119,31 @@ pub fn register(checker: ForkHandlers) {
     if Generation::current().is_err() {
         return;
     }
-    static POOL_REGISTERED: AtomicBool = AtomicBool::new(false);
+    static COMMON_REGISTERED: AtomicBool = AtomicBool::new(false);
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    // Another thread registers the same handlers at this moment, or did when it forked this process, in which
-    // it does not exist: waiting for it would have no end.
+    // Another thread registers the same handlers now, or did so when this process was forked, in which case
+    // waiting for it would never end.
     let Ok(_guard) = ONE_AT_A_TIME.try_lock() else {
         return;
     };
     // Handlers before a fork are called last one first, so the pool is locked after all checkers: the order
     // in which a check locks them.
-    let pool = ForkHandlers {
-        hold: hold_pool,
-        release: release_pool,
-        registered: &POOL_REGISTERED,
+    let common = ForkHandlers {
+        hold: hold_common,
+        release: release_common,
+        registered: &COMMON_REGISTERED,
     };
-    for handlers in [pool, checker] {
-        if !handlers.registered.load(Ordering::Relaxed) && !tell_c_library(handlers) {
+    for handlers in [common, checker] {
+        if !handlers.registered.load(Ordering::Relaxed) && !register_one(handlers) {
             return;
         }
     }
 }
 
-fn tell_c_library(handlers: ForkHandlers) -> bool {
+fn register_one(handlers: ForkHandlers) -> bool {
     let ForkHandlers { hold, release, .. } = handlers;
-    // SAFETY: the handlers stay loaded as long as the process, since a plugin is linked with -z nodelete,
-    // and take nothing but locks that this project holds for moments, never while it calls the C library's
-    // fork.
+    // SAFETY: the handlers stay loaded until the process ends, since a plugin is linked with -z nodelete.
+    // They take only locks that are never held during a call of the C library's fork.
     let registered = unsafe { libc::pthread_atfork(Some(hold), Some(release), Some(release)) } == 0;
     handlers.registered.store(registered, Ordering::Relaxed);
     registered
@@ -152,7 +153,6 @@ fn tell_c_library(handlers: ForkHandlers) -> bool {
 mod tests {
     use super::*;
     use checkers_core::{Call, Initialized, MessageTable, PathState, Reported, Verdict};
-    use std::sync::MutexGuard;
 
     static SHARED: Mutex<()> = Mutex::new(());
 

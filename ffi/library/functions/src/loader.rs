@@ -1,6 +1,6 @@
 //! Where checkers come from: the table of the built-in ones, then a plugin's file.
 
-use super::entries::{BuiltIn, Entries, Texts};
+use crate::entries::{BuiltIn, Entries, Texts};
 use checkers_core::registry::{Loader, Name};
 use std::ffi::{CStr, c_void};
 use std::fmt;
@@ -9,10 +9,10 @@ use std::ptr::NonNull;
 /// The longest path of a plugin, its NUL included (`LIB_CHECKER_NAMELEN`).
 const PATH: usize = 256;
 
-/// The checkers that can be had.
+/// The checkers that can be loaded.
 pub(super) struct Plugins<'a> {
     pub(super) built_in: &'static [BuiltIn],
-    /// Where plugins are.
+    /// The directory with plugins.
     pub(super) directory: &'a CStr,
 }
 
@@ -28,7 +28,7 @@ impl Loader for Plugins<'_> {
             None => match self.open(name) {
                 Some(entries) => entries,
                 None => {
-                    // libmultipath says so too: it drops the class that it had prepared.
+                    // As upstream, which drops the class that it has prepared.
                     log::debug!("unloading {name} checker");
                     return None;
                 }
@@ -66,20 +66,20 @@ impl Plugins<'_> {
             return None;
         };
         log::debug!("loading {} checker", Lossy(path));
-        // SAFETY: the path is a C string. The plugin's constructors run now; that they are harmless is
-        // the business of whoever put it into the directory.
+        // SAFETY: the path is a C string. The plugin's constructors run now; the administrator who installs
+        // a plugin guarantees that they may.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
         let Some(handle) = NonNull::new(handle) else {
             report_error();
             return None;
         };
-        // SAFETY: the handle is open, and the file is a plugin of this host, by its name and place.
+        // SAFETY: the handle is open, and by its name and directory the file is a plugin for this host.
         let entries = unsafe { find_entries(handle) };
         if entries.is_none() {
             report_error();
             close(handle, name);
         }
-        // Functions that are missing by right have left a complaint too, which is nobody's business.
+        // Optional functions that are missing have left an error, which is not reported.
         let _ = last_error();
         entries
     }
@@ -88,8 +88,7 @@ impl Plugins<'_> {
 /// The functions of a plugin; `None` when a required one is missing.
 ///
 /// # Safety
-/// `handle` must be an open one, of an object in which the names have the types that libmultipath
-/// gives them.
+/// `handle` must be open, of an object in which the names have the types that libmultipath gives them.
 unsafe fn find_entries(handle: NonNull<c_void>) -> Option<Entries> {
     /// # Safety
     /// As above; `F` must be the type of the function with this name.
@@ -97,10 +96,10 @@ unsafe fn find_entries(handle: NonNull<c_void>) -> Option<Entries> {
         const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
         // SAFETY: the handle is open and the name a C string.
         let address = NonNull::new(unsafe { libc::dlsym(handle.as_ptr(), name.as_ptr()) })?;
-        // SAFETY: the caller vouches for the type, and function pointers are as large as others.
+        // SAFETY: the caller guarantees the type, and function pointers have the size of others.
         Some(unsafe { std::mem::transmute_copy(&address) })
     }
-    // SAFETY: the caller vouches for the names and their types.
+    // SAFETY: the caller guarantees the names and their types.
     unsafe {
         let check = function(handle, c"libcheck_check")?;
         let init = function(handle, c"libcheck_init")?;
@@ -123,7 +122,7 @@ unsafe fn find_entries(handle: NonNull<c_void>) -> Option<Entries> {
 
 /// Closes a plugin's object.
 pub(super) fn close(handle: NonNull<c_void>, name: &Name) {
-    // SAFETY: the handle is open, and whoever calls is the last to use anything of the object.
+    // SAFETY: the handle is open, and the registry closes an object after the last use of it.
     if unsafe { libc::dlclose(handle.as_ptr()) } != 0 {
         log::error!("Cannot unload checker {name}: {}", Lossy(last_error()));
     }
@@ -136,14 +135,14 @@ fn report_error() {
     );
 }
 
-/// What the dynamic linker complained of last, in this thread.
+/// The dynamic linker's last error in this thread.
 fn last_error() -> &'static CStr {
     // SAFETY: dlerror has no precondition.
     let text = unsafe { libc::dlerror() };
     if text.is_null() {
         return c"";
     }
-    // SAFETY: the text stays until this thread's next call of the dynamic linker, and every caller
+    // SAFETY: the text is valid until this thread's next call of the dynamic linker, and every caller
     // has printed it by then.
     unsafe { CStr::from_ptr(text) }
 }
@@ -157,7 +156,7 @@ fn exists(path: &CStr) -> bool {
 struct PathBuffer([u8; PATH]);
 
 impl PathBuffer {
-    /// `None` when it would be too long.
+    /// Returns `None` when the path would be too long.
     fn new(directory: &CStr, name: &CStr) -> Option<PathBuffer> {
         let mut path = [0; PATH];
         let parts = [directory.to_bytes(), b"/libcheck", name.to_bytes(), b".so"];
@@ -175,7 +174,7 @@ impl PathBuffer {
     }
 }
 
-/// Text from elsewhere in a log line. What is not UTF-8 becomes a replacement character.
+/// Text of unknown encoding in a log line. What is not UTF-8 becomes a replacement character.
 struct Lossy<'a>(&'a CStr);
 
 impl fmt::Display for Lossy<'_> {
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_bytes_are_shown_as_such() {
+    fn other_bytes_are_replaced() {
         assert_eq!(Lossy(c"a\xffb").to_string(), "a\u{fffd}b");
     }
 }

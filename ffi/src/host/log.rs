@@ -1,8 +1,8 @@
-//! Log lines go where the host's own go.
+//! Log lines go where the host's own lines go.
 //!
 //! The five levels of `log` are the five of libmultipath: error 0, warn 1, info 2, debug 3, trace 4.
 
-use crate::symbols::Symbols;
+use super::Symbols;
 use kernel_fd::write_to_stderr;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write as _;
@@ -31,14 +31,14 @@ pub(crate) enum Dlog {
 
 static HOST_LOG: OnceLock<Dlog> = OnceLock::new();
 
-/// What a program without libmultipath sees on its standard error: libmultipath's own default.
+/// The verbosity of a program without libmultipath, whose log is standard error: libmultipath's default.
 const DEFAULT_VERBOSITY: c_int = 2;
 
-/// The longest line that is passed on, in bytes; longer ones are cut.
+/// The size of a line with its NUL, in bytes; longer lines are cut.
 const LINE: usize = 512;
 
 impl Dlog {
-    /// The host's log, if it has one that we know.
+    /// The host's log; `None` if it has none, or one of an unknown form.
     pub(crate) fn find(symbols: &Symbols) -> Option<Dlog> {
         let dlog = symbols.find(c"dlog")?.as_ptr();
         if let Some(verbosity) = symbols.find(c"libmp_verbosity") {
@@ -72,8 +72,8 @@ impl Dlog {
             Dlog::New { dlog, .. } => unsafe { dlog(level, c"%s".as_ptr(), line.as_ptr()) },
             Dlog::Old { dlog, sink } => {
                 let sink = sink.load(Ordering::Relaxed);
-                // SAFETY: as above; only the thread of a host's call comes here, which the old dlog
-                // needs because it reads the configuration under RCU.
+                // SAFETY: as above. The old dlog reads the configuration under RCU; only a thread of the
+                // host, which is registered for that, logs.
                 unsafe { dlog(sink, level, c"%s".as_ptr(), line.as_ptr()) }
             }
         }
@@ -83,14 +83,14 @@ impl Dlog {
 /// An `int` of the host that other threads may write at any time.
 fn variable(address: NonNull<c_void>) -> &'static AtomicI32 {
     // SAFETY: both variables are C ints with static storage in a library that stays loaded, hence
-    // aligned and alive for ever; an atomic of the same size may be laid over them.
+    // aligned and valid forever. C's accesses to them are single loads and stores.
     unsafe { AtomicI32::from_ptr(address.as_ptr().cast()) }
 }
 
-/// The bridge is what `log` calls.
+/// Whether `log` calls the bridge.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on `log` goes through the bridge. A program that brings its own logger keeps it.
+/// Makes `log` call the bridge, unless the program has a logger of its own.
 pub(crate) fn install() {
     if log::set_logger(&Bridge).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
@@ -98,8 +98,8 @@ pub(crate) fn install() {
     }
 }
 
-/// Makes what the host does not want to hear cost nothing: `log` then leaves it out by itself. The host
-/// may change its mind at any time, so every call of it begins with this.
+/// Sets the maximum level of `log` to the host's verbosity, so that lines above it cost nothing. The host
+/// may change it at any time, so each of its calls begins with this.
 pub(crate) fn follow_verbosity() {
     if !INSTALLED.load(Ordering::Relaxed) {
         return;
@@ -114,7 +114,7 @@ pub(crate) fn follow_verbosity() {
     }
 }
 
-/// Sends the lines to the host.
+/// Directs the lines to the host's log from now on. Only the first log has an effect.
 pub(crate) fn connect(dlog: Option<Dlog>) {
     if let Some(dlog) = dlog {
         HOST_LOG.get_or_init(|| dlog);
@@ -136,7 +136,7 @@ impl log::Log for Bridge {
             return;
         }
         let mut line = Line::default();
-        // A line that does not fit is cut, which is not an error here.
+        // Fails for a line that is cut, which is no error.
         let _ = writeln!(line, "{}", record.args());
         match HOST_LOG.get() {
             Some(host) => host.write(number(record.level()), &line),
@@ -165,7 +165,7 @@ fn number(level: log::Level) -> c_int {
     }
 }
 
-/// A line in the making, on the stack: logging must not need memory.
+/// A line being formatted, on the stack: logging must not allocate.
 struct Line {
     /// The last byte is never written and stays NUL.
     bytes: [u8; LINE],
@@ -211,7 +211,7 @@ mod tests {
     use std::ffi::CStr;
 
     #[test]
-    fn what_passes_the_filter_is_what_the_host_wants() {
+    fn the_filter_passes_what_the_host_logs() {
         for verbosity in [c_int::MIN, -1, 0, 1, 2, 3, 4, 5, c_int::MAX] {
             for level in log::Level::iter() {
                 let wanted = number(level) <= verbosity;

@@ -1,11 +1,11 @@
-//! The functions of a loaded checker, whoever wrote them.
+//! The functions of a loaded checker, built in or from a plugin.
 
-use super::loader;
-use crate::calls;
-use crate::fork::ForkHandlers;
-use crate::layout::RawChecker;
+use crate::loader;
+use crate::record::PathRecord;
 use checkers_core::registry::{Module, Name};
 use checkers_core::{Checker, MessageId, MessageTable, PathState, Verdict};
+use checkers_ffi::ForkHandlers;
+use checkers_ffi::calls;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 
@@ -29,7 +29,7 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// The checker `T`, with its [`fork_handlers!`](crate::fork_handlers).
+    /// The checker `T`, with its [`fork_handlers!`](checkers_ffi::fork_handlers).
     pub const fn new<T: Checker>(fork_handlers: ForkHandlers) -> BuiltIn {
         BuiltIn {
             name: T::NAME,
@@ -70,8 +70,8 @@ pub(super) struct Entries {
     pub(super) handle: Option<NonNull<c_void>>,
 }
 
-// SAFETY: the functions and the handle belong to the process, and the texts are constant until the
-// shared object is unloaded, which comes after everything else.
+// SAFETY: functions and handle may be used by any thread, and the texts are constant until the shared
+// object is unloaded, which the registry does last.
 unsafe impl Send for Entries {}
 // SAFETY: likewise.
 unsafe impl Sync for Entries {}
@@ -86,13 +86,13 @@ pub(super) enum Texts {
 }
 
 impl Texts {
-    /// The table that a plugin exports, which ends with NULL or after as many texts as a host reads.
+    /// The table that a plugin exports. It ends with NULL or after as many texts as a host reads.
     ///
     /// # Safety
     /// `first` must point to such a table.
     pub(super) unsafe fn of_plugin(first: NonNull<*const c_char>) -> Texts {
         let count = (0..MessageId::MAX_PLUGIN)
-            // SAFETY: the entries up to the first NULL, and no more than the limit, are the caller's.
+            // SAFETY: the caller guarantees the entries up to the first NULL, or up to the limit.
             .take_while(|index| !unsafe { first.add(*index).read() }.is_null())
             .count();
         Texts::Plugin(first, count)
@@ -108,7 +108,7 @@ impl Texts {
 }
 
 impl Entries {
-    /// The checker's own text at this place.
+    /// The checker's own text at this index; `None` past the end of the table.
     pub(super) fn text(self, index: usize) -> Option<*const c_char> {
         match self.texts {
             Texts::BuiltIn(table) => table.get(index).map(|text| text.as_ptr()),
@@ -121,59 +121,59 @@ impl Entries {
     }
 }
 
-/// What a checker has returned, in terms that the rest of the host knows: it uses the number as an
+/// The state that a checker has returned, as one that the rest of the host has: it uses the number as an
 /// index.
-fn known(raw: c_int, record: &RawChecker) -> PathState {
+fn adapted(raw: c_int, record: &PathRecord) -> PathState {
     let Some(state) = PathState::from_raw(raw) else {
         log::info!("invalid state index = {raw}");
         return PathState::Unchecked;
     };
-    let verdict = record.era().understood(Verdict::silent(state));
+    let verdict = record.abi().adapt(Verdict::silent(state));
     if let Some(message) = verdict.message {
-        record.say(message);
+        record.0.set_message(message);
     }
     verdict.state
 }
 
 impl Module for Entries {
-    type Record = RawChecker;
+    type Record = PathRecord;
 
-    fn init(self, record: &mut RawChecker) -> bool {
-        // SAFETY: the function is one for the host's struct, and gets a live one.
+    fn init(self, record: &mut PathRecord) -> bool {
+        // SAFETY: the function takes the host's struct, and the record is a live one.
         unsafe { (self.init)(record.as_ptr()) == 0 }
     }
 
-    fn mp_init(self, record: &mut RawChecker) -> bool {
+    fn mp_init(self, record: &mut PathRecord) -> bool {
         // SAFETY: likewise.
         self.mp_init
             .is_none_or(|mp_init| unsafe { mp_init(record.as_ptr()) == 0 })
     }
 
-    fn check(self, record: &mut RawChecker) -> PathState {
+    fn check(self, record: &mut PathRecord) -> PathState {
         // SAFETY: likewise.
-        known(unsafe { (self.check)(record.as_ptr()) }, record)
+        adapted(unsafe { (self.check)(record.as_ptr()) }, record)
     }
 
-    fn pending(self, record: &mut RawChecker) -> Option<PathState> {
+    fn pending(self, record: &mut PathRecord) -> Option<PathState> {
         // SAFETY: likewise.
         self.pending
-            .map(|pending| known(unsafe { pending(record.as_ptr()) }, record))
+            .map(|pending| adapted(unsafe { pending(record.as_ptr()) }, record))
     }
 
-    fn need_wait(self, record: &mut RawChecker) -> bool {
+    fn need_wait(self, record: &mut PathRecord) -> bool {
         // SAFETY: likewise.
         self.need_wait
             .is_some_and(|need_wait| unsafe { need_wait(record.as_ptr()) })
     }
 
-    fn free(self, record: &mut RawChecker) {
+    fn free(self, record: &mut PathRecord) {
         // SAFETY: likewise.
         unsafe { (self.free)(record.as_ptr()) }
     }
 
     fn reset(self) {
         if let Some(reset) = self.reset {
-            // SAFETY: the function takes nothing, and its code is still loaded.
+            // SAFETY: the function has no arguments, and its code is still loaded.
             unsafe { reset() }
         }
     }
@@ -185,10 +185,10 @@ impl Module for Entries {
     }
 }
 
-// What a plugin exports by name, as functions of the same shape for the checkers that are built in.
+// The functions that a plugin exports by name, with the same types, for the built-in checkers.
 
 unsafe extern "C" fn init<T: Checker>(checker: *mut c_void) -> c_int {
-    // SAFETY: whoever calls an entry passes the host's struct.
+    // SAFETY: the callers of an entry pass the host's struct.
     unsafe { calls::init::<T>(checker) }
 }
 
@@ -198,7 +198,7 @@ unsafe extern "C" fn mp_init<T: Checker>(checker: *mut c_void) -> c_int {
 }
 
 unsafe extern "C" fn check<T: Checker>(checker: *mut c_void) -> c_int {
-    // SAFETY: likewise; the eras of this form have no second argument.
+    // SAFETY: likewise; hosts before 0.15 have no second argument.
     unsafe { calls::check::<T>(checker, null_mut()) }
 }
 
@@ -224,13 +224,13 @@ unsafe extern "C" fn reset<T: Checker>() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::era::Era;
+    use checkers_ffi::abi::{Abi, HostChecker};
     use std::ptr::null;
 
-    /// Memory that ends where reading ends the process.
-    fn cliff(texts: usize) -> NonNull<*const c_char> {
+    /// A table at the end of accessible memory: reading past it ends the process.
+    fn table_at_the_end_of_memory(texts: usize) -> NonNull<*const c_char> {
         let page = 4096;
-        // SAFETY: a new mapping harms nobody; its second page is taken away again.
+        // SAFETY: the mapping is new; its second page is made inaccessible.
         let base = unsafe {
             let base = libc::mmap(
                 null_mut(),
@@ -259,15 +259,15 @@ mod tests {
 
     #[test]
     fn a_full_table_is_not_read_past_its_end() {
-        // SAFETY: the table is as long as one may be.
-        let texts = unsafe { Texts::of_plugin(cliff(MessageId::MAX_PLUGIN)) };
+        // SAFETY: the table has the maximum length.
+        let texts = unsafe { Texts::of_plugin(table_at_the_end_of_memory(MessageId::MAX_PLUGIN)) };
         assert_eq!(texts.count(), MessageId::MAX_PLUGIN);
     }
 
     #[test]
     fn a_table_ends_with_null() {
-        let first = cliff(3);
-        // SAFETY: the third entry is ours to write, and a table of two is left.
+        let first = table_at_the_end_of_memory(3);
+        // SAFETY: the third entry is part of the table, which has two entries afterwards.
         let texts = unsafe {
             first.add(2).write(null());
             Texts::of_plugin(first)
@@ -275,26 +275,27 @@ mod tests {
         assert_eq!(texts.count(), 2);
     }
 
-    fn checks(era: Era, raw: c_int) -> (PathState, MessageId) {
+    fn checks(abi: Abi, raw: c_int) -> (PathState, MessageId) {
         let mut memory = [0_u64; 6];
         // SAFETY: the memory is as large as the largest layout, and zero is a value of every member.
         let record =
-            unsafe { RawChecker::new(era, memory.as_mut_ptr().cast(), null_mut()) }.unwrap();
-        let state = known(raw, &record);
+            unsafe { HostChecker::new(abi, memory.as_mut_ptr().cast(), null_mut()) }.unwrap();
+        let record = PathRecord(record);
+        let state = adapted(raw, &record);
         (state, record.message())
     }
 
     #[test]
-    fn the_host_gets_only_states_that_it_knows() {
+    fn the_host_gets_only_states_that_it_has() {
         let nothing = MessageId::NONE;
-        for era in [Era::B, Era::C, Era::CPrime] {
-            assert_eq!(checks(era, 3), (PathState::Up, nothing));
-            for stranger in [-1, 11, c_int::MAX] {
-                assert_eq!(checks(era, stranger), (PathState::Unchecked, nothing));
+        for abi in [Abi::V0_7_9, Abi::V0_11, Abi::V0_14] {
+            assert_eq!(checks(abi, 3), (PathState::Up, nothing));
+            for unknown in [-1, 11, c_int::MAX] {
+                assert_eq!(checks(abi, unknown), (PathState::Unchecked, nothing));
             }
         }
-        assert_eq!(checks(Era::B, 10), (PathState::Down, MessageId::DOWN));
-        assert_eq!(checks(Era::C, 10), (PathState::Down, MessageId::DOWN));
-        assert_eq!(checks(Era::CPrime, 10), (PathState::Disconnected, nothing));
+        assert_eq!(checks(Abi::V0_7_9, 10), (PathState::Down, MessageId::DOWN));
+        assert_eq!(checks(Abi::V0_11, 10), (PathState::Down, MessageId::DOWN));
+        assert_eq!(checks(Abi::V0_14, 10), (PathState::Disconnected, nothing));
     }
 }

@@ -1,38 +1,51 @@
 //! The host's struct as the registry sees it.
 
-use crate::layout::RawChecker;
 use checkers_core::registry::Record;
 use checkers_core::{MessageId, PathState};
+use checkers_ffi::abi::HostChecker;
 use std::ffi::c_void;
+use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::ptr::{NonNull, null_mut};
 
-impl Record for RawChecker {
-    /// The address of the map's pointer variable.
+/// The `struct checker` of a path.
+#[derive(Clone, Copy)]
+pub(super) struct PathRecord(pub(super) HostChecker);
+
+impl Deref for PathRecord {
+    type Target = HostChecker;
+
+    fn deref(&self) -> &HostChecker {
+        &self.0
+    }
+}
+
+impl Record for PathRecord {
+    /// The address of the host's pointer to the map's memory.
     type Place = NonNull<*mut c_void>;
 
     fn fd(&self) -> RawFd {
-        self.descriptor()
+        self.0.fd()
     }
 
     fn is_disabled(&self) -> bool {
-        self.disabled()
+        self.0.is_disabled()
     }
 
     fn set_disabled(&mut self, disabled: bool) {
-        self.disable(disabled);
+        self.0.set_disabled(disabled);
     }
 
     fn set_message(&mut self, message: MessageId) {
-        self.say(message);
+        self.0.set_message(message);
     }
 
     fn state(&self) -> Option<PathState> {
-        self.stored_state()
+        self.0.path_state()
     }
 
     fn set_state(&mut self, state: PathState) {
-        self.store_state(state);
+        self.0.set_path_state(state);
     }
 
     fn place(&self) -> Option<NonNull<*mut c_void>> {
@@ -44,8 +57,9 @@ impl Record for RawChecker {
     }
 
     fn place_is_empty(&self) -> bool {
-        // SAFETY: a non-NULL mpcontext points to the host's pointer variable.
-        self.place()
-            .is_some_and(|place| unsafe { place.read() }.is_null())
+        self.place().is_some_and(|place| {
+            // SAFETY: the host guarantees that a non-NULL mpcontext points to its pointer variable.
+            unsafe { place.read() }.is_null()
+        })
     }
 }
