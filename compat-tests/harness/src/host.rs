@@ -1,18 +1,28 @@
-//! What a host offers to plugins: the functions that the executable exports, and the record of what
-//! plugins did with them.
+//! The functions of libmultipath that test hosts export, and the record of what plugins did with
+//! them.
 
+use crate::interpose::system::{Start, Thread, pthread_create};
+use crate::plugin::ThreadFn;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::null_mut;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 /// The class-wide flag behind `checker_is_sync`.
 static SYNC: AtomicI32 = AtomicI32::new(1);
-/// The lines that came through `dlog`, with their levels.
+/// Whether `checker_is_sync` accepts only [`class`].
+static CLASS_CHECKED: AtomicBool = AtomicBool::new(true);
+/// What takes log records; NULL for [`take_lines`].
+static SINK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// What `start_checker_thread` runs; NULL when plugins must not call it.
+static CHECKER_THREAD: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static CHECKER_THREADS: AtomicUsize = AtomicUsize::new(0);
+/// The log records, with their levels.
 static LINES: Mutex<Vec<(c_int, String)>> = Mutex::new(Vec::new());
-/// What a plugin did that no plugin should.
+/// What a plugin did that no plugin may do.
 static OFFENCES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// What `cls` points to: nothing that a plugin may look at. A real libmultipath that is asked about
-/// it finds zeros, and so a class that is not synchronous.
+/// What `cls` points to: nothing that a plugin may read. A real libmultipath finds zeros, hence a
+/// class that is not synchronous.
 static CLASS: [u64; 64] = [0; 64];
 
 /// The value of `cls`.
@@ -42,22 +52,37 @@ fn offence(what: &str) {
         .push(what.to_owned());
 }
 
-/// `checker_is_sync`: whether the struct's class wants its answers at once.
+/// From now on `checker_is_sync` takes any class: libmultipath makes its own.
+pub fn accept_any_class() {
+    CLASS_CHECKED.store(false, Ordering::SeqCst);
+}
+
+/// `checker_is_sync`: whether the struct's class is synchronous.
 ///
 /// # Safety
 /// `checker` must be NULL or point to a struct checker.
 pub unsafe fn checker_is_sync(checker: *const c_void) -> c_int {
-    if checker.is_null() {
-        offence("checker_is_sync(NULL)");
-        return 0;
-    }
-    // SAFETY: `cls` is the first word of the struct in every layout.
-    let cls = unsafe { checker.cast::<*mut c_void>().read_unaligned() };
-    if cls != class() {
-        offence("checker_is_sync of something that is no struct checker");
-        return 0;
+    if CLASS_CHECKED.load(Ordering::Relaxed) {
+        if checker.is_null() {
+            offence("checker_is_sync(NULL)");
+            return 0;
+        }
+        // SAFETY: `cls` is the first word of the struct in every layout.
+        let cls = unsafe { checker.cast::<*mut c_void>().read_unaligned() };
+        if cls != class() {
+            offence("checker_is_sync of something that is no struct checker");
+            return 0;
+        }
     }
     SYNC.load(Ordering::SeqCst)
+}
+
+/// Takes a log record: its level, and its text as `dlog` formats it.
+pub type Sink = fn(c_int, &CStr);
+
+/// From now on log records go to this function instead of [`take_lines`].
+pub fn use_sink(sink: Sink) {
+    SINK.store(sink as *mut c_void, Ordering::Release);
 }
 
 /// `dlog`: formats and keeps one line.
@@ -78,15 +103,109 @@ pub unsafe fn log(level: c_int, format: *const c_char, words: [usize; 4]) {
         libc::snprintf(text.as_mut_ptr(), text.len(), format, a, b, c, d);
         CStr::from_ptr(text.as_ptr())
     };
-    let text = text.to_string_lossy();
-    let line = match text.strip_suffix('\n') {
-        Some(line) => line.to_owned(),
-        None => format!("{text} (no newline)"),
-    };
+    let sink = SINK.load(Ordering::Acquire);
+    if !sink.is_null() {
+        // SAFETY: only `use_sink` stores there, a function of this type.
+        let sink = unsafe { std::mem::transmute::<*mut c_void, Sink>(sink) };
+        return sink(level, text);
+    }
+    let line = line_of(text);
     LINES
         .lock()
         .unwrap_or_else(|broken| broken.into_inner())
         .push((level, line));
+}
+
+/// The text of a log record without its newline, which must be there.
+pub fn line_of(text: &CStr) -> String {
+    let text = text.to_string_lossy();
+    match text.strip_suffix('\n') {
+        Some(line) => line.to_owned(),
+        None => format!("{text} (no newline)"),
+    }
+}
+
+/// `dlog` from 0.8.6 on.
+///
+/// # Safety
+/// As [`log`].
+pub unsafe fn dlog(level: c_int, format: *const c_char, a: usize, b: usize, c: usize, d: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { log(level, format, [a, b, c, d]) }
+}
+
+/// The value of `logsink` in releases that have it.
+pub const LOGSINK: c_int = -1;
+
+/// `dlog` before 0.8.6, which takes the sink first.
+///
+/// # Safety
+/// As [`log`], for three words.
+pub unsafe fn old_dlog(
+    sink: c_int,
+    level: c_int,
+    format: *const c_char,
+    a: usize,
+    b: usize,
+    c: usize,
+) {
+    if sink != LOGSINK {
+        unexpected_call("dlog without the value of logsink");
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { log(level, format, [a, b, c, 0]) }
+}
+
+/// What `start_checker_thread` runs from now on: a plugin's `libcheck_thread`. Before that, and
+/// after `None`, calling it is an offence.
+pub fn use_checker_thread(function: Option<ThreadFn>) {
+    let function = function.map_or(null_mut(), |function| function as *mut c_void);
+    CHECKER_THREAD.store(function, Ordering::Release);
+}
+
+/// How many threads `start_checker_thread` has started or tried to start.
+pub fn checker_threads() -> usize {
+    CHECKER_THREADS.load(Ordering::SeqCst)
+}
+
+/// `start_checker_thread`. The original also takes a reference to the checker's class and registers
+/// the thread with liburcu, which upstream's checkers are spared here.
+///
+/// # Safety
+/// As `pthread_create`; `context` must be what the plugin's `libcheck_thread` takes.
+pub unsafe fn start_checker_thread(
+    thread: *mut Thread,
+    attributes: *const c_void,
+    context: *mut c_void,
+) -> c_int {
+    let start = CHECKER_THREAD.load(Ordering::Acquire);
+    if start.is_null() {
+        unexpected_call("start_checker_thread");
+        return libc::EINVAL;
+    }
+    CHECKER_THREADS.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: only `use_checker_thread` stores there, a function of this type.
+    let start = unsafe { std::mem::transmute::<*mut c_void, Start>(start) };
+    // SAFETY: the caller's promise.
+    unsafe { pthread_create(thread, attributes, start, context) }
+}
+
+/// A function that plugins look for, to learn which release loaded them, but must not call; only
+/// libmultipath does, if the host has loaded it. Calls go on to libmultipath's own.
+///
+/// # Safety
+/// The arguments must be what libmultipath's function takes.
+pub unsafe fn forward(cache: &AtomicPtr<c_void>, name: &CStr, words: [usize; 6]) -> usize {
+    type Function = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize) -> usize;
+    let Some(real) = crate::interpose::next(cache, name) else {
+        unexpected_call(&name.to_string_lossy());
+        return 0;
+    };
+    let [a, b, c, d, e, f] = words;
+    // SAFETY: the caller vouches for the arguments, which are integers and pointers, as the result is:
+    // these are passed alike whatever their types.
+    unsafe { std::mem::transmute::<*mut c_void, Function>(real)(a, b, c, d, e, f) }
 }
 
 /// Records that a plugin called a host function that it has no business with.
@@ -121,6 +240,61 @@ macro_rules! export_basics {
             // SAFETY: plugins pass a format string and what it needs.
             unsafe { $crate::host::log(level, format, [a, b, c, d]) }
         }
+    };
+}
+
+/// Exports what every host from 0.8.6 on has: `checker_is_sync`, `dlog`, `libmp_verbosity`. Gives the
+/// last to [`set_verbosity`] through a function `tell_verbosity`.
+#[macro_export]
+macro_rules! export_libmultipath {
+    () => {
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        static libmp_verbosity: ::std::sync::atomic::AtomicI32 =
+            ::std::sync::atomic::AtomicI32::new(4);
+
+        $crate::export_functions! {
+            fn checker_is_sync(checker: *const ::std::ffi::c_void) -> ::std::ffi::c_int
+                = $crate::host::checker_is_sync;
+            fn dlog(level: ::std::ffi::c_int, format: *const ::std::ffi::c_char, a: usize,
+                b: usize, c: usize, d: usize) -> () = $crate::host::dlog;
+        }
+    };
+}
+
+/// Exports `start_checker_thread`, as 0.8.6 to 0.14 do.
+#[macro_export]
+macro_rules! export_start_checker_thread {
+    () => {
+        $crate::export_functions! {
+            fn start_checker_thread(thread: *mut $crate::interpose::system::Thread,
+                attributes: *const ::std::ffi::c_void, context: *mut ::std::ffi::c_void)
+                -> ::std::ffi::c_int = $crate::host::start_checker_thread;
+        }
+    };
+}
+
+/// Exports functions by which plugins recognise a release; see [`forward`].
+#[macro_export]
+macro_rules! export_forwarded {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn $name(
+                a: usize, b: usize, c: usize, d: usize, e: usize, f: usize,
+            ) -> usize {
+                static CACHE: ::std::sync::atomic::AtomicPtr<::std::ffi::c_void> =
+                    ::std::sync::atomic::AtomicPtr::new(::std::ptr::null_mut());
+                const NAME: &::std::ffi::CStr = match ::std::ffi::CStr::from_bytes_with_nul(
+                    concat!(stringify!($name), "\0").as_bytes(),
+                ) {
+                    Ok(name) => name,
+                    Err(_) => c"",
+                };
+                // SAFETY: the caller's promise to libmultipath's function is the one needed here.
+                unsafe { $crate::host::forward(&CACHE, NAME, [a, b, c, d, e, f]) }
+            }
+        )*
     };
 }
 

@@ -1,7 +1,7 @@
 //! Compares our directio plugin with the one of a multipath-tools release.
 
 use differential::directio::compare::{self, Comparison, LEVELS, Names};
-use differential::directio::play::Host;
+use differential::directio::host::Host;
 use differential::directio::runner::{self, Play, Transcript};
 use differential::directio::scenarios::{self, On, Scenario};
 use differential::directio::session::Side;

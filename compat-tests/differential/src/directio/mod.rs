@@ -7,7 +7,8 @@
 //! crashes or hangs takes no device with it.
 
 pub mod compare;
-pub mod play;
+pub mod host;
+
 pub mod runner;
 pub mod scenarios;
 pub mod session;

@@ -1,9 +1,10 @@
 //! Starts one host process per scenario and side, serves it devices and writes down what it says.
 
-use crate::directio::play::Host;
+use crate::directio::host::Host;
 use crate::directio::session::{NO_FURTHER, Side};
 use crate::directio::wire::{Message, Step, receive, send};
 use harness::devices::Lab;
+use harness::process::Launch;
 use harness::surroundings::Surroundings;
 use harness::{Doing, Result, Trouble};
 use std::io::{BufReader, Read};
@@ -90,25 +91,9 @@ pub fn play(play: &Play<'_>) -> Transcript {
 }
 
 fn command(play: &Play<'_>) -> Result<Command> {
-    let here = std::env::current_exe().doing("finding this executable")?;
-    let executable = here.with_file_name(play.host.executable());
-    let libraries = std::env::join_paths(&play.surroundings.libraries)
-        .map_err(|error| Trouble::Broken(error.to_string()))?;
-    let mut command = match &play.surroundings.loader {
-        Some(loader) => {
-            let mut command = Command::new(loader);
-            command
-                .arg("--library-path")
-                .arg(&libraries)
-                .arg(executable);
-            command
-        }
-        None => {
-            let mut command = Command::new(executable);
-            command.env("LD_LIBRARY_PATH", &libraries);
-            command
-        }
-    };
+    let mut command = Launch::new(play.host.kind(), "directio")?
+        .with(play.surroundings)
+        .command()?;
     let side = match play.side {
         Side::C => "c",
         Side::Ours => "ours",
@@ -141,7 +126,7 @@ fn follow(play: &Play<'_>, steps: &mut Vec<Step>, remarks: &mut String) -> Resul
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .doing(&format!("starting {}", play.host.executable()))?;
+        .doing(&format!("starting {}", play.host.kind().executable()))?;
     let mut lab = Lab::default();
     let mut calling = "loading the plugin".to_owned();
     let spoken = converse(&ours, &mut lab, steps, &mut calling);

@@ -1,7 +1,7 @@
 //! Which host loaded the plugin: finding the ABI, being told, refusing strangers.
 
 use super::{Scenario, held, held_instance};
-use crate::directio::play::Host;
+use crate::directio::host::Host;
 use crate::directio::session::Session;
 use harness::Result;
 use harness::abi::Abi;

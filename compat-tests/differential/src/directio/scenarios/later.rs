@@ -2,7 +2,7 @@
 //! our plugin must do there, by the rules of those releases' checker.
 
 use super::{Scenario, crowd, held, held_instance};
-use crate::directio::play::Host;
+use crate::directio::host::Host;
 use crate::directio::session::{Gate, Id, Session};
 use harness::Result;
 use harness::abi::Abi;

@@ -10,7 +10,7 @@ mod later;
 mod reset;
 mod walk;
 
-use crate::directio::play::Host;
+use crate::directio::host::Host;
 use crate::directio::session::{Gate, Id, Session};
 use harness::{Result, Trouble};
 use std::os::fd::RawFd;

@@ -4,7 +4,8 @@ use crate::directio::scenarios;
 use crate::directio::session::{Session, Setting, Side, socket};
 use harness::abi::Abi;
 use harness::plugin::Plugin;
-use harness::{Result, Trouble, host, plugin};
+use harness::process::HostKind;
+use harness::{Result, Trouble, plugin};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,15 +46,15 @@ impl Host {
         }
     }
 
-    /// The executable's name.
-    pub fn executable(self) -> &'static str {
+    /// The executable.
+    pub fn kind(self) -> HostKind {
         match self {
-            Host::B => "host-b",
-            Host::BOld => "host-b-old",
-            Host::C => "host-c",
-            Host::CPrime => "host-cprime",
-            Host::D => "host-d",
-            Host::Assuming(_) | Host::Hidden | Host::Stranger => "host-none",
+            Host::B => HostKind::V0_8_6,
+            Host::BOld => HostKind::V0_7_9,
+            Host::C => HostKind::V0_11,
+            Host::CPrime => HostKind::V0_14,
+            Host::D => HostKind::V0_15,
+            Host::Assuming(_) | Host::Hidden | Host::Stranger => HostKind::WithoutLibmultipath,
         }
     }
 
@@ -79,16 +80,16 @@ impl Host {
     }
 }
 
-/// Runs a host executable whose symbols are those of `abi`.
-///
-/// With `--symbols` it prints which symbols of libmultipath a plugin would find; otherwise it
-/// speaks to the runner over its standard input.
-pub fn main(abi: Abi) -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|word| word == "--symbols") {
-        println!("{}", host::visible().join(" "));
-        return ExitCode::SUCCESS;
-    }
+/// The role `directio` of a test host: loads one plugin and runs one scenario, for the runner behind
+/// its standard input.
+pub fn main(kind: HostKind) -> ExitCode {
+    let abi = match kind {
+        HostKind::V0_7_9 | HostKind::V0_8_6 | HostKind::WithoutLibmultipath => Abi::V0_7_9,
+        HostKind::V0_11 => Abi::V0_11,
+        HostKind::V0_14 => Abi::V0_14,
+        HostKind::V0_15 => Abi::V0_15,
+    };
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
     match play(abi, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {

@@ -1,0 +1,13 @@
+//! A host with what libmultipath of 0.11.0 to 0.13.x exports.
+
+use std::process::ExitCode;
+
+harness::export_libmultipath!();
+harness::export_start_checker_thread!();
+harness::export_forwarded!(checker_need_wait);
+harness::export_interposed!();
+
+fn main() -> ExitCode {
+    harness::host::use_verbosity(&libmp_verbosity);
+    hosts::main(harness::process::HostKind::V0_11)
+}
