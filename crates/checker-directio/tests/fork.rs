@@ -55,7 +55,7 @@ fn is_up(path: &mut Path) -> bool {
 }
 
 #[test]
-fn an_inherited_instance_is_checked_in_a_context_of_the_childs_own() {
+fn an_inherited_instance_is_checked_in_a_new_context_of_the_child() {
     let _alone = ALONE
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());

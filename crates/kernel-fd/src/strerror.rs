@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_the_c_librarys() {
+    fn the_text_is_that_of_the_c_library() {
         assert_eq!(
             Strerror(Errno(libc::EBADF)).to_string(),
             "Bad file descriptor"
