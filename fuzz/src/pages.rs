@@ -9,7 +9,7 @@ use checker_rdac::Rdac;
 use checker_readsector0::Readsector0;
 use checker_tur::Tur;
 use checkers_core::{
-    MapMemory, MessageId, LogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Checker, check_over, set_up_over, MapMemory, MessageId, LogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use sg_io::cciss::{Answer, Controller};
 use sg_io::{Command, Data, Errno, Reply, Transport};
@@ -49,22 +49,22 @@ fn once(which: u8, map: MapMemory, input: Input<'_>) -> Verdict {
     };
     let plain = || Task::uncancelled(FD, Seconds(3), (), map);
     let verdict = match which % 6 {
-        0 => judge(checker_tur::run(&script, &plain())),
-        1 => judge(checker_readsector0::run(&script, &plain())),
+        0 => judge(check_over::<Tur>(&script, &mut plain())),
+        1 => judge(check_over::<Readsector0>(&script, &mut plain())),
         2 => {
-            if let Some(record) = checker_rdac::prepare(&script, &plain()) {
+            if let Some(record) = set_up_over::<Rdac>(&script, &plain()) {
                 record.emit();
             }
-            judge(checker_rdac::run(&script, &plain()))
+            judge(check_over::<Rdac>(&script, &mut plain()))
         }
         3 => {
             // Twice with one memory: the unit's name may change.
             let mut task = Task::uncancelled(FD, Seconds(3), None, map);
-            judge(checker_emc_clariion::run(&script, &mut task));
+            judge(check_over::<EmcClariion>(&script, &mut task));
             assert_eq!(task.map() == MapMemory::Absent, map == MapMemory::Absent);
-            judge(checker_emc_clariion::run(&script, &mut task))
+            judge(check_over::<EmcClariion>(&script, &mut task))
         }
-        4 => judge(checker_hp_sw::run(&script, &plain())),
+        4 => judge(check_over::<HpSw>(&script, &mut plain())),
         _ => judge(checker_cciss_tur::run(&script, &plain())),
     };
     assert!(script.commands.get() <= MOST_COMMANDS);
@@ -78,7 +78,7 @@ fn judge<P: Judged>(outcome: Outcome<P>) -> Verdict {
     if let Some(id) = message.map(MessageId::as_raw) {
         let own = usize::try_from(id).ok().and_then(|id| id.checked_sub(100));
         match own {
-            Some(own) => assert!(P::MESSAGES.get(own).is_some(), "message {id}"),
+            Some(own) => assert!(<Asynchronous<P> as Checker>::MESSAGES.get(own).is_some(), "message {id}"),
             None => assert!((0..=8).contains(&id), "message {id}"),
         }
     }

@@ -10,27 +10,23 @@ pub use capture::captured;
 
 use cases::{Answer, Case, Checker, Command, Expected, Map};
 use checkers_core::{
-    LogRecord, MapMemory, MessageId, Outcome, Probe, Seconds, Task, Verdict, resolve,
+    Asynchronous, LogRecord, MapMemory, MessageId, Probe, ScsiProbe, Seconds, Task, Verdict,
+    check_over, resolve, set_up_over,
 };
 use sg_io::script::{CancelledMeanwhile, Direction, Script, Sent, Step};
-use sg_io::{DriverStatus, Errno, HostStatus, LastReply, Reply, ScsiStatus, Sense};
+use sg_io::{DriverStatus, Errno, HostStatus, Millis, Reply, ScsiStatus, Sense};
 use std::sync::atomic::AtomicBool;
 
 /// The descriptor of every path.
 pub const FD: i32 = 3;
 
-/// Runs the decision table of `checker`. `check` is one check over a transport; `prepare` the commands
-/// that prepare a path.
-pub fn run<P: Probe<LastReply = LastReply>>(
-    checker: Checker,
-    check: impl Fn(&Script, &mut Task<'_, P::Memory>) -> Outcome<P>,
-    prepare: impl Fn(&Script, &Task<'_, ()>) -> Option<P::LogRecord>,
-) {
+/// Runs the decision table of `checker`, which is `P`.
+pub fn run<P: ScsiProbe>(checker: Checker) {
     for case in checker.cases() {
         for map in maps(case.input.map) {
             let name = format!("{}, {map:?}", case.name);
-            run_setup::<P>(&case, &name, &prepare);
-            run_checks(&case, &name, *map, &check);
+            run_setup::<P>(&case, &name);
+            run_checks::<P>(&case, &name, *map);
         }
     }
 }
@@ -43,27 +39,18 @@ fn maps(map: Map) -> &'static [MapMemory] {
     }
 }
 
-fn run_setup<P: Probe>(
-    case: &Case,
-    name: &str,
-    prepare: impl Fn(&Script, &Task<'_, ()>) -> Option<P::LogRecord>,
-) {
+fn run_setup<P: ScsiProbe>(case: &Case, name: &str) {
     if case.input.setup.is_empty() {
         return;
     }
     let script = Script::new(case.input.setup.iter().map(step));
     let task = Task::uncancelled(FD, Seconds(case.input.timeout), (), MapMemory::Absent);
-    let record = prepare(&script, &task);
+    let record = set_up_over::<P>(&script, &task);
     verify(name, case, &script.sent(), record, &case.setup);
 }
 
-fn run_checks<P: Probe<LastReply = LastReply>>(
-    case: &Case,
-    name: &str,
-    mut map: MapMemory,
-    check: impl Fn(&Script, &mut Task<'_, P::Memory>) -> Outcome<P>,
-) {
-    let mut memory = P::Memory::default();
+fn run_checks<P: ScsiProbe>(case: &Case, name: &str, mut map: MapMemory) {
+    let mut memory = <P as ScsiProbe>::Memory::default();
     for (input, expected) in case.input.checks.iter().zip(&case.expected) {
         if let (Some(value), true) = (input.map_value, map != MapMemory::Absent) {
             map = MapMemory::Set(value);
@@ -72,7 +59,7 @@ fn run_checks<P: Probe<LastReply = LastReply>>(
         let preferred = u64::try_from(case.input.preferred).map_err(|_| Errno(0));
         let script = Script::new(steps.iter().copied()).preferring(preferred);
         let mut task = Task::uncancelled(FD, Seconds(case.input.timeout), memory, map);
-        let outcome = check(&script, &mut task);
+        let outcome = check_over::<P>(&script, &mut task);
         verify(name, case, &script.sent(), outcome.record, expected);
         verify_verdict(name, outcome.verdict, expected.verdict);
         let last = outcome.last_reply.map(|last| last.result);
@@ -103,7 +90,7 @@ fn verify<R: LogRecord>(
 ) {
     assert_eq!(sent.len(), expected.count, "{name}: {sent:#?}");
     for sent in sent {
-        assert_eq!(sent.timeout, Seconds(case.input.timeout), "{name}");
+        assert_eq!(sent.timeout, Millis(1000 * case.input.timeout), "{name}");
     }
     if let Some(commands) = &expected.commands {
         let sent: Vec<Command> = sent.iter().map(command).collect();
@@ -144,19 +131,30 @@ fn command(sent: &Sent) -> Command {
 
 /// Runs one check whose first command gets this answer and which is cancelled meanwhile: it must send
 /// nothing more. Nor must the next one, cancelled from the start, send anything.
-pub fn run_cancelled<P: Probe>(
-    first: &Answer,
-    check: impl Fn(&CancelledMeanwhile<'_>, &mut Task<'_, P::Memory>),
-) {
+pub fn run_cancelled<P: ScsiProbe>(first: &Answer) {
+    cancelled(first, |transport, cancel| {
+        let memory = <P as ScsiProbe>::Memory::default();
+        let mut task = Task::new(FD, Seconds(30), memory, MapMemory::Absent, cancel);
+        check_over::<P>(transport, &mut task);
+    });
+}
+
+/// The same of the commands that prepare a path, which then have nothing to log.
+pub fn run_cancelled_setup<P: ScsiProbe>(first: &Answer) {
+    cancelled(first, |transport, cancel| {
+        let task = Task::new(FD, Seconds(30), (), MapMemory::Absent, cancel);
+        assert!(set_up_over::<P>(transport, &task).is_none());
+    });
+}
+
+fn cancelled(first: &Answer, work: impl Fn(&CancelledMeanwhile<'_>, &AtomicBool)) {
     let cancel = AtomicBool::new(false);
     let transport = CancelledMeanwhile {
         script: Script::new([step(first)]),
         cancel: &cancel,
     };
     for _ in 0..2 {
-        let (memory, map) = (P::Memory::default(), MapMemory::Absent);
-        let mut task = Task::new(FD, Seconds(30), memory, map, &cancel);
-        check(&transport, &mut task);
+        work(&transport, &cancel);
         assert_eq!(transport.script.sent().len(), 1);
     }
 }
@@ -164,15 +162,14 @@ pub fn run_cancelled<P: Probe>(
 /// Compares the checker's messages with the table's, and the ids of those that every checker has.
 pub fn verify_messages<P: Probe>(checker: Checker) {
     assert_eq!(P::NAME, checker.name());
-    let text = |id| resolve(id, P::MESSAGES).to_str().unwrap_or_default();
+    let table = <Asynchronous<P> as checkers_core::Checker>::MESSAGES;
+    let text = |id| resolve(id, table).to_str().unwrap_or_default();
     let own = |index: usize| MessageId::plugin(index);
-    let found: Vec<&str> = (0..P::MESSAGES.len())
-        .map(|index| text(own(index)))
-        .collect();
+    let found: Vec<&str> = (0..table.len()).map(|index| text(own(index))).collect();
     assert_eq!(found, checker.messages());
     assert_eq!(own(0).as_raw(), 100);
-    assert_eq!(text(own(P::MESSAGES.len())), "");
-    assert_eq!(text(P::RUNNING), " still running");
-    assert_eq!(text(P::TIMED_OUT), " timed out");
-    assert_eq!(text(P::NOT_STARTED), " failed to initialize");
+    assert_eq!(text(own(table.len())), "");
+    assert_eq!(text(P::MESSAGES.running()), " still running");
+    assert_eq!(text(P::MESSAGES.timed_out()), " timed out");
+    assert_eq!(text(P::MESSAGES.not_started()), " failed to initialize");
 }

@@ -9,11 +9,10 @@ mod tests;
 
 pub use log_record::CcissLogRecord;
 
-use checkers_core::{Class, MessageId, MessageTable, Outcome, PathState, Probe, Task, Verdict};
+use checkers_core::{MessageId, Messages, Outcome, PathState, Probe, Task, Verdict};
 use sg_io::cciss::{Answer, Controller};
 use sg_io::{Errno, Kernel};
 use std::fmt;
-use std::os::fd::RawFd;
 
 /// The checker.
 #[derive(Debug)]
@@ -50,10 +49,7 @@ impl fmt::Display for CcissReply {
 
 impl Probe for CcissTur {
     const NAME: &'static str = "cciss_tur";
-    const MESSAGES: MessageTable = &[c" still running", c" timed out", c" failed to initialize"];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const MESSAGES: Messages = Messages::COMMON;
 
     type Memory = ();
     type LogRecord = CcissLogRecord;
@@ -61,15 +57,6 @@ impl Probe for CcissTur {
 
     fn probe(task: &mut Task<'_, ()>) -> Outcome<CcissTur> {
         run(&Kernel, task)
-    }
-
-    fn device_number(fd: RawFd) -> (u32, u32) {
-        sg_io::device_number(fd)
-    }
-
-    fn class() -> &'static Class<CcissTur> {
-        static CLASS: Class<CcissTur> = Class::new();
-        &CLASS
     }
 }
 
@@ -115,5 +102,5 @@ pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTu
     }
 }
 
-/// For a check that was cancelled: nobody looks at it.
+/// The verdict of a check that was cancelled, which is not used.
 const UNWANTED: Verdict = Verdict::silent(PathState::Unchecked);

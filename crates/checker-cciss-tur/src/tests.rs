@@ -6,6 +6,7 @@ use checkers_core::{MapMemory, Seconds};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A controller with one answer to each request.

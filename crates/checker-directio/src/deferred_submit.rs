@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Condvar;
 
 /// The jobs that are not in the pool.
-static JOBS: SlotCache<Worker> = SlotCache::new();
+static JOBS: SlotCache<Worker> = SlotCache::new(&POOL);
 
 /// A job of the pool: makes the deferred submission that has waited longest.
 pub(crate) struct Worker;
@@ -94,7 +94,7 @@ fn submit_job(
     submit: &mut impl FnMut(&'static Worker) -> Result<(), NoWorker>,
 ) -> Result<(), Errno> {
     let job = JOBS
-        .take(|| Worker)
+        .take(|_| Worker)
         .map_err(|OutOfMemory| Errno(libc::ENOMEM))?;
     submit(job).map_err(|NoWorker| {
         JOBS.put_back(job);

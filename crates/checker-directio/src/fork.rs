@@ -6,14 +6,14 @@
 use crate::deferred_submit::{Worker, jobs};
 use crate::destroy::{Parked, parked};
 use crate::groups::{Groups, groups};
-use checkers_core::HeldSlots;
+use checkers_core::HeldCache;
 use std::sync::MutexGuard;
 
 /// Keeps all other threads out of what this crate shares between them; see [`hold_for_fork`].
 #[must_use = "the locks are released when it is dropped"]
 pub struct Held {
     _parked: MutexGuard<'static, Parked>,
-    _jobs: HeldSlots<Worker>,
+    _jobs: HeldCache<Worker>,
     _groups: MutexGuard<'static, Groups>,
 }
 

@@ -15,25 +15,22 @@ mod tests;
 pub use log_record::EmcLogRecord;
 pub use page::Wwn;
 
-use checkers_core::{
-    Class, MapMemory, MessageId, MessageTable, Outcome, PathState, Probe, Task, Verdict,
-};
+use checkers_core::{CheckContext, MapMemory, Messages, PathState, ScsiProbe, Verdict};
 use page::{Role, UnitPage};
-use sg_io::{
-    Cancelled, Data, Device, Errno, Kernel, LastReply, Read, Reply, SenseCode, SenseKey, Transport,
-    sg_read,
-};
-use std::os::fd::RawFd;
+use sg_io::{Cancelled, Data, Device, Errno, Read, Reply, SenseCode, SenseKey, Transport, sg_read};
+use std::ffi::CStr;
 
 /// The checker.
 #[derive(Debug)]
 pub enum EmcClariion {}
 
-const QUERY_FAILED: Verdict = down(0);
-const QUERY_ERROR: Verdict = down(1);
-const WWN_CHANGED: Verdict = down(6);
-const READ_ERROR: Verdict = down(7);
-const HEALTHY: Verdict = Verdict::new(PathState::Up, MessageId::plugin(8));
+const QUERY_FAILED: &CStr = c": sending query command failed";
+const QUERY_ERROR: &CStr = c": query command indicates error";
+const WWN_CHANGED: &CStr = c": Logical Unit WWN has changed";
+const READ_ERROR: &CStr = c": Read error";
+const ACTIVE_PATH: &CStr = c": Active path is healthy";
+
+const HEALTHY: Verdict = own(PathState::Up, ACTIVE_PATH);
 /// An inactive snapshot leaves the message as it was.
 const INACTIVE_SNAPSHOT: Verdict = Verdict::silent(PathState::Down);
 
@@ -43,158 +40,120 @@ const READ_OF_SNAPSHOT: SenseCode = SenseCode::new(0x5, 0x25, 0x01);
 /// How often INQUIRY is sent while the transport may recover.
 const ATTEMPTS: u32 = 5;
 
-/// Down, with the message at `index` of the table.
-const fn down(index: usize) -> Verdict {
-    Verdict::new(PathState::Down, MessageId::plugin(index))
+/// A state with one of the checker's own messages.
+const fn own(state: PathState, text: &CStr) -> Verdict {
+    Verdict::new(state, EmcClariion::MESSAGES.id(text))
 }
 
-impl Probe for EmcClariion {
+/// Down, with one of the checker's own messages.
+const fn down(text: &CStr) -> Verdict {
+    own(PathState::Down, text)
+}
+
+impl ScsiProbe for EmcClariion {
     const NAME: &'static str = "emc_clariion";
-    const MESSAGES: MessageTable = &[
-        c": sending query command failed",
-        c": query command indicates error",
-        c": Path not correctly configured for failover",
-        c": Path unit report page in unknown format",
-        c": Path not available for normal operations",
-        c": Logical Unit is unbound or LUNZ",
-        c": Logical Unit WWN has changed",
-        c": Read error",
-        c": Active path is healthy",
-        c" still running",
-        c" timed out",
-        c" failed to initialize",
-    ];
-    const RUNNING: MessageId = MessageId::plugin(9);
-    const TIMED_OUT: MessageId = MessageId::plugin(10);
-    const NOT_STARTED: MessageId = MessageId::plugin(11);
+    const MESSAGES: Messages = Messages::before_common(&[
+        QUERY_FAILED,
+        QUERY_ERROR,
+        page::MISCONFIGURED,
+        page::UNKNOWN_FORMAT,
+        page::NOT_AVAILABLE,
+        page::UNBOUND,
+        WWN_CHANGED,
+        READ_ERROR,
+        ACTIVE_PATH,
+    ]);
     const USES_MAP: bool = true;
 
     /// The name of the unit that the first good reply gave.
     type Memory = Option<Wwn>;
     type LogRecord = EmcLogRecord;
-    type LastReply = LastReply;
 
-    fn probe(task: &mut Task<'_, Option<Wwn>>) -> Outcome<EmcClariion> {
-        run(&Kernel, task)
-    }
-
-    fn device_number(fd: RawFd) -> (u32, u32) {
-        sg_io::device_number(fd)
-    }
-
-    fn class() -> &'static Class<EmcClariion> {
-        static CLASS: Class<EmcClariion> = Class::new();
-        &CLASS
-    }
-}
-
-/// One check over `transport`.
-pub fn run(transport: &impl Transport, task: &mut Task<'_, Option<Wwn>>) -> Outcome<EmcClariion> {
-    let (mut wwn, mut snapshot) = (task.memory, None);
-    let map = task.map();
-    let cancelled = || task.cancelled();
-    let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let (verdict, record) = check(&mut device, &mut wwn, map, &mut snapshot)
-        .unwrap_or_else(|cancelled| (cancelled.into(), None));
-    let last_reply = device.last();
-    task.memory = wwn;
-    if let Some(snapshot) = snapshot.filter(|_| map != MapMemory::Absent) {
-        // Tells the other paths of the map.
-        task.set_map(i32::from(snapshot));
-    }
-    Outcome {
-        verdict,
-        record,
-        last_reply,
+    fn check(
+        device: &mut Device<'_, impl Transport>,
+        context: &mut CheckContext<EmcClariion>,
+    ) -> Result<Verdict, Cancelled> {
+        let page = match inquire(device, context)? {
+            Ok(page) => page,
+            Err(verdict) => return Ok(verdict),
+        };
+        let role = match page.role() {
+            Ok(role) => role,
+            Err(verdict) => return Ok(verdict),
+        };
+        let wwn = page.wwn();
+        if *context.memory.get_or_insert(wwn) != wwn {
+            return Ok(const { down(WWN_CHANGED) });
+        }
+        match role {
+            Role::Active => active(device, wwn, context),
+            Role::Passive => Ok(passive(wwn, context)),
+        }
     }
 }
 
-type Finding = (Verdict, Option<EmcLogRecord>);
-
-fn check(
-    device: &mut Device<'_, impl Transport>,
-    known: &mut Option<Wwn>,
-    map: MapMemory,
-    snapshot: &mut Option<bool>,
-) -> Result<Finding, Cancelled> {
-    let page = match inquire(device)? {
-        Ok(page) => page,
-        Err(finding) => return Ok(finding),
-    };
-    let role = match page.role() {
-        Ok(role) => role,
-        Err(verdict) => return Ok((verdict, None)),
-    };
-    let wwn = page.wwn();
-    if *known.get_or_insert(wwn) != wwn {
-        return Ok((WWN_CHANGED, None));
-    }
-    match role {
-        Role::Active => active(device, wwn, snapshot),
-        Role::Passive => Ok(passive(wwn, map)),
-    }
-}
-
-/// The page, or what the attempt to get it says about the path.
+/// The page, or the verdict when there is none.
 fn inquire(
     device: &mut Device<'_, impl Transport>,
-) -> Result<Result<UnitPage, Finding>, Cancelled> {
+    context: &mut CheckContext<EmcClariion>,
+) -> Result<Result<UnitPage, Verdict>, Cancelled> {
     let mut attempt = 1;
     loop {
         let mut page = UnitPage::new();
         let reply = match device.send(UnitPage::INQUIRY, Data::In(page.buffer()))? {
             Ok(reply) => reply,
-            Err(Errno(libc::ENOTTY)) => return Ok(Err((Verdict::UNSUPPORTED, None))),
-            Err(_) => return Ok(Err((QUERY_FAILED, None))),
+            Err(Errno(libc::ENOTTY)) => return Ok(Err(Verdict::UNSUPPORTED)),
+            Err(_) => return Ok(Err(const { down(QUERY_FAILED) })),
         };
-        if reply.may_recover() && attempt < ATTEMPTS {
-            attempt += 1;
-            continue;
+        if !reply.may_recover() || attempt == ATTEMPTS {
+            return Ok(refusal(&reply, context).map_or(Ok(page), Err));
         }
-        return Ok(refusal(&reply).map_or(Ok(page), Err));
+        attempt += 1;
     }
 }
 
-/// What a reply to INQUIRY says against the path, whatever the page holds. The status is taken with
-/// its reserved bits.
-fn refusal(reply: &Reply) -> Option<Finding> {
-    match reply.reported_key(reply.status) {
-        Some(SenseKey::ILLEGAL_REQUEST) => Some((Verdict::UNSUPPORTED, None)),
-        // A recovered error still has the kernel's bit for "look here" and ends below.
-        Some(SenseKey::RECOVERED_ERROR) | None => reply.needs_check().then_some((
-            QUERY_ERROR,
-            Some(EmcLogRecord::FailedWithoutSense(reply.status)),
-        )),
-        Some(key) => Some((QUERY_ERROR, Some(EmcLogRecord::FailedWithSense(key)))),
-    }
+/// The verdict on a reply to INQUIRY that decides whatever the page holds. The reserved bits of the status
+/// count.
+fn refusal(reply: &Reply, context: &mut CheckContext<EmcClariion>) -> Option<Verdict> {
+    let record = match reply.reported_key(reply.status) {
+        Some(SenseKey::ILLEGAL_REQUEST) => return Some(Verdict::UNSUPPORTED),
+        // The kernel sets its bit for a recovered error as well.
+        Some(SenseKey::RECOVERED_ERROR) | None if !reply.needs_check() => return None,
+        Some(SenseKey::RECOVERED_ERROR) | None => EmcLogRecord::FailedWithoutSense(reply.status),
+        Some(key) => EmcLogRecord::FailedWithSense(key),
+    };
+    context.log(record);
+    Some(const { down(QUERY_ERROR) })
 }
 
-/// A path to the storage processor that owns the unit must be able to read. What it says about the unit
-/// goes to `snapshot`: whether it is an inactive one.
+/// A path to the storage processor that owns the unit must be able to read. The other paths of the map learn
+/// whether the unit is an inactive snapshot.
 fn active(
     device: &mut Device<'_, impl Transport>,
     wwn: Wwn,
-    snapshot: &mut Option<bool>,
-) -> Result<Finding, Cancelled> {
+    context: &mut CheckContext<EmcClariion>,
+) -> Result<Verdict, Cancelled> {
     let Read::Down(sense) = sg_read(device)? else {
-        *snapshot = Some(false);
-        return Ok((HEALTHY, None));
+        context.set_map(0);
+        return Ok(HEALTHY);
     };
     let code = sense.at_fixed_offsets();
     if code == READ_OF_SNAPSHOT {
-        *snapshot = Some(true);
-        return Ok((INACTIVE_SNAPSHOT, Some(EmcLogRecord::ActiveToSnapshot(wwn))));
+        context.set_map(1);
+        context.log(EmcLogRecord::ActiveToSnapshot(wwn));
+        return Ok(INACTIVE_SNAPSHOT);
     }
-    Ok((READ_ERROR, Some(EmcLogRecord::ReadError(wwn, code))))
+    context.log(EmcLogRecord::ReadError(wwn, code));
+    Ok(const { down(READ_ERROR) })
 }
 
 /// A passive path is as good as the unit behind it.
-fn passive(wwn: Wwn, map: MapMemory) -> Finding {
-    match map {
-        MapMemory::Absent | MapMemory::Unset | MapMemory::Set(0) => (HEALTHY, None),
-        MapMemory::Set(_) => (
-            INACTIVE_SNAPSHOT,
-            Some(EmcLogRecord::PassiveToSnapshot(wwn)),
-        ),
+fn passive(wwn: Wwn, context: &mut CheckContext<EmcClariion>) -> Verdict {
+    match context.map() {
+        MapMemory::Absent | MapMemory::Unset | MapMemory::Set(0) => HEALTHY,
+        MapMemory::Set(_) => {
+            context.log(EmcLogRecord::PassiveToSnapshot(wwn));
+            INACTIVE_SNAPSHOT
+        }
     }
 }

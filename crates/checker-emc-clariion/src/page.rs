@@ -1,8 +1,9 @@
 //! The unit path report page (C0h) of a CLARiiON: how this path is set up and what it leads to.
 
-use crate::down;
-use checkers_core::{MessageId, PathState, Verdict};
+use crate::{down, own};
+use checkers_core::{PathState, Verdict};
 use sg_io::Cdb;
+use std::ffi::CStr;
 use std::fmt;
 
 const LENGTH: u8 = 128;
@@ -29,10 +30,10 @@ pub(crate) enum Role {
     Passive,
 }
 
-const UNKNOWN_FORMAT: Verdict = down(3);
-const MISCONFIGURED: Verdict = down(2);
-const UNBOUND: Verdict = down(5);
-const NOT_AVAILABLE: Verdict = Verdict::new(PathState::Shaky, MessageId::plugin(4));
+pub(crate) const MISCONFIGURED: &CStr = c": Path not correctly configured for failover";
+pub(crate) const UNKNOWN_FORMAT: &CStr = c": Path unit report page in unknown format";
+pub(crate) const NOT_AVAILABLE: &CStr = c": Path not available for normal operations";
+pub(crate) const UNBOUND: &CStr = c": Logical Unit is unbound or LUNZ";
 
 impl UnitPage {
     /// The command that asks for it.
@@ -43,7 +44,7 @@ impl UnitPage {
         UnitPage([0; LENGTH as usize])
     }
 
-    /// Where the device's answer goes.
+    /// Where the device writes it.
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
         &mut self.0
     }
@@ -53,21 +54,21 @@ impl UnitPage {
         let Self(page) = self;
         // Page code and revision.
         if page[1] != 0xc0 || page[9] != 0x00 {
-            return Err(UNKNOWN_FORMAT);
+            return Err(const { down(UNKNOWN_FORMAT) });
         }
         // Effective initiator type 3; failover mode 4 (passive not ready) or 6 (ALUA); array
         // communication path enabled.
         let failover_mode = page[28] & 0x07;
         if page[27] != 0x03 || !matches!(failover_mode, 4 | 6) || page[30] & 0x04 == 0 {
-            return Err(MISCONFIGURED);
+            return Err(const { down(MISCONFIGURED) });
         }
         // Something keeps the unit from normal operations.
         if page[48] != 0x00 {
-            return Err(NOT_AVAILABLE);
+            return Err(const { own(PathState::Shaky, NOT_AVAILABLE) });
         }
         // The unit's state: not bound (or the stand-in unit LUNZ), bound, bound and owned here.
         match page[4] {
-            0 => Err(UNBOUND),
+            0 => Err(const { down(UNBOUND) }),
             2 => Ok(Role::Active),
             _ => Ok(Role::Passive),
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use cases::{Checker, good, host};
-use checkers_core::Seconds;
+use checkers_core::{Seconds, Task, check_over};
 use proptest::prelude::*;
 use sg_io::script::{Script, Step, any_step};
 
@@ -23,11 +23,7 @@ fn page(bytes: &[(usize, u8)]) -> Vec<u8> {
 
 #[test]
 fn decision_table() {
-    case_runner::run(
-        Checker::EmcClariion,
-        |script, task| run(script, task),
-        |_, _| None,
-    );
+    case_runner::run::<EmcClariion>(Checker::EmcClariion);
 }
 
 #[test]
@@ -38,9 +34,7 @@ fn messages() {
 #[test]
 fn a_cancelled_check_sends_nothing_more() {
     for first in [host(7), good().data(page(&[]))] {
-        case_runner::run_cancelled::<EmcClariion>(&first, |transport, task| {
-            run(transport, task);
-        });
+        case_runner::run_cancelled::<EmcClariion>(&first);
     }
 }
 
@@ -58,7 +52,7 @@ proptest! {
             .map(|step| if step.length == 0 { step.with_data(&page(&bytes)) } else { step })
             .chain([Step::error(libc::EIO)]);
         let mut task = Task::uncancelled(3, Seconds(30), known.then_some(WWN), map);
-        let outcome = run(&Script::new(steps), &mut task);
+        let outcome = check_over::<EmcClariion>(&Script::new(steps), &mut task);
         let state = outcome.verdict.state;
         prop_assert!([
             PathState::Wild,

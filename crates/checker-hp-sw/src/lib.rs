@@ -6,9 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use checkers_core::{Class, MessageId, MessageTable, NoLogRecord, Outcome, Probe, Task, Verdict};
-use sg_io::{Cancelled, Cdb, Data, Device, Errno, Kernel, LastReply, Reply, SenseKey, Transport};
-use std::os::fd::RawFd;
+use checkers_core::{CheckContext, Messages, NoLogRecord, ScsiProbe, Verdict};
+use sg_io::{Cancelled, Cdb, Data, Device, Errno, Reply, SenseKey, Transport};
 
 /// The checker.
 #[derive(Debug)]
@@ -18,59 +17,33 @@ pub enum HpSw {}
 const SERIAL_NUMBER: u8 = 0x80;
 const LENGTH: u8 = 255;
 
-impl Probe for HpSw {
+impl ScsiProbe for HpSw {
     const NAME: &'static str = "hp_sw";
-    const MESSAGES: MessageTable = &[c" still running", c" timed out", c" failed to initialize"];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const MESSAGES: Messages = Messages::COMMON;
 
     type Memory = ();
     type LogRecord = NoLogRecord;
-    type LastReply = LastReply;
 
-    fn probe(task: &mut Task<'_, ()>) -> Outcome<HpSw> {
-        run(&Kernel, task)
-    }
-
-    fn device_number(fd: RawFd) -> (u32, u32) {
-        sg_io::device_number(fd)
-    }
-
-    fn class() -> &'static Class<HpSw> {
-        static CLASS: Class<HpSw> = Class::new();
-        &CLASS
-    }
-}
-
-/// One check over `transport`.
-pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<HpSw> {
-    let cancelled = || task.cancelled();
-    let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let verdict = check(&mut device).unwrap_or_else(Verdict::from);
-    Outcome {
-        verdict,
-        record: None,
-        last_reply: device.last(),
-    }
-}
-
-/// INQUIRY tells whether the unit is there, TEST UNIT READY whether this controller owns it. Each is
-/// sent once.
-fn check(device: &mut Device<'_, impl Transport>) -> Result<Verdict, Cancelled> {
-    let mut page = [0; LENGTH as usize];
-    let inquiry = Cdb::inquiry_page(SERIAL_NUMBER, LENGTH);
-    let refusal = match device.send(inquiry, Data::In(&mut page))? {
-        Ok(reply) => refusal(&reply),
-        Err(Errno(libc::ENOTTY)) => Some(Verdict::UNSUPPORTED),
-        Err(_) => Some(Verdict::DOWN),
-    };
-    if let Some(verdict) = refusal {
-        return Ok(verdict);
-    }
-    match device.send(Cdb::TEST_UNIT_READY, Data::None)? {
-        Ok(reply) if !reply.needs_check() => Ok(Verdict::UP),
-        _ => Ok(Verdict::GHOST),
+    /// INQUIRY shows whether the unit is there, TEST UNIT READY whether this controller owns it. Each is
+    /// sent once.
+    fn check(
+        device: &mut Device<'_, impl Transport>,
+        _: &mut CheckContext<HpSw>,
+    ) -> Result<Verdict, Cancelled> {
+        let mut page = [0; LENGTH as usize];
+        let inquiry = Cdb::inquiry_page(SERIAL_NUMBER, LENGTH);
+        let refusal = match device.send(inquiry, Data::In(&mut page))? {
+            Ok(reply) => refusal(&reply),
+            Err(Errno(libc::ENOTTY)) => Some(Verdict::UNSUPPORTED),
+            Err(_) => Some(Verdict::DOWN),
+        };
+        if let Some(verdict) = refusal {
+            return Ok(verdict);
+        }
+        match device.send(Cdb::TEST_UNIT_READY, Data::None)? {
+            Ok(reply) if !reply.needs_check() => Ok(Verdict::UP),
+            _ => Ok(Verdict::GHOST),
+        }
     }
 }
 

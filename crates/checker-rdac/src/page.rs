@@ -1,8 +1,19 @@
 //! The volume access control page (C9h) of an rdac array: who owns the unit, and how the two
 //! controllers are.
 
-use checkers_core::{MessageId, PathState, Verdict};
+use crate::down;
+use checkers_core::Verdict;
 use sg_io::Cdb;
+use std::ffi::CStr;
+
+pub(crate) const NOT_CONNECTED: &CStr = c" reports path is down: lun not connected";
+pub(crate) const STARTING: &CStr = c" reports path is down: ctlr is in startup sequence";
+pub(crate) const NOT_RESPONSIVE: &CStr = c" reports path is down: non-responsive to queries";
+pub(crate) const HELD_IN_RESET: &CStr = c" reports path is down: ctlr held in reset";
+pub(crate) const DOWNLOADING: &CStr = c" reports path is down: ctlr firmware downloading";
+pub(crate) const QUIESCED: &CStr = c" reports path is down: ctlr quiesced by admin request";
+pub(crate) const SERVICE_MODE: &CStr = c" reports path is down: ctlr is in service mode";
+pub(crate) const UNAVAILABLE: &CStr = c" reports path is down: ctlr is unavailable";
 
 const LENGTH: u8 = 48;
 
@@ -17,8 +28,8 @@ const IO_SHIPPING: u8 = 0x20;
 const OWNER: u8 = 0x01;
 
 /// Asymmetric access states of SPC-4, as the low four bits of bytes 10 and 12 have them.
-const UNAVAILABLE: u8 = 0x3;
-const TRANSITIONING: u8 = 0xf;
+const IS_UNAVAILABLE: u8 = 0x3;
+const IS_TRANSITIONING: u8 = 0xf;
 
 impl AccessPage {
     /// The command that asks for it.
@@ -29,27 +40,27 @@ impl AccessPage {
         AccessPage([0; LENGTH as usize])
     }
 
-    /// Where the device's answer goes.
+    /// Where the device writes it.
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
-    /// What the page says about the path.
+    /// The verdict of the page.
     pub(crate) fn verdict(&self) -> Verdict {
         let Self(page) = self;
         let (peripheral, volume) = (page[0], page[8]);
         // Any device type but a disk, any peripheral qualifier but "connected". Bit 7 alone passes,
         // which makes it a qualifier that SPC leaves to vendors.
         if peripheral & 0x7f != 0 {
-            return down(0);
+            return const { down(NOT_CONNECTED) };
         }
         if volume & TPG_DATA != 0 {
             // Byte 12 is about the other controller.
             match (page[10] & 0x0f, page[12] & 0x0f) {
-                (UNAVAILABLE, _) => return unavailable(page[11]),
-                // Both in transition: a MODE SELECT or SET TARGET PORT GROUPS is under way.
-                (TRANSITIONING, TRANSITIONING) => (),
-                (TRANSITIONING, _) => return down(1),
+                (IS_UNAVAILABLE, _) => return unavailable(page[11]),
+                // Both in transition: a MODE SELECT or SET TARGET PORT GROUPS is in flight.
+                (IS_TRANSITIONING, IS_TRANSITIONING) => (),
+                (IS_TRANSITIONING, _) => return const { down(STARTING) },
                 _ => (),
             }
         }
@@ -63,17 +74,12 @@ impl AccessPage {
 
 /// Why the controller is unavailable, by the vendor's byte 11.
 fn unavailable(reason: u8) -> Verdict {
-    down(match reason {
-        2 => 2,
-        3 => 3,
-        4 | 5 => 4,
-        6 => 5,
-        7 => 6,
-        _ => 7,
-    })
-}
-
-/// Down, with the message at `index` of the table.
-const fn down(index: usize) -> Verdict {
-    Verdict::new(PathState::Down, MessageId::plugin(index))
+    match reason {
+        2 => const { down(NOT_RESPONSIVE) },
+        3 => const { down(HELD_IN_RESET) },
+        4 | 5 => const { down(DOWNLOADING) },
+        6 => const { down(QUIESCED) },
+        7 => const { down(SERVICE_MODE) },
+        _ => const { down(UNAVAILABLE) },
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use cases::{Checker, good, host};
-use checkers_core::{MapMemory, Seconds};
+use checkers_core::{MapMemory, Seconds, Task, check_over, set_up_over};
 use proptest::prelude::*;
 use sg_io::script::{Script, any_step};
 
@@ -12,11 +12,7 @@ fn task() -> Task<'static, ()> {
 
 #[test]
 fn decision_table() {
-    case_runner::run(
-        Checker::Rdac,
-        |script, task| run(script, task),
-        |script, task| prepare(script, task),
-    );
+    case_runner::run::<Rdac>(Checker::Rdac);
 }
 
 #[test]
@@ -26,18 +22,14 @@ fn messages() {
 
 #[test]
 fn a_cancelled_check_sends_nothing_more() {
-    case_runner::run_cancelled::<Rdac>(&host(7), |transport, task| {
-        run(transport, task);
-    });
-    case_runner::run_cancelled::<Rdac>(&good(), |transport, task| {
-        assert_eq!(prepare(transport, task), None);
-    });
+    case_runner::run_cancelled::<Rdac>(&host(7));
+    case_runner::run_cancelled_setup::<Rdac>(&good());
 }
 
 proptest! {
     #[test]
     fn any_five_replies_give_a_verdict(steps in prop::collection::vec(any_step(), 5)) {
-        let outcome = run(&Script::new(steps), &task());
+        let outcome = check_over::<Rdac>(&Script::new(steps), &mut task());
         let state = outcome.verdict.state;
         prop_assert!([
             PathState::Wild,
@@ -53,7 +45,7 @@ proptest! {
     #[test]
     fn any_three_replies_prepare_safely(steps in prop::collection::vec(any_step(), 3)) {
         let script = Script::new(steps.iter().copied());
-        prepare(&script, &task());
+        set_up_over::<Rdac>(&script, &task());
         let clear = |reply: Reply| reply.is_clear(reply.status.masked());
         let good = steps.iter().take(2).all(|step| step.result.is_ok_and(clear));
         prop_assert!(script.sent().len() < 3 || good);

@@ -6,84 +6,54 @@
 #[cfg(test)]
 mod tests;
 
-use checkers_core::{
-    Class, MessageId, MessageTable, NoLogRecord, Outcome, PathState, Probe, Task, Verdict,
-};
+use checkers_core::{CheckContext, Messages, NoLogRecord, PathState, ScsiProbe, Verdict};
 use sg_io::{
-    AdditionalSense, Cancelled, Cdb, Data, Device, Errno, HostStatus, Kernel, LastReply, Reply,
-    ScsiStatus, SenseKey, Transport,
+    AdditionalSense, Cancelled, Cdb, Data, Device, Errno, HostStatus, Reply, ScsiStatus, SenseKey,
+    Transport,
 };
-use std::os::fd::RawFd;
+use std::ffi::CStr;
 
 /// The checker.
 #[derive(Debug)]
 pub enum Tur {}
 
-/// The target port group is changing its asymmetric access state.
-pub const TRANSITIONING: Verdict = Verdict::new(PathState::Pending, MessageId::plugin(3));
+const TRANSITION: &CStr = c" reports path is transitioning";
 
-/// How often the command is sent while the replies promise to pass.
+/// The target port group is changing its asymmetric access state.
+pub const TRANSITIONING: Verdict = Verdict::new(PathState::Pending, Tur::MESSAGES.id(TRANSITION));
+
+/// How often the command is sent while the replies are passing ones.
 const ATTEMPTS: u32 = 5;
 
-impl Probe for Tur {
+impl ScsiProbe for Tur {
     const NAME: &'static str = "tur";
-    const MESSAGES: MessageTable = &[
-        c" still running",
-        c" timed out",
-        c" failed to initialize",
-        c" reports path is transitioning",
-    ];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    // In the order of 0.9.5 to 0.14.
+    const MESSAGES: Messages = Messages::after_common(&[TRANSITION]);
 
     type Memory = ();
     type LogRecord = NoLogRecord;
-    type LastReply = LastReply;
 
-    fn probe(task: &mut Task<'_, ()>) -> Outcome<Tur> {
-        run(&Kernel, task)
-    }
-
-    fn device_number(fd: RawFd) -> (u32, u32) {
-        sg_io::device_number(fd)
-    }
-
-    fn class() -> &'static Class<Tur> {
-        static CLASS: Class<Tur> = Class::new();
-        &CLASS
-    }
-}
-
-/// One check over `transport`.
-pub fn run(transport: &impl Transport, task: &Task<'_, ()>) -> Outcome<Tur> {
-    let cancelled = || task.cancelled();
-    let mut device = Device::new(transport, task.fd, task.timeout, &cancelled);
-    let verdict = check(&mut device).unwrap_or_else(Verdict::from);
-    Outcome {
-        verdict,
-        record: None,
-        last_reply: device.last(),
-    }
-}
-
-fn check(device: &mut Device<'_, impl Transport>) -> Result<Verdict, Cancelled> {
-    let mut attempt = 1;
-    loop {
-        let reply = match device.send(Cdb::TEST_UNIT_READY, Data::None)? {
-            Ok(reply) => reply,
-            Err(Errno(libc::ENOTTY)) => return Ok(Verdict::UNSUPPORTED),
-            Err(_) => return Ok(Verdict::DOWN),
-        };
-        let (verdict, durability) = classify(&reply);
-        if durability == Durability::Lasting || attempt == ATTEMPTS {
-            return Ok(verdict);
+    fn check(
+        device: &mut Device<'_, impl Transport>,
+        _: &mut CheckContext<Tur>,
+    ) -> Result<Verdict, Cancelled> {
+        let mut attempt = 1;
+        loop {
+            let reply = match device.send(Cdb::TEST_UNIT_READY, Data::None)? {
+                Ok(reply) => reply,
+                Err(Errno(libc::ENOTTY)) => return Ok(Verdict::UNSUPPORTED),
+                Err(_) => return Ok(Verdict::DOWN),
+            };
+            let (verdict, durability) = classify(&reply);
+            if durability == Lasting || attempt == ATTEMPTS {
+                return Ok(verdict);
+            }
+            attempt += 1;
         }
-        attempt += 1;
     }
 }
 
-/// Whether a second try is worth while.
+/// Whether the same command may get another reply when it is sent again at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Durability {
     Lasting,
@@ -91,7 +61,7 @@ enum Durability {
 }
 use Durability::{Lasting, Passing};
 
-/// What a reply says; where it may pass, the verdict counts only after the last attempt.
+/// The verdict on a reply. A passing one counts only after the last attempt.
 fn classify(reply: &Reply) -> (Verdict, Durability) {
     // The unit is there and works, for another initiator at the moment.
     if reply.status.masked() == ScsiStatus::RESERVATION_CONFLICT || !reply.needs_check() {

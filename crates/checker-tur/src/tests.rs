@@ -2,13 +2,13 @@
 
 use super::*;
 use cases::{Checker, host};
-use checkers_core::{MapMemory, Seconds};
+use checkers_core::{MapMemory, Seconds, Task, check_over};
 use proptest::prelude::*;
 use sg_io::script::{Script, any_step};
 
 #[test]
 fn decision_table() {
-    case_runner::run(Checker::Tur, |script, task| run(script, task), |_, _| None);
+    case_runner::run::<Tur>(Checker::Tur);
 }
 
 #[test]
@@ -18,16 +18,14 @@ fn messages() {
 
 #[test]
 fn a_cancelled_check_sends_nothing_more() {
-    case_runner::run_cancelled::<Tur>(&host(7), |transport, task| {
-        run(transport, task);
-    });
+    case_runner::run_cancelled::<Tur>(&host(7));
 }
 
 proptest! {
     #[test]
     fn any_five_replies_give_a_verdict(steps in prop::collection::vec(any_step(), 5)) {
-        let task = Task::uncancelled(3, Seconds(30), (), MapMemory::Absent);
-        let verdict = run(&Script::new(steps), &task).verdict;
+        let mut task = Task::uncancelled(3, Seconds(30), (), MapMemory::Absent);
+        let verdict = check_over::<Tur>(&Script::new(steps), &mut task).verdict;
         prop_assert!([
             Verdict::UNSUPPORTED,
             Verdict::UP,

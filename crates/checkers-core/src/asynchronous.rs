@@ -11,10 +11,11 @@
 //!   run stays queued. Time in which checks found it queued does not count against the device.
 
 use crate::memory::OutOfMemory;
+use crate::messages::TableOf;
 use crate::pool::{NoWorker, POOL};
 use crate::probe::{LogRecord, Outcome, Probe, Task};
 use crate::process_static;
-use crate::run::{Ended, HeldClass, Order, Panicked, Progress, Slot, Target};
+use crate::run::{Ended, HeldSlots, Order, Panicked, Progress, Slot, Target};
 use crate::spin::Spin;
 use crate::sync::time::Duration;
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     PathState, Reported, Verdict,
 };
 use kernel_fd::fork::Generation;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long `check` waits for the verdict if the host will not ask again soon
@@ -85,7 +87,7 @@ impl<P: Probe> Asynchronous<P> {
             phase: Phase::Idle,
             setup_open: P::HAS_SETUP,
             stall_logged: false,
-            device: P::device_number(call.fd),
+            device: device_number(call.fd),
             memory: P::Memory::default(),
             last_reply: None,
             process,
@@ -201,13 +203,13 @@ impl<P: Probe> Asynchronous<P> {
             Progress::Queued if now > limits.begin => {
                 self.phase = running(call, true);
                 log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
-                return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
+                return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
             }
             Progress::Executing if now > limits.end => {
                 self.slot.cancel();
                 self.phase = Phase::GivenUp;
                 log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
-                return Verdict::new(PathState::Timeout, P::TIMED_OUT).into();
+                return Verdict::new(PathState::Timeout, P::MESSAGES.timed_out()).into();
             }
             Progress::Queued => Limits {
                 end: last_second(now, call),
@@ -220,7 +222,7 @@ impl<P: Probe> Asynchronous<P> {
             polled: true,
         };
         log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
-        Verdict::new(PathState::Pending, P::RUNNING).into()
+        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
@@ -243,11 +245,11 @@ impl<P: Probe> Asynchronous<P> {
                     P::NAME
                 );
             }
-            return Err(Verdict::new(PathState::Timeout, P::TIMED_OUT));
+            return Err(Verdict::new(PathState::Timeout, P::MESSAGES.timed_out()));
         }
         log::debug!("{major}:{minor} : {} thread not responding", P::NAME);
         let slot = Slot::claim()
-            .map_err(|OutOfMemory| Verdict::new(PathState::Unchecked, P::NOT_STARTED))?;
+            .map_err(|OutOfMemory| Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()))?;
         self.hung = Some(std::mem::replace(&mut self.slot, slot));
         self.setup_open = false;
         Ok(())
@@ -266,7 +268,7 @@ impl<P: Probe> Asynchronous<P> {
         };
         if let Err(NoWorker) = self.slot.start_probe(order) {
             log::debug!("{major}:{minor} : failed to start {} thread", P::NAME);
-            return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
+            return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
         }
         self.phase = running(call, false);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
@@ -275,7 +277,7 @@ impl<P: Probe> Asynchronous<P> {
             self.slot.wait(SHORT_WAIT);
             return self.poll();
         }
-        Verdict::new(PathState::Pending, P::RUNNING).into()
+        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
     }
 
     /// The verdict if there is one, else "still running"; does not ask the clock.
@@ -288,7 +290,7 @@ impl<P: Probe> Asynchronous<P> {
         }
         let (major, minor) = self.device;
         log::trace!("{major}:{minor} : {} checker still running", P::NAME);
-        Verdict::new(PathState::Pending, P::RUNNING).into()
+        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
     }
 
     /// Forgets the runs that a parent process started: its workers do not exist here.
@@ -327,6 +329,11 @@ fn last_second(start: u64, call: &Call) -> u64 {
     start.saturating_add(u64::from(call.timeout.0))
 }
 
+/// Major and minor number of the device behind `fd`, for log lines; `(0, 0)` when it cannot be asked.
+fn device_number(fd: RawFd) -> (u32, u32) {
+    kernel_fd::stat(fd).map_or((0, 0), |stat| (stat.major(), stat.minor()))
+}
+
 fn target(call: &Call) -> Target {
     Target {
         fd: call.fd,
@@ -342,13 +349,13 @@ fn emit(record: Option<impl LogRecord>) {
 
 impl<P: Probe> Checker for Asynchronous<P> {
     const NAME: &'static str = P::NAME;
-    const MESSAGES: MessageTable = P::MESSAGES;
+    const MESSAGES: MessageTable = TableOf::<P>::TABLE;
     const USES_MAP: bool = P::USES_MAP;
 
-    type Shared = HeldClass<P>;
+    type Shared = HeldSlots<P>;
 
-    fn lock_shared() -> HeldClass<P> {
-        P::class().hold()
+    fn lock_shared() -> Self::Shared {
+        HeldSlots::new()
     }
 
     fn init(call: &Call) -> Initialized<Self> {
@@ -357,7 +364,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
 
     fn check(&mut self, call: &Call) -> Reported {
         if let Err(OutOfMemory) = self.enter_process(call) {
-            return Verdict::new(PathState::Unchecked, P::NOT_STARTED).into();
+            return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
         }
         match (call.mode, self.phase) {
             (Mode::Sync, _) => self.check_inline(call),

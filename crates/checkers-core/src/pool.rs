@@ -20,13 +20,15 @@
 //! A child process has the memory of its parent, but not its threads: the first call in a child empties the
 //! queue and forgets the workers.
 
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, try_box};
 use crate::process_static;
+use crate::slot_cache::SlotCache;
 use crate::spin::Spin;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::time::{Duration, Instant};
 use crate::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, lock, thread};
 use kernel_fd::fork::{Generation, Home};
+use std::any::{Any, TypeId};
 use std::collections::VecDeque;
 use std::io;
 
@@ -136,6 +138,8 @@ struct State {
     dismissals: u64,
     /// The process that the threads belong to.
     home: Home,
+    /// A [`SlotCache`] for each type of job that asked for one.
+    caches: Vec<(TypeId, &'static (dyn Any + Send + Sync))>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,6 +191,7 @@ impl Pool {
                 ended: 0,
                 dismissals: 0,
                 home: Home::unknown(),
+                caches: Vec::new(),
             }),
             job_queued: Condvar::new(),
             workers_wanted: Condvar::new(),
@@ -209,6 +214,25 @@ impl Pool {
         state.queue.try_reserve(missing).map_err(|_| OutOfMemory)?;
         state.room += 1;
         Ok(())
+    }
+
+    /// The cache for jobs of type `J`, which lives as long as the process.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when it would have to be made.
+    pub fn slots<J: Job + Send + 'static>(
+        &'static self,
+    ) -> Result<&'static SlotCache<J>, OutOfMemory> {
+        let mut state = self.lock();
+        let wanted = TypeId::of::<J>();
+        let known = state.caches.iter().find(|(of, _)| *of == wanted);
+        if let Some(cache) = known.and_then(|(_, cache)| cache.downcast_ref()) {
+            return Ok(cache);
+        }
+        state.caches.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let [cache] = Box::leak(try_box(SlotCache::new(self))?);
+        state.caches.push((wanted, cache));
+        Ok(cache)
     }
 
     /// Queues `job`, for which [`Pool::make_room`] has been called and which is not queued yet.

@@ -1,8 +1,7 @@
 //! A checker that is nothing but "send a command that may block, then classify the reply".
 
-use crate::run::Class;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{MapMemory, MessageId, MessageTable, Seconds, Verdict, process_static};
+use crate::{MapMemory, Messages, Seconds, Verdict, process_static};
 use std::os::fd::RawFd;
 
 /// A blocking look at a path, which [`Asynchronous`](crate::Asynchronous) turns into a
@@ -14,14 +13,8 @@ use std::os::fd::RawFd;
 pub trait Probe: Sized + Send + Sync + 'static {
     /// The name by which configuration files and `libcheck<name>.so` know the checker.
     const NAME: &'static str;
-    /// The checker's own messages, from id 100 on.
-    const MESSAGES: MessageTable;
-    /// The message of a check that has not ended yet.
-    const RUNNING: MessageId;
-    /// The message of a check that did not end within its time limit.
-    const TIMED_OUT: MessageId;
-    /// The message of a check that could not be started for want of memory or threads.
-    const NOT_STARTED: MessageId;
+    /// The checker's own messages, and where the common ones go.
+    const MESSAGES: Messages;
     /// Whether [`Probe::setup`] has anything to do.
     const HAS_SETUP: bool = false;
     /// Whether [`Task::map`] matters to the probe.
@@ -41,16 +34,10 @@ pub trait Probe: Sized + Send + Sync + 'static {
 
     /// Sends the command and classifies the reply.
     fn probe(task: &mut Task<'_, Self::Memory>) -> Outcome<Self>;
-
-    /// Major and minor number of the path's device for log lines, `(0, 0)` when unknown.
-    fn device_number(fd: RawFd) -> (u32, u32);
-
-    /// What all instances of this probe share: `static CLASS: Class<Self> = Class::new();`
-    fn class() -> &'static Class<Self>;
 }
 
 /// The work order of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task<'a, M> {
     /// The descriptor to send commands to.
     pub fd: RawFd,

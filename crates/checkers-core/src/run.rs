@@ -17,38 +17,17 @@ use kernel_fd::Errno;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What the instances of one probe share: the slots that are free for reuse.
-///
-/// Slots are never given back to the allocator, so their number is that of the most paths checked at one
-/// time, plus the hung runs.
-pub struct Class<P: Probe> {
-    slots: SlotCache<Slot<P>>,
-}
-
-impl<P: Probe> Class<P> {
-    /// A class without slots.
-    pub const fn new() -> Class<P> {
-        Class {
-            slots: SlotCache::new(),
-        }
-    }
-
-    /// Locks the list of free slots until the guard is dropped; see [`SlotCache::hold`].
-    pub fn hold(&'static self) -> HeldClass<P> {
-        HeldClass(self.slots.hold())
-    }
-}
-
-impl<P: Probe> Default for Class<P> {
-    fn default() -> Self {
-        Class::new()
-    }
-}
-
-/// Keeps a [`Class`] locked; see [`Class::hold`].
-pub struct HeldClass<P: Probe>(
-    #[expect(dead_code, reason = "held for its drop")] slot_cache::Held<Slot<P>>,
+/// Keeps the cache of a probe's slots locked; empty when there is no memory for the cache, and so no instance
+/// either.
+pub struct HeldSlots<P: Probe>(
+    #[expect(dead_code, reason = "held for its drop")] Option<slot_cache::Held<Slot<P>>>,
 );
+
+impl<P: Probe> HeldSlots<P> {
+    pub(crate) fn new() -> HeldSlots<P> {
+        HeldSlots(POOL.slots().ok().map(SlotCache::hold))
+    }
+}
 
 /// What a command is sent to, and for how long.
 #[derive(Clone, Copy)]
@@ -92,6 +71,8 @@ enum Stage {
 
 /// One place for a run.
 pub(crate) struct Slot<P: Probe> {
+    /// Where the slot goes when neither path nor worker has it.
+    cache: &'static SlotCache<Slot<P>>,
     /// No further command is to be sent.
     cancelled: AtomicBool,
     /// Whether the stage is not [`Stage::Idle`], for a host that spins without the lock.
@@ -138,8 +119,9 @@ pub(crate) enum Progress<P: Probe> {
 }
 
 impl<P: Probe> Slot<P> {
-    fn new() -> Slot<P> {
+    fn new(cache: &'static SlotCache<Slot<P>>) -> Slot<P> {
         Slot {
+            cache,
             cancelled: AtomicBool::new(false),
             busy: AtomicBool::new(false),
             run: Mutex::new(Run::new()),
@@ -149,7 +131,7 @@ impl<P: Probe> Slot<P> {
 
     /// A slot for the caller alone.
     pub(crate) fn claim() -> Result<&'static Slot<P>, OutOfMemory> {
-        let slot = P::class().slots.take(Slot::new)?;
+        let slot = POOL.slots()?.take(Slot::new)?;
         slot.cancelled.store(false, Ordering::SeqCst);
         *lock(&slot.run) = Run::new();
         Ok(slot)
@@ -169,7 +151,7 @@ impl<P: Probe> Slot<P> {
         drop(run);
         if idle {
             self.busy.store(false, Ordering::Relaxed);
-            P::class().slots.put_back(self);
+            self.cache.put_back(self);
         }
     }
 
@@ -370,7 +352,7 @@ impl<P: Probe> Job for Slot<P> {
         // ended, and the thread woken below be another: both look at the stage.
         self.busy.store(false, Ordering::Release);
         if !owned {
-            P::class().slots.put_back(self);
+            self.cache.put_back(self);
         }
         // After the result has been published: closing may wait, if the host has closed its descriptor.
         drop(copy);
@@ -382,8 +364,8 @@ impl<P: Probe> Job for Slot<P> {
 mod tests {
     use super::*;
     use crate::{
-        Asynchronous, Call, Checker, Delivery, MessageId, MessageTable, Mode, Monotonic,
-        NoLogRecord, PathState, Verdict, pool,
+        Asynchronous, Call, Checker, Delivery, Messages, Mode, Monotonic, NoLogRecord, PathState,
+        Verdict, pool,
     };
     use std::sync::atomic::{AtomicI32, AtomicU64};
 
@@ -391,10 +373,7 @@ mod tests {
 
     impl Probe for Device {
         const NAME: &'static str = "device";
-        const MESSAGES: MessageTable = &[];
-        const RUNNING: MessageId = MessageId::plugin(0);
-        const TIMED_OUT: MessageId = MessageId::plugin(1);
-        const NOT_STARTED: MessageId = MessageId::plugin(2);
+        const MESSAGES: Messages = Messages::COMMON;
         type Memory = ();
         type LogRecord = NoLogRecord;
         type LastReply = ();
@@ -404,15 +383,6 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Verdict::UP.into()
-        }
-
-        fn device_number(_fd: RawFd) -> (u32, u32) {
-            (8, 0)
-        }
-
-        fn class() -> &'static Class<Self> {
-            static CLASS: Class<Device> = Class::new();
-            &CLASS
         }
     }
 
@@ -515,7 +485,7 @@ mod tests {
 
     fn both_slots_of_a_hung_path_come_back() {
         static SECOND: AtomicU64 = AtomicU64::new(0);
-        let in_use = || Device::class().slots.in_use();
+        let in_use = || POOL.slots::<Slot<Device>>().unwrap().in_use();
         let before = in_use();
         let call = Call {
             fd: -1,

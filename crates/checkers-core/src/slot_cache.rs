@@ -1,7 +1,7 @@
 //! Jobs that are used again and again.
 
 use crate::memory::{OutOfMemory, try_box};
-use crate::pool::{Job, POOL};
+use crate::pool::{Job, Pool};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The jobs of one kind that are free for reuse.
@@ -9,6 +9,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// Jobs are never given back to the allocator, since a worker may hold on to one for ever. So their
 /// number is that of the most in use at one time, those that hang included.
 pub struct SlotCache<J: 'static> {
+    pool: &'static Pool,
     free: Mutex<Free<J>>,
 }
 
@@ -24,9 +25,10 @@ pub struct Held<J: 'static>(
 );
 
 impl<J: Job> SlotCache<J> {
-    /// A cache without jobs.
-    pub const fn new() -> SlotCache<J> {
+    /// A cache without jobs, for jobs that are submitted to `pool`.
+    pub const fn new(pool: &'static Pool) -> SlotCache<J> {
         SlotCache {
+            pool,
             free: Mutex::new(Free {
                 list: Vec::new(),
                 made: 0,
@@ -38,17 +40,17 @@ impl<J: Job> SlotCache<J> {
     /// has room for it.
     ///
     /// # Errors
-    /// [`OutOfMemory`], when there is none on the cache.
-    pub fn take(&self, new: fn() -> J) -> Result<&'static J, OutOfMemory> {
+    /// [`OutOfMemory`], when none is free for reuse.
+    pub fn take(&'static self, new: fn(&'static Self) -> J) -> Result<&'static J, OutOfMemory> {
         let mut free = lock(&self.free);
         if let Some(job) = free.list.pop() {
             return Ok(job);
         }
         let room = free.made + 1 - free.list.len();
         free.list.try_reserve(room).map_err(|_| OutOfMemory)?;
-        let job = try_box(new())?;
+        let job = try_box(new(self))?;
         // Last, since it cannot be undone.
-        POOL.make_room()?;
+        self.pool.make_room()?;
         let [job] = Box::leak(job);
         free.made += 1;
         Ok(job)
@@ -73,16 +75,11 @@ impl<J: Job> SlotCache<J> {
     }
 }
 
-impl<J: Job> Default for SlotCache<J> {
-    fn default() -> Self {
-        SlotCache::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Condvar;
+    use crate::pool::POOL;
+    use crate::sync::Condvar;
 
     struct Nothing;
 
@@ -94,10 +91,10 @@ mod tests {
 
     #[test]
     fn there_is_room_for_every_job_ever_made() {
-        let cache = SlotCache::new();
+        let cache = POOL.slots().unwrap();
         let taken: Vec<_> = (1..100)
             .map(|made| {
-                let job = cache.take(|| Nothing).unwrap();
+                let job = cache.take(|_| Nothing).unwrap();
                 assert!(lock(&cache.free).list.capacity() >= made);
                 job
             })

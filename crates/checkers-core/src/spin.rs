@@ -10,14 +10,17 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::model;
 use crate::sync::thread::spin_loop;
 use std::sync::atomic::AtomicBool;
+#[cfg(not(shuttle))]
 use std::time::Duration;
 #[cfg(not(shuttle))]
 use std::time::Instant;
 
 /// How long a spin may last: about what it takes to wake the other thread.
+#[cfg(not(shuttle))]
 const LIMIT: Duration = Duration::from_micros(20);
 
 /// How often the condition is looked at between two looks at the clock.
+#[cfg(not(shuttle))]
 const LOOKS: u32 = 16;
 
 /// After so many spins in vain, only one in [`RARELY`] is tried.

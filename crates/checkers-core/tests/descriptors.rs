@@ -5,12 +5,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Call, Checker, Delivery, MapMemory, Messages, Mode, Monotonic, NoLogRecord,
+    Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,7 @@ struct Device;
 
 impl Probe for Device {
     const NAME: &'static str = "device";
-    const MESSAGES: MessageTable = &[];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const MESSAGES: Messages = Messages::COMMON;
     const HAS_SETUP: bool = true;
     type Memory = ();
     type LogRecord = NoLogRecord;
@@ -51,15 +48,6 @@ impl Probe for Device {
         USED.store(task.fd, SeqCst);
         SEEN.store(seen, SeqCst);
         Verdict::UP.into()
-    }
-
-    fn device_number(_fd: RawFd) -> (u32, u32) {
-        (8, 0)
-    }
-
-    fn class() -> &'static Class<Self> {
-        static CLASS: Class<Device> = Class::new();
-        &CLASS
     }
 }
 

@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, LogRecord, MapMemory, MessageId, MessageTable,
-    Mode, Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Call, Checker, Delivery, LogRecord, MapMemory, MessageId, Messages, Mode,
+    Monotonic, NoLogRecord, Outcome, PathState, Probe, Reported, Seconds, Task, Verdict,
 };
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -17,12 +17,8 @@ use std::sync::{Condvar, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-const RUNNING: MessageId = MessageId::plugin(0);
-const TIMED_OUT: MessageId = MessageId::plugin(1);
-const NOT_STARTED: MessageId = MessageId::plugin(2);
-
-const STILL_RUNNING: Verdict = Verdict::new(PathState::Pending, RUNNING);
-const TIMEOUT: Verdict = Verdict::new(PathState::Timeout, TIMED_OUT);
+const STILL_RUNNING: Verdict = Verdict::new(PathState::Pending, Messages::COMMON.running());
+const TIMEOUT: Verdict = Verdict::new(PathState::Timeout, Messages::COMMON.timed_out());
 
 /// The first of the descriptor numbers that the tests use. None of them is open, so a run uses the number
 /// itself instead of a duplicate, and a device can be told by it.
@@ -108,22 +104,12 @@ macro_rules! device {
         struct $name;
         impl Probe for $name {
             const NAME: &'static str = stringify!($name);
-            const MESSAGES: MessageTable = &[c" still running", c" timed out", c" not started"];
-            const RUNNING: MessageId = RUNNING;
-            const TIMED_OUT: MessageId = TIMED_OUT;
-            const NOT_STARTED: MessageId = NOT_STARTED;
+            const MESSAGES: Messages = Messages::COMMON;
             type Memory = $memory;
             type LogRecord = NoLogRecord;
             type LastReply = ();
             fn probe($task: &mut Task<'_, $memory>) -> Outcome<Self> {
                 $probe
-            }
-            fn device_number(_fd: RawFd) -> (u32, u32) {
-                (8, 0)
-            }
-            fn class() -> &'static Class<Self> {
-                static CLASS: Class<$name> = Class::new();
-                &CLASS
             }
         }
     };
@@ -171,8 +157,14 @@ impl<P: Probe> Path<P> {
     }
 
     fn check(&mut self) -> Verdict {
-        let verdict = self.checker.check(&self.call).verdict;
+        let reported = self.checker.check(&self.call);
+        self.store(reported)
+    }
+
+    /// What a host does with a report.
+    fn store(&mut self, Reported { verdict, map }: Reported) -> Verdict {
         self.call.path_state = verdict.state;
+        self.call.map = map.map_or(self.call.map, MapMemory::Set);
         verdict
     }
 
@@ -185,9 +177,8 @@ impl<P: Probe> Path<P> {
     }
 
     fn pending(&mut self) -> Verdict {
-        let verdict = self.checker.pending(&self.call).verdict;
-        self.call.path_state = verdict.state;
-        verdict
+        let reported = self.checker.pending(&self.call);
+        self.store(reported)
     }
 
     /// Asks until the verdict is there.
@@ -523,10 +514,7 @@ struct Prepared;
 
 impl Probe for Prepared {
     const NAME: &'static str = "prepared";
-    const MESSAGES: MessageTable = &[];
-    const RUNNING: MessageId = RUNNING;
-    const TIMED_OUT: MessageId = TIMED_OUT;
-    const NOT_STARTED: MessageId = NOT_STARTED;
+    const MESSAGES: Messages = Messages::COMMON;
     const HAS_SETUP: bool = true;
     type Memory = ();
     type LogRecord = Said;
@@ -544,15 +532,6 @@ impl Probe for Prepared {
             record: None,
             last_reply: Some(SETUPS.load(Ordering::SeqCst)),
         }
-    }
-
-    fn device_number(_fd: RawFd) -> (u32, u32) {
-        (8, 0)
-    }
-
-    fn class() -> &'static Class<Self> {
-        static CLASS: Class<Prepared> = Class::new();
-        &CLASS
     }
 }
 
@@ -601,10 +580,7 @@ static SET_UP: Lab = Lab::new();
 
 impl Probe for SetUp {
     const NAME: &'static str = "set up";
-    const MESSAGES: MessageTable = &[];
-    const RUNNING: MessageId = RUNNING;
-    const TIMED_OUT: MessageId = TIMED_OUT;
-    const NOT_STARTED: MessageId = NOT_STARTED;
+    const MESSAGES: Messages = Messages::COMMON;
     const HAS_SETUP: bool = true;
     type Memory = ();
     type LogRecord = NoLogRecord;
@@ -618,15 +594,6 @@ impl Probe for SetUp {
     fn probe(task: &mut Task<'_, ()>) -> Outcome<Self> {
         SET_UP.command(task.fd + 100);
         Verdict::UP.into()
-    }
-
-    fn device_number(_fd: RawFd) -> (u32, u32) {
-        (8, 0)
-    }
-
-    fn class() -> &'static Class<Self> {
-        static CLASS: Class<SetUp> = Class::new();
-        &CLASS
     }
 }
 

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, MapMemory, MessageId, MessageTable, Mode,
-    Monotonic, NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Call, Checker, Delivery, MapMemory, MessageId, Messages, Mode, Monotonic,
+    NoLogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
 };
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -23,10 +23,7 @@ struct Device;
 
 impl Probe for Device {
     const NAME: &'static str = "stress";
-    const MESSAGES: MessageTable = &[];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const MESSAGES: Messages = Messages::COMMON;
     const HAS_SETUP: bool = true;
     type Memory = i32;
     type LogRecord = NoLogRecord;
@@ -49,15 +46,6 @@ impl Probe for Device {
             record: None,
             last_reply: Some(device),
         }
-    }
-
-    fn device_number(_fd: RawFd) -> (u32, u32) {
-        (0, 0)
-    }
-
-    fn class() -> &'static Class<Self> {
-        static CLASS: Class<Device> = Class::new();
-        &CLASS
     }
 }
 

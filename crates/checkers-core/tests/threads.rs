@@ -5,8 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use checkers_core::{
-    Asynchronous, Call, Checker, Class, Delivery, LogRecord, MapMemory, MessageId, MessageTable,
-    Mode, Monotonic, Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
+    Asynchronous, Call, Checker, Delivery, LogRecord, MapMemory, Messages, Mode, Monotonic,
+    Outcome, PathState, Probe, Seconds, Task, Verdict, pool,
 };
 use std::cell::Cell;
 use std::io;
@@ -42,10 +42,7 @@ struct Device;
 
 impl Probe for Device {
     const NAME: &'static str = "device";
-    const MESSAGES: MessageTable = &[];
-    const RUNNING: MessageId = MessageId::plugin(0);
-    const TIMED_OUT: MessageId = MessageId::plugin(1);
-    const NOT_STARTED: MessageId = MessageId::plugin(2);
+    const MESSAGES: Messages = Messages::COMMON;
     const HAS_SETUP: bool = true;
     type Memory = ();
     type LogRecord = Prepared;
@@ -66,15 +63,6 @@ impl Probe for Device {
 
     fn probe(_task: &mut Task<'_, ()>) -> Outcome<Self> {
         Verdict::UP.into()
-    }
-
-    fn device_number(_fd: RawFd) -> (u32, u32) {
-        (8, 0)
-    }
-
-    fn class() -> &'static Class<Self> {
-        static CLASS: Class<Device> = Class::new();
-        &CLASS
     }
 }
 
@@ -230,7 +218,7 @@ fn a_run_that_no_worker_has_begun_is_unchecked_at_the_limit_and_goes_on() {
     assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     for second in [1006, 1012] {
         SECOND.set(second);
-        let unchecked = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
+        let unchecked = Verdict::new(PathState::Unchecked, Device::MESSAGES.not_started());
         assert_eq!(path.check(&call).verdict, unchecked);
     }
     assert_eq!(path.check(&call).verdict.state, PathState::Pending);
@@ -272,7 +260,7 @@ fn a_check_that_was_refused_for_want_of_threads_is_made_by_the_next() {
     let call = call(HEALTHY, Mode::Async);
     let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
     for _ in 0..2 {
-        let refused = Verdict::new(PathState::Unchecked, Device::NOT_STARTED);
+        let refused = Verdict::new(PathState::Unchecked, Device::MESSAGES.not_started());
         assert_eq!(path.check(&call).verdict, refused);
     }
     SUPPLY.store(1000, SeqCst);

@@ -2,20 +2,15 @@
 //! must not do unasked.
 
 use checkers::checker_rdac::Rdac;
-use checkers_core::{Class, MessageId, MessageTable, Outcome, Probe, Task};
-use std::os::fd::RawFd;
+use checkers_core::{Messages, Outcome, Probe, Task};
 
 /// [`Rdac`], its checks alone.
 #[derive(Debug)]
 pub(crate) enum RdacReadOnly {}
 
 impl Probe for RdacReadOnly {
-    const NAME: &'static str = Rdac::NAME;
-    const MESSAGES: MessageTable = Rdac::MESSAGES;
-    const RUNNING: MessageId = Rdac::RUNNING;
-    const TIMED_OUT: MessageId = Rdac::TIMED_OUT;
-    const NOT_STARTED: MessageId = Rdac::NOT_STARTED;
-    const HAS_SETUP: bool = false;
+    const NAME: &'static str = <Rdac as Probe>::NAME;
+    const MESSAGES: Messages = <Rdac as Probe>::MESSAGES;
 
     type Memory = <Rdac as Probe>::Memory;
     type LogRecord = <Rdac as Probe>::LogRecord;
@@ -32,14 +27,5 @@ impl Probe for RdacReadOnly {
             record,
             last_reply,
         }
-    }
-
-    fn device_number(fd: RawFd) -> (u32, u32) {
-        Rdac::device_number(fd)
-    }
-
-    fn class() -> &'static Class<RdacReadOnly> {
-        static CLASS: Class<RdacReadOnly> = Class::new();
-        &CLASS
     }
 }

@@ -125,14 +125,14 @@ impl From<Failure> for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use checkers_core::{MapMemory, Seconds, Task};
+    use checkers_core::{MapMemory, Seconds, Task, check_over};
     use sg_io::script::{Script, Step, descriptor_sense, fixed_sense};
 
     /// What tur makes of a device that answers like this.
     fn tur(step: Step) -> Reason {
-        let task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
+        let mut task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
         // A reply that promises to pass is asked for again.
-        let outcome = checkers::checker_tur::run(&Script::new([step; 5]), &task);
+        let outcome = check_over::<checkers::checker_tur::Tur>(&Script::new([step; 5]), &mut task);
         outcome.last_reply.unwrap().into()
     }
 

@@ -1,6 +1,5 @@
 //! One SCSI command as it goes to a device.
 
-use checkers_core::Seconds;
 use std::fmt;
 
 /// A command descriptor block.
@@ -63,6 +62,10 @@ pub enum Data<'a> {
     Out(&'a [u8]),
 }
 
+/// A time limit in milliseconds; for zero the kernel takes a limit of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u32);
+
 /// A command with its data and its time limit.
 #[derive(Debug)]
 pub struct Command<'a> {
@@ -71,7 +74,7 @@ pub struct Command<'a> {
     /// The data.
     pub data: Data<'a>,
     /// How long the kernel waits before it aborts the command.
-    pub timeout: Seconds,
+    pub timeout: Millis,
 }
 
 #[cfg(test)]

@@ -1,20 +1,12 @@
 //! One path during one check.
 
-use crate::{Cdb, Command, Data, Errno, Reply, Transport};
-use checkers_core::{PathState, Seconds, Verdict};
+use crate::{Cdb, Command, Data, Errno, Millis, Reply, Transport};
 use std::fmt;
 use std::os::fd::RawFd;
 
 /// The check is no longer wanted: no further command may be sent on its descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
-
-/// A verdict that nobody will look at.
-impl From<Cancelled> for Verdict {
-    fn from(_: Cancelled) -> Self {
-        Verdict::silent(PathState::Unchecked)
-    }
-}
 
 /// A command and what became of it, for people who want to know why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +27,11 @@ impl fmt::Display for LastReply {
     }
 }
 
-/// Major and minor number of the device behind `fd`; `(0, 0)` when that cannot be told.
-pub fn device_number(fd: RawFd) -> (u32, u32) {
-    kernel_fd::stat(fd).map_or((0, 0), |stat| (stat.major(), stat.minor()))
-}
-
 /// A path's device for the length of one check.
 pub struct Device<'a, T> {
     transport: &'a T,
     fd: RawFd,
-    timeout: Seconds,
+    timeout: Millis,
     cancelled: &'a dyn Fn() -> bool,
     last: Option<LastReply>,
 }
@@ -55,7 +42,7 @@ impl<'a, T: Transport> Device<'a, T> {
     pub fn new(
         transport: &'a T,
         fd: RawFd,
-        timeout: Seconds,
+        timeout: Millis,
         cancelled: &'a dyn Fn() -> bool,
     ) -> Self {
         Device {
@@ -112,7 +99,7 @@ mod tests {
         let script = Script::new([Step::GOOD, Step::error(libc::EIO), Step::GOOD]);
         let sends_left = Cell::new(2);
         let cancelled = || sends_left.replace(sends_left.get() - 1) == 0;
-        let mut device = Device::new(&script, 3, Seconds(7), &cancelled);
+        let mut device = Device::new(&script, 3, Millis(7000), &cancelled);
         assert_eq!(device.last(), None);
         let turs = [(); 3].map(|()| device.send(Cdb::TEST_UNIT_READY, Data::None));
         assert_eq!(
@@ -149,13 +136,5 @@ mod tests {
                 .to_string()
                 .starts_with("TEST UNIT READY: No such device")
         );
-    }
-
-    #[test]
-    fn device_numbers() {
-        use std::os::fd::AsRawFd;
-        let null = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(device_number(null.as_raw_fd()), (1, 3));
-        assert_eq!(device_number(-1), (0, 0));
     }
 }

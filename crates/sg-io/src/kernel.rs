@@ -37,7 +37,7 @@ impl Transport for Kernel {
             dxferp: data.cast(),
             cmdp: cdb.as_ptr().cast_mut(),
             sbp: sense.as_mut_ptr(),
-            timeout: command.timeout.as_sg_millis(),
+            timeout: command.timeout.0,
             ..Header::ZERO
         };
         // SAFETY: SG_IO takes a header of this layout, which is ours for the length of the call. Its
@@ -70,8 +70,7 @@ impl Transport for Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cdb;
-    use checkers_core::Seconds;
+    use crate::{Cdb, Millis};
     use std::os::fd::AsRawFd;
 
     #[test]
@@ -83,7 +82,7 @@ mod tests {
                 &mut Command {
                     cdb: Cdb::TEST_UNIT_READY,
                     data,
-                    timeout: Seconds(1),
+                    timeout: Millis(1000),
                 },
             )
         };

@@ -29,8 +29,8 @@ mod sg_read;
 mod status;
 
 pub use additional::AdditionalSense;
-pub use command::{Cdb, Command, Data};
-pub use device::{Cancelled, Device, LastReply, device_number};
+pub use command::{Cdb, Command, Data, Millis};
+pub use device::{Cancelled, Device, LastReply};
 pub use kernel::Kernel;
 pub use kernel_fd::{Errno, Strerror};
 pub use reply::Reply;

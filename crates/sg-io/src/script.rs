@@ -2,9 +2,9 @@
 //! that decides over replies.
 
 use crate::{
-    Cdb, Command, Data, DriverStatus, Errno, HostStatus, Reply, ScsiStatus, Sense, Transport,
+    Cdb, Command, Data, DriverStatus, Errno, HostStatus, Millis, Reply, ScsiStatus, Sense,
+    Transport,
 };
-use checkers_core::Seconds;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -113,7 +113,7 @@ pub struct Sent {
     /// What was sent to the device.
     pub out: Vec<u8>,
     /// The time limit.
-    pub timeout: Seconds,
+    pub timeout: Millis,
 }
 
 /// A device with a script.

@@ -62,12 +62,11 @@ pub fn sg_read(device: &mut Device<'_, impl Transport>) -> Result<Read, Cancelle
 mod tests {
     use super::*;
     use crate::script::{Direction, Script, Step, any_step, fixed_sense};
-    use crate::{DriverStatus, HostStatus, Reply, ScsiStatus};
-    use checkers_core::Seconds;
+    use crate::{DriverStatus, HostStatus, Millis, Reply, ScsiStatus};
     use proptest::prelude::*;
 
     fn read(script: &Script) -> Read {
-        sg_read(&mut Device::new(script, 3, Seconds(30), &|| false)).unwrap()
+        sg_read(&mut Device::new(script, 3, Millis(30_000), &|| false)).unwrap()
     }
 
     #[test]
@@ -92,7 +91,7 @@ mod tests {
             );
             assert_eq!(sent[0].length, length, "preferred size {preferred}");
             assert_eq!(sent[0].direction, Direction::In);
-            assert_eq!(sent[0].timeout, Seconds(30));
+            assert_eq!(sent[0].timeout, Millis(30_000));
         }
     }
 
@@ -176,7 +175,7 @@ mod tests {
     fn a_cancelled_check_sends_nothing_more() {
         let script = Script::new([Step::error(libc::EINTR)]);
         let cancelled = || !script.sent().is_empty();
-        let mut device = Device::new(&script, 3, Seconds(30), &cancelled);
+        let mut device = Device::new(&script, 3, Millis(30_000), &cancelled);
         assert_eq!(sg_read(&mut device), Err(Cancelled));
         assert_eq!(script.sent().len(), 1);
     }

@@ -1,10 +1,9 @@
 //! Whole checks of devices that answer from a script.
 
 use super::*;
-use checkers_core::{Asynchronous, MessageId, NoLogRecord, Probe, Task};
+use checkers_core::{Asynchronous, Messages, NoLogRecord, Probe, Task, check_over};
 use sg_io::LastReply;
 use sg_io::script::{Script, Step as Answer, fixed_sense};
-use std::os::fd::RawFd;
 
 /// A probe that is tur over a device of its own.
 macro_rules! tur_over {
@@ -13,30 +12,19 @@ macro_rules! tur_over {
 
         impl Probe for $name {
             const NAME: &'static str = "tur";
-            const MESSAGES: MessageTable = <checkers::checker_tur::Tur as Probe>::MESSAGES;
-            const RUNNING: MessageId = checkers::checker_tur::Tur::RUNNING;
-            const TIMED_OUT: MessageId = checkers::checker_tur::Tur::TIMED_OUT;
-            const NOT_STARTED: MessageId = checkers::checker_tur::Tur::NOT_STARTED;
+            const MESSAGES: Messages = <checkers::checker_tur::Tur as Probe>::MESSAGES;
             type Memory = ();
             type LogRecord = NoLogRecord;
             type LastReply = LastReply;
 
             fn probe(task: &mut Task<'_, ()>) -> checkers_core::Outcome<$name> {
-                let outcome = checkers::checker_tur::run(&Script::new([$answer; 5]), task);
+                let outcome =
+                    check_over::<checkers::checker_tur::Tur>(&Script::new([$answer; 5]), task);
                 checkers_core::Outcome {
                     verdict: outcome.verdict,
                     record: None,
                     last_reply: outcome.last_reply,
                 }
-            }
-
-            fn device_number(_: RawFd) -> (u32, u32) {
-                (0, 0)
-            }
-
-            fn class() -> &'static checkers_core::Class<$name> {
-                static CLASS: checkers_core::Class<$name> = checkers_core::Class::new();
-                &CLASS
             }
         }
     };
