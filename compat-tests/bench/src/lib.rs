@@ -1,20 +1,20 @@
-//! What path checkers cost and how long a call into one may take, C's and ours side by side.
+//! What a call into a path checker costs and how long it takes, for upstream's plugins and ours.
 //!
-//! A *host* (`bench-host-b`, `-c`, `-d`) is a small executable that exports what `libmultipath` of
-//! one ABI exports, loads one plugin, opens paths and does what it is told on its standard input, a
-//! line at a time ([`serve`], [`single`]). It brings SCSI devices of its own: the `ioctl` that it exports answers
-//! `SG_IO` at once, after a while, or not until told ([`stub`]). The programs that tell hosts what to
-//! do are `bench`, which prints the table, and `endure`, which lets devices come, go and hang. For
-//! many threads in one plugin there is a host of another kind, `race-host`.
+//! A *host* is a process that exports what `libmultipath` of one ABI exports, loads one plugin, opens
+//! paths and does what it reads from its standard input ([`protocol`], [`host`]). Programs that run
+//! hosts use [`driver`]: `bench`, which prints what a check costs, and `endure`, which lets devices
+//! hang, fail and return.
 
-pub mod aio_floor;
+pub mod devices;
 pub mod driver;
 pub mod exports;
+pub mod host;
+pub mod lower_bound;
 pub mod paths;
+pub mod protocol;
 pub mod random;
+pub mod release;
 pub mod rounds;
-pub mod serve;
-pub mod single;
 pub mod stopwatch;
 pub mod stub;
 pub mod threads;

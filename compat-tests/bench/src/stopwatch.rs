@@ -1,21 +1,20 @@
 //! How long a call held its thread up.
 //!
 //! On a busy machine a call may take long although it waits for nothing: its thread was ready to run
-//! and others ran instead. The kernel's scheduler statistics tell the two apart.
+//! while other threads ran. The kernel's scheduler statistics tell the two apart.
 
+use crate::protocol::Lap;
 use harness::{Doing, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// What a call took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lap {
-    /// By the clock.
-    pub wall: Duration,
-    /// Of that, what the call itself is to blame for: running or asleep, but not ready to run while
-    /// others did. A call that waits awake is held up as much as one that sleeps.
-    pub held: Duration,
+impl Lap {
+    /// The one of the two that held its thread up for longer.
+    #[must_use]
+    pub fn longer(self, other: Lap) -> Lap {
+        if other.held > self.held { other } else { self }
+    }
 }
 
 /// Measures calls of the thread that made it.
@@ -37,14 +36,14 @@ impl Stopwatch {
     pub fn time<T>(&self, call: impl FnOnce() -> T) -> (T, Lap) {
         let before = self.ready();
         let start = Instant::now();
-        let answer = call();
+        let result = call();
         let wall = start.elapsed();
         let ready = self.ready().saturating_sub(before);
         let held = wall.saturating_sub(ready);
-        (answer, Lap { wall, held })
+        (result, Lap { wall, held })
     }
 
-    /// How long it has been ready to run while others did.
+    /// How long the thread has been ready to run while others did.
     fn ready(&self) -> Duration {
         let mut text = [0; 96];
         let length = self.statistics.read_at(&mut text, 0).unwrap_or(0);
@@ -77,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_turns_of_others_do_not_count() {
-        // Ours and a competitor on one processor: half of the time is the other's.
+        // Two busy threads on one processor: each gets half of the time.
         let watch = Stopwatch::new().unwrap();
         let mut processors = only_one_processor();
         let stop = std::sync::atomic::AtomicBool::new(false);

@@ -3,6 +3,7 @@
 //! A device is a file descriptor of anything (of /dev/zero, here) that has been told to behave like
 //! one. It answers every command with success and zeroes, at once or after a while, or hangs.
 
+use serde::{Deserialize, Serialize};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How a device answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Device {
     /// It is none: the kernel answers.
@@ -29,7 +30,7 @@ static DEVICES: [AtomicU8; MAX_FD] = [const { AtomicU8::new(0) }; MAX_FD];
 static ORIGINALS: [AtomicI32; MAX_FD] = [const { AtomicI32::new(0) }; MAX_FD];
 static LATENCY_NANOS: AtomicU64 = AtomicU64::new(0);
 /// How long a device hangs at most; 0 is for as long as it is told to.
-static PATIENCE_NANOS: AtomicU64 = AtomicU64::new(0);
+static HANG_LIMIT_NANOS: AtomicU64 = AtomicU64::new(0);
 /// Commands that came in.
 static COMMANDS: AtomicU64 = AtomicU64::new(0);
 /// Commands that hang; changes of any device's behaviour are announced here.
@@ -67,9 +68,9 @@ pub fn set_latency(latency: Duration) {
 
 /// How long a device that hangs does so at most, with each command: for callers that could not tell
 /// it to answer because they are waiting for it themselves.
-pub fn set_patience(patience: Duration) {
-    let nanos = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-    PATIENCE_NANOS.store(nanos, Ordering::SeqCst);
+pub fn set_hang_limit(limit: Duration) {
+    let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+    HANG_LIMIT_NANOS.store(nanos, Ordering::SeqCst);
 }
 
 /// How many commands have come in so far.
@@ -144,7 +145,7 @@ pub unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int
 }
 
 fn wait_while_hanging(fd: RawFd) {
-    let patience = match PATIENCE_NANOS.load(Ordering::SeqCst) {
+    let limit = match HANG_LIMIT_NANOS.load(Ordering::SeqCst) {
         0 => Duration::MAX,
         nanos => Duration::from_nanos(nanos),
     };
@@ -152,7 +153,7 @@ fn wait_while_hanging(fd: RawFd) {
     let mut hung = hung();
     *hung += 1;
     while slot(fd).is_some_and(|slot| slot.load(Ordering::SeqCst) == Device::Hangs as u8) {
-        let left = patience.saturating_sub(start.elapsed());
+        let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
             break;
         }

@@ -41,7 +41,7 @@ pub fn alive() -> u64 {
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub fn crowd(count: usize) -> std::io::Result<Duration> {
+pub fn start_many(count: usize) -> std::io::Result<Duration> {
     const STACK_SIZE: usize = 32 * 1024;
     let running = Arc::new(AtomicUsize::new(0));
     let begin = Instant::now();

@@ -72,7 +72,7 @@ pub fn lock_memory() -> bool {
 
 /// Puts this thread, and those that it starts, before all ordinary ones, so that who holds a lock is
 /// never kept from giving it back by other processes. Says whether the kernel allowed it.
-pub fn become_urgent() -> bool {
+pub fn become_real_time() -> bool {
     let priority = libc::sched_param { sched_priority: 1 };
     // SAFETY: reads one sched_param of ours; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const priority) == 0 }

@@ -1,3 +1,22 @@
-//! Devices that hang and systems that refuse memory, threads, descriptors or AIO contexts.
+//! Test hosts in which devices hang and the system refuses resources.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `protocol` | what endure asks of a host, and what the host reports |
+//! | `exports`, `faults`, `devices` | functions that plugins call instead of the C library's, and fake SCSI devices |
+//! | `path` | one path of such a host |
+//! | `child` | forked processes |
+//! | `refusals`, `case` | role `shortage`: a resource is refused at every place in turn |
+//! | `scenes` | role `scenes`: fork, signals, stops, cancelled threads |
+//! | `races` | role `races`: many threads in one plugin |
 
-pub mod shortage;
+mod case;
+mod child;
+pub mod devices;
+pub mod exports;
+pub mod faults;
+mod path;
+pub mod protocol;
+pub mod races;
+pub mod refusals;
+pub mod scenes;

@@ -9,5 +9,5 @@ bench::export_thread_helper!();
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Abi::V0_7_9)
+    bench::host::main(Abi::V0_7_9)
 }

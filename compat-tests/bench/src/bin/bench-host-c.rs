@@ -10,5 +10,5 @@ harness::export_markers!(checker_need_wait);
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Abi::V0_11)
+    bench::host::main(Abi::V0_11)
 }

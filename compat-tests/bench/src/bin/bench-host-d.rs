@@ -9,5 +9,5 @@ harness::export_markers!(checker_need_wait, mt_udev_ref, get_runner, check_runne
 
 fn main() -> ExitCode {
     libmp_verbosity.store(2, std::sync::atomic::Ordering::Relaxed);
-    bench::serve::main(Abi::V0_15)
+    bench::host::main(Abi::V0_15)
 }

@@ -6,5 +6,8 @@ use std::process::ExitCode;
 robustness::export_shortage!(start_checker_thread);
 
 fn main() -> ExitCode {
-    robustness::shortage::host::main(Abi::V0_7_9)
+    if std::env::args().nth(1).as_deref() == Some("scenes") {
+        return robustness::scenes::main(Abi::V0_7_9);
+    }
+    robustness::refusals::main(Abi::V0_7_9)
 }

@@ -6,5 +6,8 @@ use std::process::ExitCode;
 robustness::export_shortage!(start_checker_thread, checker_need_wait);
 
 fn main() -> ExitCode {
-    robustness::shortage::host::main(Abi::V0_11)
+    if std::env::args().nth(1).as_deref() == Some("scenes") {
+        return robustness::scenes::main(Abi::V0_11);
+    }
+    robustness::refusals::main(Abi::V0_11)
 }

@@ -6,5 +6,8 @@ use std::process::ExitCode;
 robustness::export_shortage!(checker_need_wait, mt_udev_ref, get_runner, check_runner);
 
 fn main() -> ExitCode {
-    robustness::shortage::host::main(Abi::V0_15)
+    if std::env::args().nth(1).as_deref() == Some("scenes") {
+        return robustness::scenes::main(Abi::V0_15);
+    }
+    robustness::refusals::main(Abi::V0_15)
 }

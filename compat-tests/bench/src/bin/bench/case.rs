@@ -1,16 +1,18 @@
-//! Under which conditions is measured.
+//! The conditions of a measurement.
 
-use crate::options::Options;
+#![forbid(unsafe_code)]
+
 use std::fmt;
+use std::str::FromStr;
 
 /// What is behind the paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Device {
     /// Loop devices over files that are in the page cache.
     Loop,
-    /// SCSI devices that answer after so many microseconds.
+    /// Fake SCSI devices.
     Scsi {
-        /// 0 is at once.
+        /// The time a command takes; 0 completes it at once.
         micros: u32,
     },
 }
@@ -21,6 +23,32 @@ impl Device {
         match checker {
             "directio" => Device::Loop,
             _ => Device::Scsi { micros: 0 },
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Loop => f.write_str("loop"),
+            Device::Scsi { micros: 0 } => f.write_str("SCSI"),
+            Device::Scsi { micros } => write!(f, "SCSI {micros} µs"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Device, String> {
+        let micros = |words: &str| words.strip_suffix(" µs")?.trim().parse().ok();
+        match text.strip_prefix("SCSI") {
+            None if text == "loop" => Ok(Device::Loop),
+            Some("") => Ok(Device::Scsi { micros: 0 }),
+            Some(words) if micros(words).is_some() => Ok(Device::Scsi {
+                micros: micros(words).unwrap_or_default(),
+            }),
+            _ => Err(format!("{text:?} is no device")),
         }
     }
 }
@@ -36,7 +64,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// The plain case.
+    /// The fastest device, and no path hangs.
     pub(crate) fn new(checker: &str, paths: usize) -> Case {
         Case {
             checker: checker.to_owned(),
@@ -46,12 +74,16 @@ impl Case {
         }
     }
 
-    /// What this case has besides the plain one.
-    pub(crate) fn condition(&self) -> String {
-        let mut words = String::new();
-        match self.device {
-            Device::Loop | Device::Scsi { micros: 0 } => {}
-            Device::Scsi { micros } => words = format!(", device of {micros} µs"),
+    /// Whether the device is the fastest one and no path hangs.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.device == Device::of(&self.checker) && self.hung == 0
+    }
+
+    /// The conditions without the checker.
+    pub(crate) fn conditions(&self) -> String {
+        let mut words = format!("{} paths", self.paths);
+        if self.device != Device::of(&self.checker) {
+            words += &format!(", {}", self.device);
         }
         if self.hung > 0 {
             words += &format!(", {} % hung", self.hung);
@@ -62,21 +94,15 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {} paths{}",
-            self.checker,
-            self.paths,
-            self.condition()
-        )
+        write!(f, "{}, {}", self.checker, self.conditions())
     }
 }
 
-/// All cases that the options ask for.
-pub(crate) fn all(options: &Options) -> Vec<Case> {
+/// All cases with these checkers and numbers of paths.
+pub(crate) fn all(checkers: &[String], counts: &[usize]) -> Vec<Case> {
     let mut cases = Vec::new();
-    for checker in &options.checkers {
-        for paths in &options.paths {
+    for checker in checkers {
+        for paths in counts {
             let plain = Case::new(checker, *paths);
             let slow = |micros| Case {
                 device: Device::Scsi { micros },
@@ -85,7 +111,7 @@ pub(crate) fn all(options: &Options) -> Vec<Case> {
             cases.push(plain.clone());
             if checker == "tur" {
                 cases.push(slow(200));
-                // C's checker of ABI 0.7.9 takes a millisecond for each of these and longer.
+                // Upstream's checker of 0.7.9 takes a millisecond for each of these and longer.
                 if *paths <= 1024 {
                     cases.push(slow(5000));
                 }

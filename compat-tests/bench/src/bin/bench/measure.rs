@@ -1,95 +1,111 @@
-//! Rounds, taken in turns: whatever else the machine does hits everybody alike.
+//! Rounds of all contenders by turns, so that whatever else the machine does affects all alike.
+
+#![forbid(unsafe_code)]
 
 use crate::case::{Case, Device};
-use crate::figures::Quantity;
-use crate::options::Options;
-use crate::report::Report;
-use crate::side::{Side, Who};
+use crate::contender::{Contender, Entry};
+use crate::figure::Figure;
+use crate::results::Results;
+use bench::devices::Devices;
 use bench::driver::Host;
+use bench::protocol::{Lap, Pace, Request, Round, Threads};
 use harness::Result;
-use harness::devices::Lab;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How many loop devices the paths share: enough that 4096 reads find room in their queues.
 const LOOPS: usize = 32;
 
-/// A sample of few paths is the mean of several rounds with about so many checks.
+/// A sample of few paths is the mean of several rounds with about this many checks.
 const CHECKS_PER_SAMPLE: usize = 256;
 
-/// As many ticks take long, being mostly sleep.
+/// Likewise at the daemon's pace, where rounds take long.
 const CHECKS_PER_TICK_SAMPLE: usize = 32;
 
-/// Where turns are quick there are more of them than was asked for, until so much time has passed: the
-/// figures of a virtual machine are noisy.
+/// From this many paths on the longest call is looked for.
+const PATHS_OF_LONGEST_CALL: usize = 4096;
+
+/// There are more turns than were asked for until this time has passed: the numbers of a virtual
+/// machine are noisy.
 const ENOUGH: Duration = Duration::from_secs(20);
 
 /// No more turns than this.
 const MOST_TURNS: usize = 41;
 
-type Samples = BTreeMap<(Who, Quantity), Vec<f64>>;
+type Samples = BTreeMap<(Contender, Figure), Vec<f64>>;
 
-/// Measures all sides in one case.
+/// Measures all entries in one case.
 pub(crate) fn measure(
-    options: &Options,
     case: &Case,
-    sides: &[Side],
-    report: &mut Report,
+    entries: &[Entry],
+    turns: usize,
+    results: &mut Results,
 ) -> Result<()> {
-    let mut lab = Lab::default();
-    let files = files(&mut lab, case)?;
+    let mut devices = Devices::default();
+    let files = files(&mut devices, case)?;
     let mut hosts = Vec::new();
-    for side in sides {
-        let mut host = side.start(case, &files, &[])?;
-        for _ in 0..2 {
-            host.tell("round 1")?;
-        }
-        hosts.push((side.who, host));
+    for entry in entries {
+        let mut host = entry.start(case, &files, &[])?;
+        rounds(&mut host, 2, Pace::Eager)?;
+        hosts.push((entry.contender, host));
     }
     let mut samples = Samples::new();
     let begin = Instant::now();
-    let mut turns = 0;
-    while turns < options.repeats || (begin.elapsed() < ENOUGH && turns < MOST_TURNS) {
-        turns += 1;
-        for (who, host) in &mut hosts {
-            if case.hung > 0 && *who == Who::Floor {
-                turn_of_threads(case, host, &mut samples)?;
-            } else if case.hung > 0 {
-                turn_with_hung_paths(case, *who, host, &mut samples)?;
-            } else {
-                turn(case, *who, host, &mut samples)?;
+    let mut done = 0;
+    while done < turns || (begin.elapsed() < ENOUGH && done < MOST_TURNS) {
+        done += 1;
+        for (contender, host) in &mut hosts {
+            let mut add = |figure, value| {
+                let samples = samples.entry((*contender, figure)).or_default();
+                samples.push(value);
+            };
+            match (case.hung, *contender) {
+                (0, _) => turn(case, host, &mut add)?,
+                (_, Contender::LowerBound) => turn_of_threads(case, host, &mut add)?,
+                _ => turn_with_hung_paths(case, host, &mut add)?,
             }
         }
     }
-    for (who, mut host) in hosts {
-        let plain = case.device == Device::of(&case.checker) && case.hung == 0;
-        if plain && matches!(who, Who::C(_) | Who::Ours(_)) {
-            let threads = host.tell("threads")?;
-            let mut once = |quantity, value: u64| {
-                samples.insert((who, quantity), vec![value as f64]);
-            };
-            once(Quantity::ThreadsCreated, threads.get("created"));
-            once(Quantity::ThreadsMost, threads.get("most"));
+    for (contender, mut host) in hosts {
+        if case.is_plain() && matches!(contender, Contender::Upstream(_) | Contender::Ours(_)) {
+            let threads: Threads = host.ask(&Request::Threads)?;
+            for (figure, value) in [
+                (Figure::ThreadsCreated, threads.created),
+                (Figure::ThreadsMost, threads.most),
+            ] {
+                samples.insert((contender, figure), vec![value as f64]);
+            }
         }
-        host.dismiss()?;
+        host.end()?;
     }
-    for ((who, quantity), samples) in samples {
-        report.enter(case, quantity, who, &samples);
+    for ((contender, figure), samples) in samples {
+        results.add(case, figure, contender, &samples);
     }
     Ok(())
 }
 
-/// One turn of one side.
-fn turn(case: &Case, who: Who, host: &mut Host, samples: &mut Samples) -> Result<()> {
-    let rounds = (CHECKS_PER_SAMPLE / case.paths).max(1);
-    let answer = host.tell(&format!("round {rounds}"))?;
-    let wall = answer.get("wall") as f64 / rounds as f64;
-    enter(samples, who, Quantity::Round, wall / 1e6);
-    if case.device == Device::of(&case.checker) {
-        let ticks = (CHECKS_PER_TICK_SAMPLE / case.paths).max(1);
-        let answer = host.tell(&format!("tick {ticks}"))?;
-        let each = answer.get("processor") as f64 / (ticks * case.paths) as f64;
-        enter(samples, who, Quantity::Processor, each / 1e3);
+fn rounds(host: &mut Host, count: usize, pace: Pace) -> Result<Round> {
+    host.ask(&Request::Rounds {
+        count: count as u32,
+        pace,
+    })
+}
+
+/// One turn of one contender.
+fn turn(case: &Case, host: &mut Host, add: &mut impl FnMut(Figure, f64)) -> Result<()> {
+    let count = (CHECKS_PER_SAMPLE / case.paths).max(1);
+    let wall = rounds(host, count, Pace::Eager)?.wall.as_secs_f64();
+    add(Figure::Round, wall * 1e3 / count as f64);
+    if !case.is_plain() {
+        return Ok(());
+    }
+    let count = (CHECKS_PER_TICK_SAMPLE / case.paths).max(1);
+    let used = rounds(host, count, Pace::Daemon)?.processor.as_secs_f64();
+    add(Figure::Processor, used * 1e6 / (count * case.paths) as f64);
+    if case.paths >= PATHS_OF_LONGEST_CALL {
+        let lap: Lap = host.ask(&Request::LongestCall)?;
+        add(Figure::LongestCall, lap.held.as_secs_f64() * 1e6);
     }
     Ok(())
 }
@@ -97,50 +113,35 @@ fn turn(case: &Case, who: Who, host: &mut Host, samples: &mut Samples) -> Result
 /// Paths begin to hang, and go on hanging.
 fn turn_with_hung_paths(
     case: &Case,
-    who: Who,
     host: &mut Host,
-    samples: &mut Samples,
+    add: &mut impl FnMut(Figure, f64),
 ) -> Result<()> {
-    host.tell("hang 0")?;
-    host.tell("round 1")?;
-    // Sends the threads home that hung the last time.
-    host.tell("reset")?;
-    host.tell(&format!("hang {}", case.hung))?;
-    for quantity in [Quantity::FirstHungRound, Quantity::HungRound] {
-        let wall = host.tell("round 1")?.get("wall") as f64;
-        enter(samples, who, quantity, wall / 1e6);
+    use bench::protocol::{Called, Function};
+    let () = host.ask(&Request::Hang { percent: 0 })?;
+    rounds(host, 1, Pace::Eager)?;
+    // Ends the threads that hung the last time.
+    let _: Called = host.ask(&Request::Call(Function::Reset))?;
+    let percent = case.hung as usize;
+    let () = host.ask(&Request::Hang { percent })?;
+    for figure in [Figure::FirstHungRound, Figure::HungRound] {
+        let wall = rounds(host, 1, Pace::Eager)?.wall.as_secs_f64();
+        add(figure, wall * 1e3);
     }
     Ok(())
 }
 
-/// What is needed besides the checks of the healthy paths: a thread for each of the hung ones.
-fn turn_of_threads(case: &Case, host: &mut Host, samples: &mut Samples) -> Result<()> {
-    let crowd = case.paths * case.hung as usize / 100;
-    let wall = host.tell(&format!("crowd {crowd}"))?.get("wall") as f64;
-    enter(samples, Who::Floor, Quantity::FirstHungRound, wall / 1e6);
+/// The lower bound with hung paths: a thread for each of them.
+fn turn_of_threads(case: &Case, host: &mut Host, add: &mut impl FnMut(Figure, f64)) -> Result<()> {
+    let hung = case.paths * case.hung as usize / 100;
+    let wall: Duration = host.ask(&Request::StartThreads(hung))?;
+    add(Figure::FirstHungRound, wall.as_secs_f64() * 1e3);
     Ok(())
 }
 
-fn enter(samples: &mut Samples, who: Who, quantity: Quantity, value: f64) {
-    samples.entry((who, quantity)).or_default().push(value);
-}
-
-/// The files behind the paths of a case.
-pub(crate) fn files(lab: &mut Lab, case: &Case) -> Result<String> {
+/// The files behind the paths of a case; none for fake SCSI devices.
+pub(crate) fn files(devices: &mut Devices, case: &Case) -> Result<Vec<PathBuf>> {
     match case.device {
-        Device::Scsi { .. } => Ok("stub".to_owned()),
-        Device::Loop => {
-            let mut files = Vec::new();
-            for _ in 0..LOOPS {
-                files.extend(ask(lab, "loop 1048576 512 0 rw")?);
-            }
-            Ok(files.join(" "))
-        }
+        Device::Scsi { .. } => Ok(Vec::new()),
+        Device::Loop => (0..LOOPS).map(|_| devices.loop_device()).collect(),
     }
-}
-
-/// Asks the lab for something.
-pub(crate) fn ask(lab: &mut Lab, request: &str) -> Result<Vec<String>> {
-    let words: Vec<String> = request.split(' ').map(str::to_owned).collect();
-    lab.serve(&words)
 }

@@ -1,13 +1,14 @@
 //! Bytes per path, in a process whose memory is locked as multipathd's is.
 
+#![forbid(unsafe_code)]
+
 use crate::case::{Case, Device};
-use crate::figures::Quantity;
-use crate::measure::ask;
-use crate::options::Options;
-use crate::report::Report;
-use crate::side::{self, Side, Who};
-use bench::driver::{Answer, Host};
-use harness::devices::Lab;
+use crate::contender::{Contender, Entry};
+use crate::figure::Figure;
+use crate::results::Results;
+use bench::devices::{Devices, Release};
+use bench::driver::Host;
+use bench::protocol::{Called, Function, Pace, Request, Round, Usage};
 use harness::state::State;
 use harness::{Result, Trouble};
 use std::time::{Duration, Instant};
@@ -15,164 +16,143 @@ use std::time::{Duration, Instant};
 /// How many paths: enough that what they share hardly counts.
 const PATHS: usize = 1024;
 
-/// How many block devices they are of, where they are of any: a loop device takes 128 reads at a
-/// time, and more than that shall hang on none of them.
-const DEVICES: u64 = 16;
+/// How many block devices they share: a loop device takes 128 reads at a time, and no more than that
+/// may hang on one.
+const DEVICES: usize = 16;
 
-/// How long directio keeps buffers that it does not need, and some more.
+/// Longer than directio keeps buffers that it does not need.
 const REST: Duration = Duration::from_millis(2100);
 
-/// Measures every plugin of a checker.
-pub(crate) fn measure(options: &Options, checker: &str, report: &mut Report) -> Result<()> {
+/// Measures one plugin.
+pub(crate) fn measure(checker: &str, entry: &Entry, results: &mut Results) -> Result<()> {
     let case = Case::new(checker, PATHS);
-    for side in side::contenders(options, checker) {
-        measure_one(&case, &side, report)?;
-    }
-    Ok(())
-}
-
-fn measure_one(case: &Case, side: &Side, report: &mut Report) -> Result<()> {
-    let mut lab = Lab::default();
-    let files = match case.device {
-        Device::Loop => {
-            let mut files = Vec::new();
-            for device in 0..DEVICES {
-                files.extend(ask(&mut lab, &format!("stall-loop {device} 512"))?);
-            }
-            files.join(" ")
+    let mut devices = Devices::default();
+    let mut files = Vec::new();
+    if case.device == Device::Loop {
+        for device in 0..DEVICES {
+            files.push(devices.stalling_loop(device)?);
         }
-        Device::Scsi { .. } => "stub".to_owned(),
-    };
-    let mut host = side.open(case, &files, &[])?;
-    host.tell("lock")?;
-    let base = host.tell("usage")?;
-    let init = host.tell("init")?.get("ns");
-    let fresh = host.tell("usage")?;
-    for _ in 0..3 {
-        host.tell("round 1")?;
     }
-    let recent = host.tell("usage")?;
+    let mut host = entry.open(&case, &files, &[])?;
+    let () = host.ask(&Request::LockMemory)?;
+    let base = usage(&mut host)?;
+    let init: Duration = host.ask(&Request::InitAll)?;
+    let fresh = usage(&mut host)?;
+    let _: Round = host.ask(&Request::Rounds {
+        count: 3,
+        pace: Pace::Eager,
+    })?;
+    let recent = usage(&mut host)?;
     if case.device == Device::Loop {
         rest(&mut host)?;
     }
-    let idle = host.tell("usage")?;
-    let hung = if blocks(case, side) {
-        None
-    } else {
-        hold(&mut lab, case, &mut host)?;
-        let usage = host.tell("usage")?;
-        let_go(&mut lab, case, &mut host)?;
-        Some(usage)
-    };
-    let free = host.tell("free")?.get("ns");
-    host.dismiss()?;
-
-    let mut per_path = |quantity, then: &Answer, now: &Answer, name| {
-        let bytes = now.get(name) as f64 - then.get(name) as f64;
-        report.enter(case, quantity, side.who, &[(bytes / PATHS as f64).round()]);
-    };
-    per_path(Quantity::FreshResident, &base, &fresh, "resident");
-    per_path(Quantity::RecentLocked, &base, &recent, "locked");
-    per_path(Quantity::IdleResident, &base, &idle, "resident");
-    per_path(Quantity::IdleLocked, &base, &idle, "locked");
-    if let Some(hung) = hung {
-        per_path(Quantity::HungResident, &base, &hung, "resident");
-        per_path(Quantity::HungLocked, &base, &hung, "locked");
+    let idle = usage(&mut host)?;
+    let mut hung = None;
+    if !blocks(&case, entry) {
+        hang_all(&mut devices, &case, &mut host)?;
+        hung = Some(usage(&mut host)?);
+        release_all(&mut devices, &case, &mut host)?;
     }
-    let mut once = |quantity, value| report.enter(case, quantity, side.who, &[value]);
-    once(
-        Quantity::AioContexts,
-        (idle.get("aio") - base.get("aio")) as f64,
+    let free: Duration = host.ask(&Request::FreeAll)?;
+    host.end()?;
+
+    let mut add = |figure, value| results.add(&case, figure, entry.contender, &[value]);
+    let mut per_path = |figure, bytes: fn(&Usage) -> u64, now: &Usage| {
+        let more = bytes(now) as f64 - bytes(&base) as f64;
+        add(figure, (more / PATHS as f64).round());
+    };
+    let resident = |usage: &Usage| usage.resident;
+    let locked = |usage: &Usage| usage.locked;
+    per_path(Figure::FreshResident, resident, &fresh);
+    per_path(Figure::RecentLocked, locked, &recent);
+    per_path(Figure::IdleResident, resident, &idle);
+    per_path(Figure::IdleLocked, locked, &idle);
+    if let Some(hung) = hung {
+        per_path(Figure::HungResident, resident, &hung);
+        per_path(Figure::HungLocked, locked, &hung);
+    }
+    let more = |now, then| now as f64 - then as f64;
+    let per_call = |span: Duration| span.as_secs_f64() * 1e6 / PATHS as f64;
+    add(Figure::AioContexts, more(idle.contexts, base.contexts));
+    add(
+        Figure::Descriptors,
+        more(idle.descriptors, base.descriptors),
     );
-    once(
-        Quantity::Descriptors,
-        idle.get("fds") as f64 - base.get("fds") as f64,
-    );
-    once(Quantity::Init, init as f64 / 1e3 / PATHS as f64);
-    once(Quantity::Free, free as f64 / 1e3 / PATHS as f64);
+    add(Figure::Init, per_call(init));
+    add(Figure::Free, per_call(free));
     Ok(())
 }
 
-/// Two checks of one path, seconds apart: what the others have not needed for a while goes back then.
+fn usage(host: &mut Host) -> Result<Usage> {
+    host.ask(&Request::Usage)
+}
+
+/// Two checks of one path, seconds apart; they give back what no path has needed for a while.
 fn rest(host: &mut Host) -> Result<()> {
     for _ in 0..2 {
         std::thread::sleep(REST);
         let start = Instant::now();
-        let mut answer = host.tell("call check 0")?;
-        while answer.get("answer") == State::PENDING.0 as u64 {
-            patience(start, "a check still runs")?;
-            answer = host.tell("call pending 0")?;
+        let mut called: Called = host.ask(&Request::Call(Function::Check(0)))?;
+        while State(called.value) == State::PENDING {
+            pause(start, || "a check still runs".to_owned())?;
+            called = host.ask(&Request::Call(Function::Pending(0)))?;
         }
     }
     Ok(())
 }
 
-/// Whether a check of a device that hangs does not come back.
-fn blocks(case: &Case, side: &Side) -> bool {
-    matches!(side.who, Who::C(_)) && !["directio", "tur"].contains(&case.checker.as_str())
+/// Whether a check of a device that hangs does not return.
+fn blocks(case: &Case, entry: &Entry) -> bool {
+    let asynchronous = ["directio", "tur"].contains(&case.checker.as_str());
+    matches!(entry.contender, Contender::Upstream(_)) && !asynchronous
 }
 
 /// Starts a check of every path while no device answers, and waits until all of them hang.
-fn hold(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<()> {
+fn hang_all(devices: &mut Devices, case: &Case, host: &mut Host) -> Result<()> {
     let start = Instant::now();
     match case.device {
-        Device::Loop => {
-            for device in 0..DEVICES {
-                ask(lab, &format!("hold {device}"))?;
-            }
-            host.tell("start")?;
-        }
-        Device::Scsi { .. } => {
-            host.tell("hang 100")?;
-            host.tell("start")?;
-        }
+        Device::Loop => (0..DEVICES).try_for_each(|device| devices.hold(device))?,
+        Device::Scsi { .. } => host.ask(&Request::Hang { percent: 100 })?,
     }
+    let _: u64 = host.ask(&Request::Start)?;
     loop {
-        let hanging = hanging(lab, case, host)?;
+        let hanging = hanging(devices, case, host)?;
         if hanging == PATHS as u64 {
             return Ok(());
         }
-        patience(start, &format!("{hanging} of {PATHS} paths hang"))?;
+        pause(start, || format!("{hanging} of {PATHS} paths hang"))?;
     }
 }
 
 /// Lets the devices answer, and collects the verdicts.
-fn let_go(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<()> {
+fn release_all(devices: &mut Devices, case: &Case, host: &mut Host) -> Result<()> {
     match case.device {
         Device::Loop => {
-            for device in 0..DEVICES {
-                ask(lab, &format!("let-go {device} data"))?;
-            }
+            (0..DEVICES).try_for_each(|device| devices.release(device, Release::Data))?;
         }
-        Device::Scsi { .. } => drop(host.tell("hang 0")?),
+        Device::Scsi { .. } => host.ask(&Request::Hang { percent: 0 })?,
     }
     let start = Instant::now();
-    while hanging(lab, case, host)? > 0 {
-        patience(start, "paths still hang")?;
+    while hanging(devices, case, host)? > 0 {
+        pause(start, || "paths still hang".to_owned())?;
     }
-    host.tell("collect").map(drop)
-}
-
-/// How many checks hang at the moment.
-fn hanging(lab: &mut Lab, case: &Case, host: &mut Host) -> Result<u64> {
-    match case.device {
-        Device::Loop => Ok(number(&ask(lab, "waiting")?)),
-        Device::Scsi { .. } => Ok(host.tell("usage")?.get("hanging")),
-    }
-}
-
-/// Waits a little, but not for ever.
-fn patience(start: Instant, what: &str) -> Result<()> {
-    std::thread::sleep(Duration::from_millis(20));
-    if start.elapsed() > Duration::from_secs(60) {
-        return Err(Trouble::Broken(format!("after a minute {what}")));
-    }
+    let _: u64 = host.ask(&Request::Collect)?;
     Ok(())
 }
 
-fn number(words: &[String]) -> u64 {
-    words
-        .first()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0)
+/// How many checks hang at the moment.
+fn hanging(devices: &mut Devices, case: &Case, host: &mut Host) -> Result<u64> {
+    match case.device {
+        Device::Loop => devices.waiting(),
+        Device::Scsi { .. } => Ok(usage(host)?.hanging),
+    }
+}
+
+/// Sleeps, for at most a minute since `start`.
+fn pause(start: Instant, what: impl FnOnce() -> String) -> Result<()> {
+    std::thread::sleep(Duration::from_millis(20));
+    if start.elapsed() > Duration::from_secs(60) {
+        return Err(Trouble::Broken(format!("after a minute {}", what())));
+    }
+    Ok(())
 }

@@ -1,61 +1,62 @@
-//! Lets devices hang, come back, break and vanish, and looks at what that does to a host: how long a
-//! call takes at most, and what is used up in the long run.
+//! Lets devices hang, return, break and vanish, and refuses resources: how long a call takes at most,
+//! and what is used up in the long run.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `options` | the command line |
-//! | `rig` | one host with its devices |
-//! | `judge` | what counts as waiting |
-//! | `model` | what a path may say |
-//! | `sequence` | calls and events in random order |
-//! | `never_wait` | thousands of sequences |
-//! | `scenes` | crowds of paths on one hung device, unloading, the end of a process |
+//! | `options` | the command line, and the plugins it names |
+//! | `report` | what passed, and the longest calls |
+//! | `test_host` | one host with its devices |
+//! | `latency` | which call counts as one that waits |
+//! | `model` | what a path may report |
+//! | `operations` | random sequences of calls and events |
+//! | `never_wait`, `crowds`, `exit` | thousands of sequences; many paths on one hung device; the end of a process |
+//! | `aio_quota` | the system's quota of AIO events |
 //! | `soak` | many hosts at a time, for long |
-//! | `races` | many threads at a time in one plugin |
-//! | `shortage` | refusals at every place, and what else befalls a host |
-//! | `tally` | what passed, and the longest calls |
+//! | `tools` | many threads in one plugin, and random input, under tools that find races and bad accesses |
+//! | `lanes` | several plugins at a time |
+//! | `refusals` | a resource is refused at every place in turn |
+//! | `scenes` | fork, signals, stops, cancelled threads, large static TLS |
 
-mod judge;
+#![forbid(unsafe_code)]
+
+mod aio_quota;
+mod crowds;
+mod exit;
+mod lanes;
+mod latency;
 mod model;
 mod never_wait;
+mod operations;
 mod options;
-mod races;
-mod rig;
+mod refusals;
+mod report;
 mod scenes;
-mod sequence;
-mod shortage;
 mod soak;
-mod tally;
+mod test_host;
+mod tools;
 
-use options::Options;
+use clap::Parser;
+use options::{Options, Part};
+use report::Report;
 use std::process::ExitCode;
-use tally::Tally;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
+    let options = Options::parse();
+    // This process serves the devices: a caller that waits for one must not also wait for this process
+    // to be scheduled.
+    bench::usage::become_real_time();
+    let mut report = Report::default();
+    for part in &options.parts {
+        report.part(*part);
+        match part {
+            Part::NeverWait => never_wait::run(&options, &mut report),
+            Part::Soak => soak::run(&options, &mut report),
+            Part::Races => tools::races(&options, &mut report),
+            Part::Memcheck => tools::memcheck(&options, &mut report),
+            Part::Shortage => refusals::run(&options, &mut report),
+            Part::Scenes => scenes::run(&options, &mut report),
+            Part::Random => tools::random(&options, &mut report),
         }
-    };
-    // The devices are in this process: who waits for them must not wait for its turn.
-    bench::usage::become_urgent();
-    let mut tally = Tally::new();
-    if options.never_wait {
-        never_wait::run(&options, &mut tally);
     }
-    if options.soak {
-        soak::run(&options, &mut tally);
-    }
-    if options.races {
-        races::run(&options, &mut tally);
-    }
-    if options.shortage {
-        shortage::run(&options, &mut tally);
-    }
-    if options.scenes {
-        shortage::scenes(&options, &mut tally);
-    }
-    tally.print()
+    report.finish()
 }

@@ -1,34 +1,8 @@
-//! What a path may say, given what has happened to its device.
+//! What a path may report, given what has happened to its device.
 
-/// `enum path_state` of multipath-tools, as far as checkers use it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Wild,
-    Unchecked,
-    Down,
-    Up,
-    Shaky,
-    Ghost,
-    Pending,
-    Timeout,
-    Other(i64),
-}
+#![forbid(unsafe_code)]
 
-impl State {
-    pub(crate) fn from_raw(raw: i64) -> State {
-        match raw {
-            0 => State::Wild,
-            1 => State::Unchecked,
-            2 => State::Down,
-            3 => State::Up,
-            4 => State::Shaky,
-            5 => State::Ghost,
-            6 => State::Pending,
-            7 => State::Timeout,
-            other => State::Other(other),
-        }
-    }
-}
+use harness::state::State;
 
 /// How a device behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,88 +12,90 @@ pub(crate) enum Behaviour {
     Fails,
 }
 
-/// What a checker says in cases that checkers tell apart differently.
+/// What a checker reports in cases that checkers tell apart differently.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dialect {
+pub(crate) struct Expected {
     /// Of a device that answers with success and zeroes.
     pub(crate) healthy: State,
     /// When the time limit has passed.
     pub(crate) late: State,
 }
 
-/// Which of the two calls an answer came from.
+/// The call that returned a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Check,
-    /// Where nothing is under way it gives the host's own state back.
+    /// When no check is in flight it returns the state that the host has stored.
     Pending,
 }
 
 /// One path with a checker.
 #[derive(Clone, Debug)]
-pub(crate) struct Life {
-    dialect: Dialect,
-    /// A time limit so short that it may have passed, also before a worker has begun.
-    impatient: bool,
-    /// How the device has been at some time since the last verdict.
+pub(crate) struct PathModel {
+    expected: Expected,
+    /// The time limit is so short that it may pass, even before a worker has begun.
+    short_limit: bool,
+    /// The device has answered at some time since the last verdict.
     answered: bool,
+    /// The device has failed at some time since the last verdict.
     failed: bool,
-    /// What the host has stored.
+    /// The state that the host has stored.
     stored: State,
-    /// A check may be under way that has not been looked at since it began.
-    unseen: bool,
+    /// A check may be in flight of which no result has been asked for.
+    uncollected: bool,
 }
 
-impl Life {
-    pub(crate) fn new(device: Behaviour, dialect: Dialect, impatient: bool) -> Life {
-        let mut life = Life {
-            dialect,
-            impatient,
+impl PathModel {
+    pub(crate) fn new(device: Behaviour, expected: Expected, short_limit: bool) -> PathModel {
+        let mut path = PathModel {
+            expected,
+            short_limit,
             answered: false,
             failed: false,
-            stored: State::Unchecked,
-            unseen: false,
+            stored: State::UNCHECKED,
+            uncollected: false,
         };
-        life.device_is(device);
-        life
+        path.device_changed(device);
+        path
     }
 
     /// The device behaves so from now on.
-    pub(crate) fn device_is(&mut self, device: Behaviour) {
+    pub(crate) fn device_changed(&mut self, device: Behaviour) {
         self.answered |= device == Behaviour::Answers;
         self.failed |= device == Behaviour::Fails;
     }
 
-    /// A call said this.
-    pub(crate) fn says(
+    /// A call returned `state`.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(crate) fn returned(
         &mut self,
         state: State,
         device: Behaviour,
         call: Call,
     ) -> Result<(), String> {
-        let echo = call == Call::Pending && state == self.stored;
-        let possible = echo
-            || state == State::Pending
-            || self.answered && state == self.dialect.healthy
-            || self.failed && state == State::Down
-            || self.impatient && (state == self.dialect.late || state == State::Unchecked);
+        let stored = call == Call::Pending && state == self.stored;
+        let possible = stored
+            || state == State::PENDING
+            || self.answered && state == self.expected.healthy
+            || self.failed && state == State::DOWN
+            || self.short_limit && (state == self.expected.late || state == State::UNCHECKED);
         if !possible {
-            return Err(format!(
-                "{state:?} of {self:?}, whose device now {device:?}"
-            ));
+            return Err(format!("{state} of {self:?}, whose device now {device:?}"));
         }
-        if state != State::Pending && !echo {
+        if state != State::PENDING && !stored {
             (self.answered, self.failed) = (false, false);
-            self.device_is(device);
+            self.device_changed(device);
         }
-        self.unseen = call == Call::Check && state == State::Pending;
+        self.uncollected = call == Call::Check && state == State::PENDING;
         self.stored = state;
         Ok(())
     }
 
-    /// Whether `libcheck_need_wait` may say yes.
-    pub(crate) fn may_want_a_wait(&self) -> bool {
-        self.unseen
+    /// Whether `libcheck_need_wait` may return true.
+    pub(crate) fn may_need_wait(&self) -> bool {
+        self.uncollected
     }
 }
 
@@ -128,63 +104,67 @@ mod tests {
     use super::*;
     use Behaviour::{Answers, Fails, Hangs};
 
-    const TUR: Dialect = Dialect {
-        healthy: State::Up,
-        late: State::Timeout,
+    const TUR: Expected = Expected {
+        healthy: State::UP,
+        late: State::TIMEOUT,
     };
 
     #[test]
     fn a_device_that_hangs_since_before_the_check_is_never_up() {
-        let mut life = Life::new(Hangs, TUR, false);
-        assert!(life.says(State::Pending, Hangs, Call::Check).is_ok());
-        assert!(life.says(State::Up, Hangs, Call::Check).is_err());
-        assert!(life.says(State::Down, Hangs, Call::Check).is_err());
-        life.device_is(Answers);
-        assert!(life.says(State::Up, Hangs, Call::Check).is_ok());
-        assert!(life.says(State::Up, Hangs, Call::Check).is_err());
-        let stored = life.says(State::Up, Hangs, Call::Pending);
+        let mut path = PathModel::new(Hangs, TUR, false);
+        assert!(path.returned(State::PENDING, Hangs, Call::Check).is_ok());
+        assert!(path.returned(State::UP, Hangs, Call::Check).is_err());
+        assert!(path.returned(State::DOWN, Hangs, Call::Check).is_err());
+        path.device_changed(Answers);
+        assert!(path.returned(State::UP, Hangs, Call::Check).is_ok());
+        assert!(path.returned(State::UP, Hangs, Call::Check).is_err());
+        let stored = path.returned(State::UP, Hangs, Call::Pending);
         assert!(stored.is_ok(), "the stored state");
     }
 
     #[test]
     fn a_device_that_answers_is_not_down() {
-        let mut life = Life::new(Answers, TUR, false);
-        for wrong in [State::Down, State::Unchecked, State::Ghost, State::Wild] {
-            assert!(life.says(wrong, Answers, Call::Check).is_err(), "{wrong:?}");
+        let mut path = PathModel::new(Answers, TUR, false);
+        for wrong in [State::DOWN, State::UNCHECKED, State::GHOST, State::WILD] {
+            assert!(
+                path.returned(wrong, Answers, Call::Check).is_err(),
+                "{wrong}"
+            );
         }
-        life.device_is(Fails);
-        assert!(life.says(State::Down, Fails, Call::Check).is_ok());
+        path.device_changed(Fails);
+        assert!(path.returned(State::DOWN, Fails, Call::Check).is_ok());
     }
 
     #[test]
-    fn only_the_impatient_time_out_and_each_in_its_own_words() {
-        for impatient in [false, true] {
-            for late in [State::Down, State::Timeout] {
-                for said in [State::Down, State::Timeout] {
-                    let mut life = Life::new(Hangs, Dialect { late, ..TUR }, impatient);
-                    let possible = life.says(said, Hangs, Call::Check).is_ok();
-                    assert_eq!(possible, impatient && said == late);
+    fn only_short_limits_pass_and_each_checker_has_its_own_state_for_it() {
+        for short_limit in [false, true] {
+            for late in [State::DOWN, State::TIMEOUT] {
+                for state in [State::DOWN, State::TIMEOUT] {
+                    let expected = Expected { late, ..TUR };
+                    let mut path = PathModel::new(Hangs, expected, short_limit);
+                    let possible = path.returned(state, Hangs, Call::Check).is_ok();
+                    assert_eq!(possible, short_limit && state == late);
                 }
             }
         }
     }
 
     #[test]
-    fn only_the_impatient_may_end_before_a_worker_has_begun() {
-        for impatient in [false, true] {
-            let mut life = Life::new(Hangs, TUR, impatient);
-            let possible = life.says(State::Unchecked, Hangs, Call::Check).is_ok();
-            assert_eq!(possible, impatient);
+    fn only_short_limits_pass_before_a_worker_has_begun() {
+        for short_limit in [false, true] {
+            let mut path = PathModel::new(Hangs, TUR, short_limit);
+            let possible = path.returned(State::UNCHECKED, Hangs, Call::Check).is_ok();
+            assert_eq!(possible, short_limit);
         }
     }
 
     #[test]
-    fn a_wait_is_wanted_between_check_and_look_only() {
-        let mut life = Life::new(Hangs, TUR, false);
-        assert!(!life.may_want_a_wait());
-        life.says(State::Pending, Hangs, Call::Check).unwrap();
-        assert!(life.may_want_a_wait());
-        life.says(State::Pending, Hangs, Call::Pending).unwrap();
-        assert!(!life.may_want_a_wait());
+    fn a_wait_may_be_needed_between_check_and_pending_only() {
+        let mut path = PathModel::new(Hangs, TUR, false);
+        assert!(!path.may_need_wait());
+        path.returned(State::PENDING, Hangs, Call::Check).unwrap();
+        assert!(path.may_need_wait());
+        path.returned(State::PENDING, Hangs, Call::Pending).unwrap();
+        assert!(!path.may_need_wait());
     }
 }

@@ -1,135 +1,123 @@
-//! No call may wait for a device, whatever it does: thousands of random sequences for every plugin in
-//! every ABI. C's plugins play a few, to show that waiting is noticed.
+//! No call may wait for a device, whatever the device does: thousands of random sequences for every
+//! plugin in every ABI. Upstream's plugins run a few, to show that waiting is noticed.
 //!
 //! Devices hang wherever a block or SCSI device can: in a read (of a file, and of a loop device over
-//! one), in the submission of one (a full queue), in a command. Two things are not the plugins' to
-//! change. `libcheck_init` and `libcheck_free` ask for flags and block sizes (fcntl, ioctl, fstat); of a
-//! block device the kernel knows them, but of a *file* on a dead FUSE file system it asks the dead
-//! server, and sleeps. And the kernel keeps a process that has ended until its asynchronous reads have.
+//! one), in the submission of one (a full queue), in a command. Two waits are not the plugins':
+//! `libcheck_init` and `libcheck_free` ask for flags and block sizes (fcntl, ioctl, fstat), which the
+//! kernel knows of a block device but requests from the server of a *file* on a FUSE file system; and
+//! the kernel keeps a process that has ended until its asynchronous reads have ended.
 
-use crate::judge::Findings;
+#![forbid(unsafe_code)]
+
+use crate::latency::{LIMIT, LatencyCheck};
+use crate::operations::{self, Operation};
 use crate::options::{Options, Subject};
-use crate::rig::{Kind, LIMIT, Rig, Usage};
-use crate::scenes;
-use crate::sequence::{self, Step};
-use crate::tally::{OURS, Tally};
-use harness::Trouble;
+use crate::report::Report;
+use crate::test_host::{Kind, Layout, TestHost};
+use crate::{crowds, exit};
+use harness::{Result, Trouble};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// The device of each path: two paths share one, as two openings of one disk do.
-const DEVICES: [usize; 8] = [0, 1, 2, 3, 0, 1, 2, 3];
+/// Two paths share each device, as two paths to one disk do. The last device is a loop device, if they
+/// are files at all.
+const DEVICES: usize = 4;
+const PATHS: usize = 2 * DEVICES;
 
-/// The last device is a loop device, if they are files at all.
-const LOOPS_FROM: usize = 3;
-const DEVICE_COUNT: usize = 4;
+/// After this many sequences the resources in use are checked.
+const CHECK_EVERY: u32 = 50;
 
-/// So many sequences lie between two looks at what is used.
-const LOOK_EVERY: u32 = 50;
-
-/// So many sequences are played to C's plugins.
-const SEQUENCES_FOR_C: u32 = 4;
+/// Upstream's plugins run this many sequences.
+const SEQUENCES_FOR_UPSTREAM: u32 = 4;
 
 /// How long a sequence that fails is made shorter.
 const SHRINK_FOR: Duration = Duration::from_secs(30);
 
-/// Of so many sequences one may be slow the first time it is played, for the machine's sake.
-const ONCE_ONLY_IN: usize = 20;
+/// Of this many sequences one may be slow when it runs first.
+const SLOW_ONCE_IN: usize = 20;
 
 /// Tests every plugin.
-pub(crate) fn run(options: &Options, tally: &mut Tally) {
+pub(crate) fn run(options: &Options, report: &mut Report) {
+    let layout = Layout {
+        device_of: (0..PATHS).map(|path| path % DEVICES).collect(),
+        loops_from: DEVICES - 1,
+    };
     let ours = options.ours();
     if ours.is_empty() {
-        tally.skip(format!(
-            "never waits: no plugins in {}",
-            options.ours.display()
-        ));
+        let why = format!("no plugins in {}", options.ours.display());
+        report.end("never waits", Err(Trouble::NotHere(why)));
     }
     for subject in &ours {
         let name = format!("never waits: {}", subject.name());
-        with_rig(subject, &DEVICES, LOOPS_FROM, &name, tally, |rig, found| {
-            random(options, rig, found)
+        with_host(subject, &layout, &name, report, |host, check| {
+            random(options, host, check)
         });
-        tally.sequences(options.sequences.into());
-        scenes::run(subject, tally);
+        report.add_sequences(options.sequences.into());
+        crowds::run(subject, report);
+        exit::run(subject, report);
     }
-    if options.c.is_empty() {
-        tally.skip("C's plugins, which show that waiting is noticed".to_owned());
+    if options.upstream.is_empty() {
+        let why = "no upstream plugins, which show that waiting is noticed".to_owned();
+        report.end("noticed", Err(Trouble::NotHere(why)));
     }
-    for subject in &options.c() {
+    for subject in &options.upstream() {
         let name = format!("noticed: {}", subject.name());
-        with_rig(subject, &DEVICES, LOOPS_FROM, &name, tally, |rig, found| {
-            noticed(options, rig, found, subject)
+        with_host(subject, &layout, &name, report, |host, check| {
+            noticed(options, host, check, subject)
         });
-        scenes::run_with_c(subject, tally);
+        crowds::run_upstream(subject, report);
     }
 }
 
-/// Makes a host and its devices, does something with them, and puts what was found on record.
-pub(crate) fn with_rig(
+/// Runs a test with a host of its own, and enters it into the report.
+pub(crate) fn with_host(
     subject: &Subject,
-    devices: &[usize],
-    loops_from: usize,
+    layout: &Layout,
     name: &str,
-    tally: &mut Tally,
-    what: impl FnOnce(&mut Rig, &mut Findings) -> Result<String, String>,
+    report: &mut Report,
+    test: impl FnOnce(&mut TestHost, &mut LatencyCheck) -> Result<String>,
 ) {
-    let mut rig = match Rig::new(subject, devices, loops_from) {
-        Ok(rig) => rig,
-        Err(Trouble::NotHere(why)) => return tally.skip(format!("{name}: {why}")),
-        Err(trouble) => return tally.end(name, Err(trouble.to_string())),
-    };
-    rig.hurry();
-    let mut found = Findings::default();
-    let outcome = what(&mut rig, &mut found);
-    found.record(tally, subject.c.unwrap_or(OURS));
-    tally.end(name, outcome);
+    let mut check = LatencyCheck::default();
+    let result = TestHost::new(subject, layout).and_then(|mut host| {
+        host.run_at_real_time();
+        test(&mut host, &mut check)
+    });
+    check.record(report, &subject.group());
+    report.end(name, result);
 }
 
 /// Random sequences; the shortest one that fails is printed.
-fn random(options: &Options, rig: &mut Rig, found: &mut Findings) -> Result<String, String> {
-    let base = rig.usage().map_err(|trouble| trouble.to_string())?;
-    let played = RefCell::new((rig, found, 0));
+fn random(options: &Options, host: &mut TestHost, check: &mut LatencyCheck) -> Result<String> {
+    let base = host.usage()?;
+    let shared = RefCell::new((host, check, 0));
     let result = runner(options).run(
-        &sequence::sequences(DEVICES.len(), DEVICE_COUNT),
-        |steps: Vec<Step>| {
-            let (rig, found, count) = &mut *played.borrow_mut();
+        &operations::sequences(PATHS, DEVICES),
+        |sequence: Vec<Operation>| {
+            let (host, check, count) = &mut *shared.borrow_mut();
             *count += 1;
-            once(
-                rig,
-                found,
-                &steps,
-                (*count % LOOK_EVERY == 0).then_some(base),
-            )
-            .map_err(TestCaseError::fail)
+            check
+                .run(host, |host| operations::run(host, DEVICES, &sequence))
+                .and_then(|()| match *count % CHECK_EVERY {
+                    0 => host.rest(base),
+                    _ => Ok(()),
+                })
+                .map_err(|trouble| TestCaseError::fail(trouble.to_string()))
         },
     );
-    let (_, found, _) = played.into_inner();
-    match result {
-        Ok(()) if found.once_only() * ONCE_ONLY_IN > options.sequences as usize => Err(format!(
+    let (_, check, _) = shared.into_inner();
+    let why = match result {
+        Ok(()) if check.slow_once() * SLOW_ONCE_IN > options.sequences as usize => format!(
             "{} of {} sequences held a call up the first time",
-            found.once_only(),
+            check.slow_once(),
             options.sequences
-        )),
-        Ok(()) => Ok(found.laps.summary()),
-        Err(TestError::Fail(why, steps)) => Err(format!("{why}\n        {steps:?}")),
-        Err(TestError::Abort(why)) => Err(why.to_string()),
-    }
-}
-
-fn once(
-    rig: &mut Rig,
-    found: &mut Findings,
-    steps: &[Step],
-    base: Option<Usage>,
-) -> Result<(), String> {
-    found.play(rig, |rig| sequence::play(rig, DEVICE_COUNT, steps))?;
-    match base {
-        Some(base) => rig.rest(base).map_err(|trouble| trouble.to_string()),
-        None => Ok(()),
-    }
+        ),
+        Ok(()) => return Ok(check.times.describe()),
+        Err(TestError::Fail(why, sequence)) => format!("{why}\n        {sequence:?}"),
+        Err(TestError::Abort(why)) => why.to_string(),
+    };
+    Err(Trouble::Broken(why))
 }
 
 fn runner(options: &Options) -> TestRunner {
@@ -147,28 +135,37 @@ fn runner(options: &Options) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// A few of the same sequences with a plugin of C's. Five of the SCSI checkers have to be noticed:
-/// they do their commands on the caller's thread.
+/// A few of the same sequences with an upstream plugin. Five of the SCSI checkers have to be noticed:
+/// they send their commands on the caller's thread.
 fn noticed(
     options: &Options,
-    rig: &mut Rig,
-    found: &mut Findings,
+    host: &mut TestHost,
+    check: &mut LatencyCheck,
     subject: &Subject,
-) -> Result<String, String> {
-    let sequences = sequence::sequences(DEVICES.len(), DEVICE_COUNT);
+) -> Result<String> {
+    let sequences = operations::sequences(PATHS, DEVICES);
     let mut runner = runner(options);
-    for _ in 0..SEQUENCES_FOR_C {
-        let steps = sequences
+    for _ in 0..SEQUENCES_FOR_UPSTREAM {
+        let sequence = sequences
             .new_tree(&mut runner)
-            .map_err(|why| why.to_string())?;
-        let played = sequence::play(rig, DEVICE_COUNT, &steps.current());
-        found.laps.add(&rig.take_laps());
-        played.map_err(|trouble| trouble.to_string())?;
+            .map_err(|why| Trouble::Broken(why.to_string()))?;
+        let result = operations::run(host, DEVICES, &sequence.current());
+        check.times.add(&host.take_times());
+        result?;
     }
-    let summary = found.laps.summary();
-    let waits = rig.kind() == Kind::Scsi && subject.checker != "tur";
-    if waits && found.laps.slower_than(LIMIT).is_empty() {
-        return Err(format!("it waits, and that was not noticed: {summary}"));
+    match host.kind() == Kind::Scsi && subject.checker != "tur" {
+        true => has_waited(check),
+        false => Ok(check.times.describe()),
     }
-    Ok(summary)
+}
+
+/// Fails unless a call of an upstream plugin that is known to wait was held up.
+pub(crate) fn has_waited(check: &LatencyCheck) -> Result<String> {
+    let times = check.times.describe();
+    match check.times.slower_than(LIMIT).is_empty() {
+        true => Err(Trouble::Broken(format!(
+            "it waits, and that was not noticed: {times}"
+        ))),
+        false => Ok(times),
+    }
 }

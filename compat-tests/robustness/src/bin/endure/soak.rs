@@ -1,18 +1,21 @@
-//! Many hosts at a time, for long: devices hang, come back, break, and paths vanish and return, all at
+//! Many hosts at a time, for long: devices hang, return and break, and paths vanish and return, all at
 //! intervals far shorter than a daemon's. What a host uses must not grow.
 //!
-//! Figures are taken when everything has come to rest: every device answers, every verdict has been
+//! Numbers are taken when everything has come to rest: every device answers, every verdict has been
 //! collected, idle threads are gone. The first are taken after a quarter of the time, when as much has
-//! hung at once as ever will. C's plugins do the same, for comparison; they cannot fail.
+//! hung at once as ever will. Upstream's plugins do the same for comparison; they cannot fail.
+
+#![forbid(unsafe_code)]
 
 use crate::model::Behaviour;
 use crate::options::{Options, Subject};
-use crate::rig::{Rig, Usage};
-use crate::tally::{OURS, Tally};
+use crate::report::Report;
+use crate::test_host::{Layout, TestHost};
 use bench::paths::TIMEOUT_SECONDS;
+use bench::protocol::{Function, Usage};
 use bench::random::Random;
 use harness::abi::Abi;
-use harness::{Result, Trouble};
+use harness::{Result, Trouble, say};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,14 +24,14 @@ const DEVICES: usize = 8;
 /// Devices from here on are loop devices, where they are files.
 const LOOPS_FROM: usize = 6;
 
-/// So many turns lie between two times when nothing answers.
+/// After this many turns no device answers for a while.
 const DEAD_TIME_EVERY: u64 = 200;
 
-/// How long a host is left alone between two turns.
+/// The pause between two turns of a host.
 const PACE: Duration = Duration::from_millis(10);
 
-/// How many looks are taken at what is used, in equal intervals. The first one is not counted: as much
-/// has to have hung at once as ever will.
+/// How often the resources in use are measured, in equal intervals. The first time does not count: as
+/// much has to have hung at once as ever will.
 const QUARTERS: u32 = 4;
 
 /// How long things may take to come to rest.
@@ -37,22 +40,21 @@ const REST: Duration = Duration::from_secs(20);
 /// How much memory may come and go: the C library keeps the stacks of some threads.
 const SLACK: u64 = 512 << 10;
 
-/// How much less than that counts as growth, if it comes again and again.
+/// A smaller growth counts too, if it is seen every time.
 const STEP: u64 = 32 << 10;
 
-/// How often a daemon checks a path at most, in seconds (max_polling_interval's default is 20, the
-/// shortest interval 5): every turn checks every path once.
+/// How often a daemon checks a path at most, in seconds: the shortest polling interval. Every turn
+/// checks every path once.
 const POLLING_INTERVAL: u64 = 5;
 
-/// How often the progress of a long run is told.
+/// How often the progress of a long run is printed.
 const PROGRESS: Duration = Duration::from_secs(60);
 
 /// One host in the long run.
 struct Runner {
     name: String,
-    rig: Rig,
-    /// `OURS` or a name of C's.
-    whose: &'static str,
+    subject: Subject,
+    host: TestHost,
     random: Random,
     devices: [Behaviour; DEVICES],
     turns: u64,
@@ -60,28 +62,28 @@ struct Runner {
     figures: Vec<Usage>,
 }
 
-/// Runs the hosts, each with a thread of this process that tells it what to do.
-pub(crate) fn run(options: &Options, tally: &mut Tally) {
+/// Runs the hosts, each with a thread of this process that drives it.
+pub(crate) fn run(options: &Options, report: &mut Report) {
     let mut runners = Vec::new();
-    let subjects = options.ours().into_iter().chain(options.c());
-    for subject in subjects.filter(is_worth_it) {
+    let subjects = options.ours().into_iter().chain(options.upstream());
+    for subject in subjects.filter(is_representative) {
         let name = format!("soak: {}", subject.name());
-        match Runner::new(name.clone(), &subject, options.seed) {
+        match Runner::new(&name, &subject, options.seed) {
             Ok(runner) => runners.push(runner),
-            Err(Trouble::NotHere(why)) => tally.skip(format!("{name}: {why}")),
-            Err(trouble) => tally.end(&name, Err(trouble.to_string())),
+            Err(trouble) => report.end(&name, Err(trouble)),
         }
     }
     if runners.is_empty() {
-        return tally.skip(format!("soak: no plugins in {}", options.ours.display()));
+        let why = format!("no plugins in {}", options.ours.display());
+        return report.end("soak", Err(Trouble::NotHere(why)));
     }
-    let end = Instant::now() + options.seconds;
+    let end = Instant::now() + options.soak();
     let running = AtomicBool::new(true);
     let ended: Vec<_> = std::thread::scope(|scope| {
-        scope.spawn(|| tell_progress(&running));
+        scope.spawn(|| print_progress(&running));
         let hosts: Vec<_> = runners
             .iter_mut()
-            .map(|runner| scope.spawn(move || runner.run(end, options.seconds)))
+            .map(|runner| scope.spawn(move || runner.run(end, options.soak())))
             .collect();
         let ended = hosts.into_iter().map(|host| host.join());
         let ended = ended.collect();
@@ -89,48 +91,50 @@ pub(crate) fn run(options: &Options, tally: &mut Tally) {
         ended
     });
     for (mut runner, ended) in runners.into_iter().zip(ended) {
-        tally.laps(runner.whose, &runner.rig.take_laps());
-        match ended.unwrap_or_else(|_| Err(Trouble::Broken("panicked".to_owned()))) {
-            Err(trouble) if !runner.rig.ours() => {
-                tally.skip(format!("{}: {trouble}", runner.name));
-            }
-            outcome => tally.end(&runner.name, outcome.map_err(|trouble| trouble.to_string())),
+        report.add_times(&runner.subject.group(), &runner.host.take_times());
+        let mut result = ended.unwrap_or_else(|_| Err(Trouble::Broken("panicked".to_owned())));
+        if !runner.subject.is_ours() {
+            result = result.map_err(|trouble| Trouble::NotHere(trouble.to_string()));
         }
+        report.end(&runner.name, result);
     }
 }
 
-fn tell_progress(running: &AtomicBool) {
+fn print_progress(running: &AtomicBool) {
     let start = Instant::now();
-    let mut told = start;
+    let mut printed = start;
     while running.load(Ordering::Relaxed) {
-        if told.elapsed() > PROGRESS {
-            told = Instant::now();
-            println!("        soak: {} s", start.elapsed().as_secs());
+        if printed.elapsed() > PROGRESS {
+            printed = Instant::now();
+            say!("        soak: {} s", start.elapsed().as_secs());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// The asynchrony of all but directio is one and the same. Those of C's plugins that wait for their
-/// devices would hold up everybody else.
-fn is_worth_it(subject: &Subject) -> bool {
+/// All checkers but directio share one asynchronous core. Upstream's others wait for their devices, and
+/// would hold up every host.
+fn is_representative(subject: &Subject) -> bool {
     match subject.checker.as_str() {
         "directio" | "tur" => true,
-        _ => subject.c.is_none() && subject.abi == Abi::V0_11,
+        _ => subject.is_ours() && subject.abi == Abi::V0_11,
     }
 }
 
 impl Runner {
-    fn new(name: String, subject: &Subject, seed: u64) -> Result<Runner> {
-        let devices: Vec<usize> = (0..PATHS).map(|path| path % DEVICES).collect();
-        let mut rig = Rig::new(subject, &devices, LOOPS_FROM)?;
+    fn new(name: &str, subject: &Subject, seed: u64) -> Result<Runner> {
+        let layout = Layout {
+            device_of: (0..PATHS).map(|path| path % DEVICES).collect(),
+            loops_from: LOOPS_FROM,
+        };
+        let mut host = TestHost::new(subject, &layout)?;
         for path in 0..PATHS {
-            rig.init(path, timeout(path))?;
+            host.init(path, timeout(path))?;
         }
         Ok(Runner {
-            name,
-            whose: subject.c.unwrap_or(OURS),
-            rig,
+            name: name.to_owned(),
+            subject: subject.clone(),
+            host,
             random: Random(seed.wrapping_mul(2) + 1),
             devices: [Behaviour::Answers; DEVICES],
             turns: 0,
@@ -181,8 +185,8 @@ impl Runner {
             }
             4..6 => {
                 let path = self.random.below(PATHS);
-                self.rig.call("free", path)?;
-                self.rig.init(path, timeout(path))?;
+                self.host.call(Function::Free(path))?;
+                self.host.init(path, timeout(path))?;
             }
             _ => {}
         }
@@ -190,8 +194,8 @@ impl Runner {
     }
 
     fn round(&mut self) -> Result<()> {
-        self.rig.start_all()?;
-        self.rig.pending().map(drop)
+        self.host.start_all()?;
+        self.host.collect_all().map(drop)
     }
 
     fn set(&mut self, device: usize, behaviour: Behaviour) -> Result<()> {
@@ -199,7 +203,7 @@ impl Runner {
             Some(place) if *place != behaviour => *place = behaviour,
             _ => return Ok(()),
         }
-        self.rig.set(device, behaviour)
+        self.host.set(device, behaviour)
     }
 
     fn all(&mut self, behaviour: Behaviour) -> Result<()> {
@@ -210,37 +214,40 @@ impl Runner {
     fn at_rest(&mut self) -> Result<Usage> {
         self.all(Behaviour::Answers)?;
         let start = Instant::now();
-        let mut looks = 0;
-        // Where verdicts are not collected apart from checks, every look begins new ones.
-        while self.rig.pending()? > 0 && (self.rig.collects() || looks < 10) {
+        let mut rounds = 0;
+        // Where verdicts are not collected apart from checks, every round starts new ones.
+        while self.host.collect_all()? > 0 && (self.host.collects() || rounds < 10) {
             if start.elapsed() > REST {
                 return Err(Trouble::Broken("verdicts are missing".to_owned()));
             }
             std::thread::sleep(Duration::from_millis(5));
-            looks += 1;
+            rounds += 1;
         }
-        let mut usage = self.rig.usage()?;
-        // C has no threads that would stay.
+        let mut usage = self.host.usage()?;
+        // Upstream has no threads that would stay.
         while usage.threads > 1 {
             if start.elapsed() > REST {
                 return Err(Trouble::Broken(format!("threads stay: {usage:?}")));
             }
-            if self.rig.ours() {
-                // C's contexts would be gone with paths in them.
-                self.rig.reset()?;
+            if self.subject.is_ours() {
+                // Upstream destroys contexts that paths still use.
+                self.host.call(Function::Reset)?;
             }
             std::thread::sleep(Duration::from_millis(1));
-            usage = self.rig.usage()?;
+            usage = self.host.usage()?;
         }
         Ok(usage)
     }
 
-    /// The first and the last figures, unless something has grown.
+    /// The first and the last numbers.
+    ///
+    /// # Errors
+    /// When something of ours has grown.
     fn end(&mut self) -> Result<String> {
         let usage = self.at_rest()?;
         self.figures.push(usage);
         let (Some(first), Some(last)) = (self.figures.first(), self.figures.last()) else {
-            return Err(Trouble::Broken("no figures".to_owned()));
+            return Err(Trouble::Broken("nothing was measured".to_owned()));
         };
         let hours = (self.turns * POLLING_INTERVAL) as f64 / 3600.0;
         let found = format!(
@@ -250,7 +257,7 @@ impl Runner {
             show(*last)
         );
         let same = |usage: &Usage| (usage.threads, usage.descriptors, usage.contexts);
-        if self.rig.ours() && (same(first) != same(last) || grows(&self.figures)) {
+        if self.subject.is_ours() && (same(first) != same(last) || grows(&self.figures)) {
             return Err(Trouble::Broken(found));
         }
         Ok(found)
@@ -275,7 +282,7 @@ fn show(usage: Usage) -> String {
     )
 }
 
-/// Whether more memory is used at every look than at the one before, or much more than at the first.
+/// Whether more memory is used every time than the time before, or much more than the first time.
 fn grows(figures: &[Usage]) -> bool {
     let resident = |usage: Option<&Usage>| usage.map_or(0, |usage| usage.resident);
     let more = |pair: &[Usage]| resident(pair.last()) > resident(pair.first()) + STEP;
@@ -290,9 +297,7 @@ mod tests {
     fn figures(kib: &[u64]) -> Vec<Usage> {
         let usage = |kib: &u64| Usage {
             resident: kib << 10,
-            contexts: 0,
-            descriptors: 70,
-            threads: 1,
+            ..Usage::default()
         };
         kib.iter().map(usage).collect()
     }

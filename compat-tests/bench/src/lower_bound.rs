@@ -1,6 +1,8 @@
-//! The least that asynchronous reads can cost: nothing but `io_submit`, and completions read from
-//! the ring in user memory.
+//! The lower bound of asynchronous reads: one `io_submit` each, or one per batch, and completions read
+//! from the ring in user memory.
 
+use crate::protocol::Pace;
+use crate::rounds::DAEMON_WAIT;
 use harness::{Doing, Result};
 use libaio_sys::bindings::{IOCB_CMD_PREAD, aio_context_t, io_event, iocb};
 use libaio_sys::calls;
@@ -10,29 +12,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// How many requests share a context, as in the checkers.
 const GROUP: usize = 1024;
 
-/// What is read.
+/// Bytes per read.
 const BLOCK: usize = 4096;
 
 /// Reads of the first block of many files.
-pub struct Floor {
+pub struct BareReads {
     files: Vec<OwnedFd>,
-    /// What the reads fill, from the first page boundary on.
+    /// Filled by the reads, from the first page boundary on.
     buffer: Vec<u8>,
     contexts: Vec<aio_context_t>,
     requests: Vec<iocb>,
-    /// To each of them.
+    /// To each request.
     pointers: Vec<*mut iocb>,
-    /// How many requests one `io_submit` takes.
+    /// Requests per `io_submit`.
     batch: usize,
 }
 
-impl Floor {
-    /// For files opened with `O_DIRECT`.
+impl BareReads {
+    /// For files opened with `O_DIRECT`; `batch` requests per `io_submit`.
     ///
     /// # Errors
     /// When the system's AIO events are used up.
-    pub fn new(files: Vec<OwnedFd>, batch: usize) -> Result<Floor> {
-        let mut floor = Floor {
+    pub fn new(files: Vec<OwnedFd>, batch: usize) -> Result<BareReads> {
+        let mut reads = BareReads {
             buffer: vec![0; (files.len() + 1) * BLOCK],
             contexts: Vec::new(),
             requests: Vec::new(),
@@ -40,17 +42,17 @@ impl Floor {
             batch,
             files,
         };
-        for _ in floor.files.chunks(GROUP) {
+        for _ in reads.files.chunks(GROUP) {
             let context = calls::io_setup(GROUP as u32).map_err(std::io::Error::from);
-            floor.contexts.push(context.doing("io_setup")?);
+            reads.contexts.push(context.doing("io_setup")?);
         }
-        let first = floor
+        let first = reads
             .buffer
             .as_mut_ptr()
             .expose_provenance()
             .next_multiple_of(BLOCK);
-        for (index, file) in floor.files.iter().enumerate() {
-            floor.requests.push(iocb {
+        for (index, file) in reads.files.iter().enumerate() {
+            reads.requests.push(iocb {
                 aio_lio_opcode: IOCB_CMD_PREAD as u16,
                 aio_fildes: file.as_raw_fd() as u32,
                 aio_buf: (first + index * BLOCK) as u64,
@@ -58,43 +60,41 @@ impl Floor {
                 ..iocb::default()
             });
         }
-        // They stay where they are: nothing is pushed any more.
-        floor.pointers = floor.requests.iter_mut().map(std::ptr::from_mut).collect();
-        Ok(floor)
+        // Nothing is pushed any more, so the requests stay where they are.
+        reads.pointers = reads.requests.iter_mut().map(std::ptr::from_mut).collect();
+        Ok(reads)
     }
 
-    /// Submits every read.
-    pub fn submit(&mut self) {
+    /// Submits every read and waits for the completions; `each` is given every `io_submit` to make.
+    pub fn round(&mut self, pace: Pace, each: impl FnMut(&mut dyn FnMut())) {
+        self.submit(each);
+        let mut left = self.files.len() - self.reap();
+        while left > 0 {
+            match pace {
+                Pace::Daemon => std::thread::sleep(DAEMON_WAIT),
+                Pace::Eager => std::thread::yield_now(),
+            }
+            left -= self.reap();
+        }
+    }
+
+    fn submit(&mut self, mut each: impl FnMut(&mut dyn FnMut())) {
         let groups = self.contexts.iter().zip(self.pointers.chunks_mut(GROUP));
         for (context, pointers) in groups {
             for batch in pointers.chunks_mut(self.batch) {
-                // SAFETY: as many pointers to requests as we say, whose buffers are ours and live
-                // until `Drop` has destroyed the contexts.
-                let taken = unsafe {
-                    libc::syscall(
-                        libc::SYS_io_submit,
-                        *context,
-                        batch.len(),
-                        batch.as_mut_ptr(),
-                    )
-                };
-                assert_eq!(taken, batch.len() as libc::c_long, "io_submit");
+                // SAFETY: `pointers` are those of `self.requests`, and the context is one of ours.
+                each(&mut || unsafe { submit(*context, batch) });
             }
         }
     }
 
-    /// Takes the completions that are there from the rings; how many.
-    pub fn reap(&mut self) -> usize {
+    /// Takes the completions that have arrived from the rings; how many there were.
+    fn reap(&mut self) -> usize {
         self.contexts.iter().map(|context| drain(*context)).sum()
-    }
-
-    /// How many reads there are.
-    pub fn count(&self) -> usize {
-        self.files.len()
     }
 }
 
-impl Drop for Floor {
+impl Drop for BareReads {
     fn drop(&mut self) {
         for context in &self.contexts {
             // SAFETY: `drain` does not run any more.
@@ -103,7 +103,23 @@ impl Drop for Floor {
     }
 }
 
-/// The part of `struct aio_ring` (fs/aio.c) that is needed; events follow after 32 bytes.
+/// # Safety
+/// `batch` must hold pointers to requests of the [`BareReads`] that owns `context`.
+unsafe fn submit(context: aio_context_t, batch: &mut [*mut iocb]) {
+    // SAFETY: the caller's promise; the buffers of those requests live until `Drop` has destroyed the
+    // context.
+    let taken = unsafe {
+        libc::syscall(
+            libc::SYS_io_submit,
+            context,
+            batch.len(),
+            batch.as_mut_ptr(),
+        )
+    };
+    assert_eq!(taken, batch.len() as libc::c_long, "io_submit");
+}
+
+/// The part of `struct aio_ring` (fs/aio.c) that is read here; events begin at byte 32.
 #[repr(C)]
 struct Ring {
     id: u32,

@@ -1,26 +1,4 @@
-//! A host to whom the C library and the kernel refuse things on command: memory, threads,
-//! descriptors, AIO contexts and AIO requests, one refusal or many in a row, at every place in turn.
-//!
-//! Each *case* is a short life of one path in a process of its own, forked from one that has only
-//! loaded the plugin: cases do not see each other, and one that crashes or hangs is only a case.
-//! What a life may come to is a failed init, UNCHECKED, or the verdict that the device deserves.
-//! Afterwards the path must get its verdict and nothing may be left behind.
-//!
-//! | module | subject |
-//! |---|---|
-//! | `faults` | the functions that plugins call instead of the C library's |
-//! | `devices` | the SCSI devices, by descriptor |
-//! | `world` | the paths of one case |
-//! | `life` | one case |
-//! | `host` | all cases, each in its process |
-//! | `scenes` | fork, signals, stops and cancellation |
-
-pub mod devices;
-pub mod faults;
-pub mod host;
-mod life;
-mod scenes;
-mod world;
+//! What a host to which resources are refused exports.
 
 /// Exports what a host with these faults offers in place of the C library and of `libmultipath`; to
 /// be used once, in the executable.
@@ -28,7 +6,7 @@ mod world;
 macro_rules! export_shortage {
     ($($marker:ident),* $(,)?) => {
         use ::std::ffi::{c_char, c_int, c_long, c_ulong, c_void};
-        use $crate::shortage::{devices, faults};
+        use $crate::{devices, faults};
 
         #[unsafe(no_mangle)]
         #[allow(non_upper_case_globals)]

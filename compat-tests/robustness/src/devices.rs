@@ -1,6 +1,6 @@
 //! SCSI devices behind descriptors of this process, and behind copies of those.
 
-use super::faults::{behind, fail};
+use crate::faults::{behind, fail};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
 use std::ptr::null_mut;

@@ -4,7 +4,7 @@
 //! Calls of the host itself never fail, and are not counted: a thread of the host counts only while
 //! it is [`inside`] the plugin, threads that the plugin starts always do.
 
-use super::devices;
+use crate::devices;
 use bench::threads::{Start, Thread};
 use harness::host::class;
 use std::cell::Cell;
