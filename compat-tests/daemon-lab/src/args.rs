@@ -10,10 +10,7 @@ use crate::host::log_directory::Retention;
 use crate::host::plan::{Form, Plan, PlannedGuest};
 use crate::host::plugin_source::PluginSource;
 use crate::host::tree::Trees;
-use crate::model::checker::Checker;
-use crate::model::run_config::{Plugins, RunConfig};
-use crate::model::scenario::Scenario;
-use crate::model::suite::Suite;
+use crate::model::{Checker, Plugins, RunConfig, Scenario, Suite};
 use crate::report::compare;
 
 /// What the program is told to do.

@@ -21,9 +21,7 @@ use args::Command;
 use host::plan::Form;
 use host::tree::{self, Tree, Trees};
 use host::{exec, log_directory, queue, recorded};
-use model::outcome::Outcome;
-use model::scenario::Scenario;
-use model::suite::Suite;
+use model::{Outcome, Scenario, Suite};
 use report::summary::Summary;
 use report::{compare, json_rows, tables};
 

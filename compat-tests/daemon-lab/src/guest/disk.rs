@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::command::run;
-use crate::model::path_view::PathId;
+use crate::model::PathId;
 
 /// Seconds after which the kernel aborts a read or write. The default of 30 s would make scenarios
 /// longer and test nothing more: the checkers have a limit of their own.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::disk::Disk;
 use super::{command, lio, scsi_debug};
-use crate::model::scenario::DiskKind;
+use crate::model::DiskKind;
 
 /// The disks that have been set up.
 #[derive(Default)]

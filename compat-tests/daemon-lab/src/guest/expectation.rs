@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-use crate::model::checker::Checker;
-use crate::model::path_view::{DmState, PathView};
+use crate::model::{Checker, DmState, PathView};
 
 /// An expected state of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::command::run;
-use crate::model::path_view::PathId;
+use crate::model::PathId;
 
 /// The driver of its hosts.
 pub(super) const DRIVER: &str = "tcm_loopback";

@@ -23,8 +23,7 @@ mod wait;
 
 use anyhow::Result;
 
-use crate::model::job::{Job, SHARED};
-use crate::model::record::Event;
+use crate::model::{Event, Job, job::SHARED};
 use disks::Disks;
 use reporter::Reporter;
 

@@ -7,11 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::command::run;
-use crate::model::checker::Checker;
-use crate::model::job::SHARED;
-use crate::model::run_config::Plugins;
-use crate::model::scenario::DiskKind;
-use crate::model::suite::PLUGIN_DIRECTORIES;
+use crate::model::{Checker, DiskKind, Plugins, job::SHARED, suite::PLUGIN_DIRECTORIES};
 
 const CONFIGURATION: &str = "/etc/multipath.conf";
 

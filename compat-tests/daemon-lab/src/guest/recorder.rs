@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::expectation::Expectation;
 use super::reporter::Reporter;
 use super::wait::millis;
-use crate::model::path_view::PathId;
-use crate::model::record::{Completion, Event, Operation, StepKind};
+use crate::model::{Completion, Event, Operation, PathId, StepKind};
 
 pub(super) struct Recorder {
     reporter: Reporter,

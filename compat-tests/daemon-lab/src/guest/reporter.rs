@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result};
 
 use super::wait::millis;
-use crate::model::record::{Event, Record};
+use crate::model::{Event, Record};
 
 /// A handle to the serial line; clones share it.
 #[derive(Clone)]

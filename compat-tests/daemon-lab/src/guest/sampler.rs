@@ -11,8 +11,7 @@ use super::daemon;
 use super::disk::Address;
 use super::reporter::Reporter;
 use super::wait::millis;
-use crate::model::path_view::{CheckerState, DmState, PathId, PathView};
-use crate::model::record::{Event, Figure};
+use crate::model::{CheckerState, DmState, Event, Figure, PathId, PathView};
 
 const PERIOD: Duration = Duration::from_millis(100);
 /// The limit for a reply.

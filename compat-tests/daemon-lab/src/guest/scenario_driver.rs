@@ -10,8 +10,7 @@ use super::expectation::Expectation;
 use super::reporter::Reporter;
 use super::testbed::Testbed;
 use super::{command, plugins, scenarios};
-use crate::model::job::Job;
-use crate::model::scenario::Scenario;
+use crate::model::{Job, Scenario};
 
 /// How long the daemon may take to set up both paths.
 const START_LIMIT: Duration = Duration::from_secs(60);

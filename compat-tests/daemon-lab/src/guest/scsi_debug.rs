@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::disk::Disk;
-use crate::model::path_view::PathId;
+use crate::model::PathId;
 
 /// The driver of its hosts.
 pub(super) const DRIVER: &str = "scsi_debug";

@@ -16,11 +16,9 @@ use super::reporter::Reporter;
 use super::sampler::Sampler;
 use super::wait::{millis, wait_until};
 use super::{lio, map, scsi_debug};
-use crate::model::checker::Checker;
-use crate::model::job::{Effort, Job, SHARED};
-use crate::model::path_view::{PathId, PathView};
-use crate::model::record::{Event, Figure};
-use crate::model::scenario::{DiskKind, Scenario};
+use crate::model::{
+    Checker, DiskKind, Effort, Event, Figure, Job, PathId, PathView, Scenario, job::SHARED,
+};
 
 /// How long most service managers wait for a process to end before they kill it.
 const STOP_LIMIT: Duration = Duration::from_secs(90);

@@ -10,9 +10,7 @@ use anyhow::{Context, Result};
 use super::plugin_source::libraries;
 use super::tree::Tree;
 use super::vm;
-use crate::model::job::Job;
-use crate::model::outcome::Outcome;
-use crate::model::record::{Event, Record};
+use crate::model::{Event, Job, Outcome, Record};
 use crate::report::timeline;
 
 /// The records of a guest, one JSON object per line.

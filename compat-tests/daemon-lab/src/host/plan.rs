@@ -2,9 +2,7 @@
 //! What one call of the program has to run.
 
 use super::plugin_source::PluginSource;
-use crate::model::job::Effort;
-use crate::model::run_config::RunConfig;
-use crate::model::scenario::Scenario;
+use crate::model::{Effort, RunConfig, Scenario};
 
 /// The form of a call; it decides the defaults and what happens with the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,7 @@ use std::sync::Mutex;
 use super::guest_run;
 use super::plan::{Plan, PlannedGuest};
 use super::tree::Tree;
-use crate::model::job::Job;
-use crate::model::outcome::{Outcome, Status};
-use crate::model::run_config::{Plugins, RunConfig};
-use crate::model::scenario::Scenario;
-use crate::model::suite::Suite;
+use crate::model::{Job, Outcome, Plugins, RunConfig, Scenario, Status, Suite};
 
 /// Runs all guests; returns their outcomes in the order of the plan. Each guest gets a directory
 /// under `logs`. A guest whose suite is missing in `trees` is not run.

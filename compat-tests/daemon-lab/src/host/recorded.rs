@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::guest_run::RECORDS;
-use crate::model::job::Job;
-use crate::model::outcome::Outcome;
-use crate::model::run_config::RunConfig;
-use crate::model::scenario::Scenario;
+use crate::model::{Job, Outcome, RunConfig, Scenario};
 
 /// The outcomes in these directories, sorted by configuration. Each directory belongs to one guest,
 /// or to a call with all its guests.
@@ -80,10 +77,7 @@ fn drop_covered_gaps(outcomes: &mut [Outcome]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::checker::Checker;
-    use crate::model::record::{Event, Record};
-    use crate::model::run_config::Plugins;
-    use crate::model::suite::Suite;
+    use crate::model::{Checker, Event, Plugins, Record, Suite};
 
     fn interrupted(begun: &[Scenario]) -> Outcome {
         let begin = |&scenario: &Scenario| Record {

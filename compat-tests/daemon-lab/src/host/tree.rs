@@ -11,7 +11,7 @@ use std::thread::ScopedJoinHandle;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::model::suite::{Package, Suite, package_list};
+use crate::model::{Package, Suite, suite::package_list};
 
 /// The package mirrors of a suite, in the order in which they are tried. A suite that has reached
 /// its end of life moves from the mirrors to the archive.

@@ -13,8 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::tree::Tree;
-use crate::model::job::{Job, SHARED};
-use crate::model::record::{Event, Record};
+use crate::model::{Event, Job, Record, job::SHARED};
 
 const KERNEL: &str = "linux.uml";
 const MODULES: &str = "/usr/lib/uml/modules";

@@ -59,10 +59,10 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checker::Checker;
+    use super::super::run_config::Plugins;
+    use super::super::suite::Suite;
     use super::*;
-    use crate::model::checker::Checker;
-    use crate::model::run_config::Plugins;
-    use crate::model::suite::Suite;
 
     #[test]
     fn a_job_is_read_as_it_was_written() {

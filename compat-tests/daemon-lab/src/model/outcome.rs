@@ -103,11 +103,11 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checker::Checker;
+    use super::super::record::{Operation, StepKind};
+    use super::super::run_config::Plugins;
+    use super::super::suite::Suite;
     use super::*;
-    use crate::model::checker::Checker;
-    use crate::model::record::{Operation, StepKind};
-    use crate::model::run_config::Plugins;
-    use crate::model::suite::Suite;
 
     fn status(events: &[Event]) -> Status {
         let record = |event: &Event| Record {

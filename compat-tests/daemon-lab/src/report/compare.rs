@@ -4,11 +4,7 @@
 
 use super::state_sequence::{Aspect, state_sequence};
 use super::statistics::{configs, distinct, durations, figures, median, seconds};
-use crate::model::outcome::Outcome;
-use crate::model::path_view::PathId;
-use crate::model::record::Figure;
-use crate::model::run_config::{Plugins, RunConfig};
-use crate::model::scenario::Scenario;
+use crate::model::{Figure, Outcome, PathId, Plugins, RunConfig, Scenario};
 
 /// How many upstream runs are needed for a difference to count.
 pub(crate) const RUNS: usize = 3;

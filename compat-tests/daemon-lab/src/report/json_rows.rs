@@ -7,12 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::statistics::{Durations, configs, distinct, durations, figures};
-use crate::model::checker::Checker;
-use crate::model::outcome::Outcome;
-use crate::model::record::Figure;
-use crate::model::run_config::{Plugins, RunConfig};
-use crate::model::scenario::Scenario;
-use crate::model::suite::Suite;
+use crate::model::{Checker, Figure, Outcome, Plugins, RunConfig, Scenario, Suite};
 
 #[derive(Serialize)]
 struct Row {

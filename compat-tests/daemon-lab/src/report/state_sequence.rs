@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 //! The sequence of states that a path goes through in a scenario, for the comparison.
 
-use crate::model::path_view::{DmState, PathId, PathView};
-use crate::model::record::{Event, Record};
+use crate::model::{DmState, Event, PathId, PathView, Record};
 
 /// `up` for less than this time, in milliseconds, is ignored. It is shorter than a tick.
 const SHORTEST_STATE: u64 = 700;
@@ -124,7 +123,7 @@ fn changes<'a>(records: &[&'a Record], path: PathId, aspect: Aspect) -> Vec<Chan
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::path_view::CheckerState;
+    use crate::model::CheckerState;
 
     fn records(states: &[&str]) -> Vec<Record> {
         let event = |&state: &&str| match state {

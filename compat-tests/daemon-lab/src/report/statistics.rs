@@ -4,10 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::outcome::Outcome;
-use crate::model::record::{Event, Figure, Operation, Record, StepKind};
-use crate::model::run_config::RunConfig;
-use crate::model::scenario::Scenario;
+use crate::model::{Event, Figure, Operation, Outcome, Record, RunConfig, Scenario, StepKind};
 
 /// What a duration measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::known_failures;
-use crate::model::outcome::{Outcome, Status};
+use crate::model::{Outcome, Status, known_failures};
 
 /// The scenarios of all runs by status.
 pub(crate) struct Summary(BTreeMap<Status, Vec<String>>);

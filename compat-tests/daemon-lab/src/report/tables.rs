@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use comfy_table::{Table, presets};
 
 use super::statistics::{Durations, configs, distinct, durations, figures, median, seconds};
-use crate::model::outcome::{Outcome, Status};
-use crate::model::record::{Event, Figure};
-use crate::model::run_config::RunConfig;
-use crate::model::suite::Suite;
+use crate::model::{Event, Figure, Outcome, RunConfig, Status, Suite};
 
 /// All tables.
 pub(crate) fn all(outcomes: &[Outcome]) -> String {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 //! The timeline: one line per record.
 
-use crate::model::record::{Completion, Event, Record};
-use crate::model::suite::package_list;
+use crate::model::{Completion, Event, Record, suite::package_list};
 
 /// The line for a record, without a newline; `None` for records that only tables show.
 pub(crate) fn line(record: &Record) -> Option<String> {

@@ -5,16 +5,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::super::expectation::Expectation;
-use super::super::listing::Listing;
-use super::super::testbed::Testbed;
-use super::super::wait::wait_until;
 use super::hang::{
     ANSWER, COMMAND_LIMIT, RESUME, Release, complete_during_hang, expect_quiesced, hang_commands,
     hang_time, quiesce_a,
 };
-use crate::model::checker::Checker;
-use crate::model::record::{Completion, Operation};
+use crate::guest::{
+    expectation::Expectation, listing::Listing, testbed::Testbed, wait::wait_until,
+};
+use crate::model::{Checker, Completion, Operation};
 
 pub(super) fn list(testbed: &mut Testbed) -> Result<()> {
     let mut listing = Listing::start()?;

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::super::expectation::Expectation;
-use super::super::scsi_debug::{self, Delay, Fault};
-use super::super::testbed::Testbed;
-use super::super::wait::wait_until;
-use crate::model::path_view::PathId;
+use crate::guest::{
+    expectation::Expectation,
+    scsi_debug::{self, Delay, Fault},
+    testbed::Testbed,
+    wait::wait_until,
+};
+use crate::model::PathId;
 
 /// How long to try to change the delay of replies, which fails while commands are in flight.
 const DELAY_LIMIT: Duration = Duration::from_secs(60);

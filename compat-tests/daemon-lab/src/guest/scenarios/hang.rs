@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::super::disk::Disk;
-use super::super::expectation::Expectation;
-use super::super::lio;
+use crate::guest::{
+    disk::Disk,
+    expectation::Expectation,
+    lio,
+    scsi_debug::{self, Fault},
+    testbed::Testbed,
+    wait::wait_until,
+};
 
-use super::super::scsi_debug::{self, Fault};
-use super::super::testbed::Testbed;
-use super::super::wait::wait_until;
-use crate::model::checker::Checker;
-use crate::model::path_view::PathId::{A, B};
-use crate::model::record::Completion;
+use crate::model::PathId::{A, B};
+use crate::model::{Checker, Completion};
 
 /// How long a command of the administrator may take once nothing hangs any more.
 pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(60);

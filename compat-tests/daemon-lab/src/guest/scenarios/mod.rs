@@ -12,7 +12,7 @@ mod paths;
 use anyhow::Result;
 
 use super::testbed::Testbed;
-use crate::model::scenario::Scenario;
+use crate::model::Scenario;
 
 /// The function that runs the steps of a scenario.
 pub(super) type Steps = fn(&mut Testbed) -> Result<()>;

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::super::disk::ScsiState;
-use super::super::expectation::Expectation;
-use super::super::scsi_debug;
-use super::super::testbed::Testbed;
-use super::super::wait::wait_until;
-use crate::model::path_view::PathId::{self, A, B};
+use crate::guest::{
+    disk::ScsiState, expectation::Expectation, scsi_debug, testbed::Testbed, wait::wait_until,
+};
+use crate::model::PathId::{self, A, B};
 
 pub(super) fn healthy(testbed: &mut Testbed) -> Result<()> {
     testbed.expect_unchanged(A, Expectation::Active, 5);
