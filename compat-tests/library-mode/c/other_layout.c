@@ -1,4 +1,5 @@
-/* A program that only includes the header. With a library of another layout it must not link. */
+/* SPDX-License-Identifier: LGPL-2.0-or-later */
+/* Only includes the header. It must not link with a library of another layout. */
 #include "path_checkers.h"
 
 const char checkers_plugin_directory[] = "";

@@ -1,4 +1,5 @@
-/* Prints struct checker as a C compiler sees it in multipath-tools' checkers.h. */
+/* SPDX-License-Identifier: LGPL-2.0-or-later */
+/* Prints the layout of struct checker in the checkers.h of multipath-tools. */
 #include <stddef.h>
 #include <stdio.h>
 #include CHECKERS_H

@@ -1,4 +1,7 @@
-//! Prints the Rust bindings of the kernel's AIO header, as `crates/libaio-sys` keeps them.
+// SPDX-License-Identifier: LGPL-2.0-or-later
+//! Prints the bindings of the kernel's AIO header for `crates/libaio-sys`.
+
+#![forbid(unsafe_code)]
 
 use std::io::Write;
 
@@ -21,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .use_core()
         .derive_default(true)
         .derive_debug(true)
-        // The comments of the kernel's header are the kernel's.
+        // Comments are not copied: text must not come from the header.
         .generate_comments(false)
         .layout_tests(true)
         .disable_header_comment()

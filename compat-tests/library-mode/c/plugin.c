@@ -1,7 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.0-or-later */
 /*
- * A path checker of somebody else's: it says how it is called, and does what its struct tells it to.
- * The descriptor is the state that a check answers, the timeout is the message id, or one of the
- * values in other.h.
+ * A third-party plugin that prints its calls. A check returns the descriptor as the state and the
+ * timeout as the message id, unless the timeout is one of the values in plugin.h.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include CHECKERS_H
-#include "other.h"
+#include "plugin.h"
 
 struct context {
 	struct checker_context ctx;
@@ -19,7 +19,7 @@ struct context {
 };
 
 #define TEN(t) t "0", t "1", t "2", t "3", t "4", t "5", t "6", t "7", t "8", t "9"
-/* As long as a table may be, and without the NULL that would end a shorter one. */
+/* The longest possible table: 100 entries, and no NULL at the end. */
 const char *libcheck_msgtable[] = {
 	TEN(" text 0"), TEN(" text 1"), TEN(" text 2"), TEN(" text 3"), TEN(" text 4"),
 	TEN(" text 5"), TEN(" text 6"), TEN(" text 7"), TEN(" text 8"), TEN(" text 9"),
@@ -77,8 +77,8 @@ void libcheck_reset(void)
 	printf("other: reset\n");
 }
 
-/* The host is done with the path before the thread is done with the class. */
-static void end(void *ctx)
+/* Ends the thread after the host has freed the path. */
+static void end_thread(void *ctx)
 {
 	usleep(200000);
 	printf("other: thread ends\n");
@@ -92,8 +92,8 @@ void *libcheck_thread(struct checker_context *ctx)
 
 	printf("other: thread\n");
 	sem_post(&ct->begun);
-	pthread_cleanup_push(end, ctx);
-	/* A cancellation ends it here, or else a byte from the host. */
+	pthread_cleanup_push(end_thread, ctx);
+	/* Ended by cancellation or by a byte from the host. */
 	if (read(THREAD_PIPE, &byte, 1) == 1)
 		printf("other: thread goes on\n");
 	pthread_cleanup_pop(1);
