@@ -6,6 +6,8 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::names::display;
+
 /// A path checker. Displayed as in multipath.conf and in `libcheck<name>.so`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
@@ -35,9 +37,6 @@ impl Checker {
 
 impl fmt::Display for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.pad(value.get_name()),
-            None => Err(fmt::Error),
-        }
+        display(self, f)
     }
 }

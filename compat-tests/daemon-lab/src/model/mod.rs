@@ -4,6 +4,7 @@
 mod checker;
 pub(crate) mod job;
 pub(crate) mod known_failures;
+mod names;
 mod outcome;
 mod path_view;
 mod record;

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::checker::Checker;
+use super::names::display;
 
 /// A scenario. The order of the variants is the order in which a guest runs them; `--list` prints
 /// their descriptions.
@@ -49,7 +50,7 @@ pub(crate) enum Scenario {
     List,
     /// multipathd reconfigure while every command hangs
     Reconfigure,
-    /// multipathd is told to end while every command hangs
+    /// multipathd gets SIGTERM while every command hangs
     Shutdown,
     /// reads and writes of one path hang, TEST UNIT READY does not
     Quiesce,
@@ -57,7 +58,7 @@ pub(crate) enum Scenario {
     QuiesceList,
     /// multipathd reconfigure while one path is quiesced
     QuiesceReconfigure,
-    /// multipathd is told to end while one path is quiesced
+    /// multipathd gets SIGTERM while one path is quiesced
     QuiesceShutdown,
 }
 
@@ -138,10 +139,7 @@ impl Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.pad(value.get_name()),
-            None => Err(fmt::Error),
-        }
+        display(self, f)
     }
 }
 

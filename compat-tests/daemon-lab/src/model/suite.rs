@@ -6,6 +6,8 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::names::display;
+
 /// The plugin directories of the suites' multipath-tools. The first that exists is in use.
 pub(crate) const PLUGIN_DIRECTORIES: [&str; 2] = ["/usr/lib/multipath", "/usr/lib64/multipath"];
 
@@ -27,10 +29,7 @@ pub(crate) enum Suite {
 
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.pad(value.get_name()),
-            None => Err(fmt::Error),
-        }
+        display(self, f)
     }
 }
 
