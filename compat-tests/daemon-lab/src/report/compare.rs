@@ -59,8 +59,10 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> Comparison {
             "DIFFERS from upstream"
         } else if any(Weight::Possible) {
             "may differ from upstream, which has too few runs to tell"
-        } else {
+        } else if pair.has_upstream_runs() {
             "as upstream"
+        } else {
+            "not compared, there are no upstream runs"
         };
         comparison.differs |= any(Weight::Difference);
         comparison.text.push_str(&format!("{config}: {result}\n"));
@@ -94,6 +96,11 @@ struct Pair<'a> {
 impl<'a> Pair<'a> {
     fn upstream(&self) -> RunConfig {
         self.config.with_upstream_plugins()
+    }
+
+    fn has_upstream_runs(&self) -> bool {
+        let upstream = self.upstream();
+        self.outcomes.iter().any(|run| run.config == upstream)
     }
 
     /// The runs of a configuration that completed a scenario.
@@ -207,4 +214,60 @@ fn compare_aspect(
 fn tick_gap(run: &Outcome, scenario: Scenario) -> u64 {
     let figures = figures(run.records_of(scenario).into_iter());
     figures.get(&Figure::TickGap).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Checker, CheckerState, DmState, Event, PathView, Record, Suite};
+
+    /// A run of one scenario in which path A shows these checker states after a fault.
+    fn run(plugins: Plugins, states: &[&str]) -> Outcome {
+        let scenario = Scenario::Hang;
+        let what = String::new();
+        let view = |state: &&str| Event::Path {
+            path: PathId::A,
+            view: Some(PathView {
+                device: "sda".to_owned(),
+                dm: DmState::Active,
+                checker: CheckerState::new(state),
+                scsi: "running".to_owned(),
+            }),
+        };
+        let events = [Event::Begin { scenario }, Event::Fault { what }]
+            .into_iter()
+            .chain(states.iter().map(view))
+            .chain([Event::End { scenario }]);
+        Outcome {
+            config: RunConfig {
+                suite: Suite::Sid,
+                checker: Checker::Tur,
+                plugins,
+            },
+            scenarios: vec![scenario],
+            records: (0..)
+                .step_by(1000)
+                .zip(events)
+                .map(|(at, event)| Record { at, event })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_state_that_upstream_never_shows_is_a_difference() {
+        let upstream = || run(Plugins::Upstream, &["ready", "faulty"]);
+        let same = run(Plugins::Ours, &["ready", "faulty"]);
+        let other = run(Plugins::Ours, &["ready", "shaky"]);
+        let differs = |runs: Vec<Outcome>| compare(&runs).differs;
+        assert!(!differs(vec![upstream(), upstream(), upstream(), same]));
+        let few = compare(&[upstream(), run(Plugins::Ours, &["ready", "shaky"])]);
+        assert!(!few.differs && few.text.contains("perhaps"));
+        assert!(differs(vec![upstream(), upstream(), upstream(), other]));
+    }
+
+    #[test]
+    fn without_upstream_runs_nothing_is_compared() {
+        let text = compare(&[run(Plugins::Ours, &["ready"])]).text;
+        assert!(text.starts_with("sid-tur-ours: not compared"), "{text}");
+    }
 }
