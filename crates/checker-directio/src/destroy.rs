@@ -1,78 +1,73 @@
 //! Destroying AIO contexts without waiting for their devices.
 //!
-//! `io_destroy` gives the context's `fs.aio-max-nr` quota back first of all. Then it sleeps in the
-//! kernel: until every request of the context has completed, which on a dead device is never, and for
-//! a grace period in any case, some 30 ms. So each context is left to a thread of its own, a destroyer,
-//! which does that sleeping; the buffers are unmapped when it is over. What is left then is memory of the
-//! allocator, which the next call of the host frees: a thread that frees gets a malloc arena of its own.
+//! `io_destroy` returns the context's `fs.aio-max-nr` quota first of all. Then it sleeps in the kernel: until
+//! every request of the context has completed, which on a dead device is never, and for a grace period in
+//! any case, some 30 ms. So each context is left to a thread of its own, its destroyer, which sleeps there and
+//! then unmaps the buffers. What remains is memory of the allocator, which the next call of the host frees: a
+//! thread that frees memory gets a malloc arena of its own.
 //!
-//! Without threads to be had, contexts with nothing in flight are destroyed on the caller's thread, which
-//! takes the grace period and no longer. The others stay parked.
+//! Without threads, contexts with nothing in flight are destroyed on the caller's thread, which takes the
+//! grace period and no longer. The others stay parked.
 
+use crate::kernel::{Context, Quota, Remains};
 use checkers_core::memory::OutOfMemory;
 use checkers_core::pool;
-use checkers_core::sync::lock;
+use checkers_core::sync::thread::sleep;
+use checkers_core::sync::time::Instant;
+use checkers_core::sync::{Mutex, MutexGuard, lock};
 use kernel_fd::Errno;
 use kernel_fd::fork::{Generation, Home};
-use libaio_sys::{Context, Quota, Remains};
-use std::sync::{Mutex, MutexGuard};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long [`await_quota`] waits at most: enough for destroyers to start on a loaded machine.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// How often [`await_quota`] checks, after a first time at once.
+/// How long [`await_quota`] pauses between checks.
 const STEP: Duration = Duration::from_micros(50);
 
-static PARKED: Mutex<Parked> = Mutex::new(Parked {
-    contexts: Vec::new(),
-    promised: 0,
-    remains: Vec::new(),
-    unfinished: 0,
-    destroyers: 0,
-    home: Home::unknown(),
-});
+checkers_core::process_static! {
+    static PARKED: Mutex<Parked> = Mutex::new(Parked::new());
+}
 
 /// Contexts that are to be destroyed.
 pub(crate) struct Parked {
     contexts: Vec<Context>,
-    /// Contexts in use, each of which finds room in `contexts` and `remains` when its time comes: without
-    /// memory it would have to be left behind, and its quota with it.
+    /// Contexts in use, for each of which there is room in `contexts` and `remains`: without memory at its
+    /// end it would have to be left behind, and its quota with it.
     promised: usize,
-    /// Contexts parked or being destroyed, which find room in `remains`.
+    /// Contexts parked or being destroyed, for each of which there is room in `remains`.
     unfinished: usize,
-    /// Of contexts that are destroyed.
+    /// What remains of contexts that have been destroyed.
     remains: Vec<Remains>,
-    /// Threads on their way to take one of `contexts` each.
+    /// Threads that have been started and have not yet taken one of `contexts`.
     destroyers: usize,
     /// The process that those threads belong to.
     home: Home,
 }
 
-/// The lock on the parked contexts, which no caller may hold while it destroys one or starts a thread.
+/// Locks the parked contexts. No context is destroyed and no thread started while the guard exists.
 pub(crate) fn parked() -> MutexGuard<'static, Parked> {
     lock(&PARKED)
 }
 
-/// Sets memory aside for parking one more context, which [`destroy`] uses up.
+/// Reserves memory for parking one more context, which [`destroy`] uses.
 ///
 /// # Errors
-/// When there is none.
+/// [`OutOfMemory`].
 pub(crate) fn promise() -> Result<(), OutOfMemory> {
     parked().promise()
 }
 
-/// Gives a promise back whose context was never made.
+/// Cancels a promise whose context was not made.
 pub(crate) fn take_back() {
     let mut parked = parked();
     parked.promised = parked.promised.saturating_sub(1);
 }
 
-/// Has `context` destroyed, soon.
+/// Parks `context` and starts its destroyer.
 pub(crate) fn destroy(context: Context) {
     if !context.is_here() {
-        // A parent's: forgotten.
+        // A parent process's: only its memory is freed.
         return;
     }
     let refused = parked().add(context);
@@ -84,20 +79,20 @@ pub(crate) fn destroy(context: Context) {
     retry();
 }
 
-/// Waits a moment until the quota of contexts that are being destroyed is back, for a host that is about
-/// to make new ones.
-pub(crate) fn await_quota(mut contexts: Vec<Quota>) {
+/// Waits up to [`MOMENT`] until the quota of contexts that are being destroyed has been returned, for a host
+/// that is about to make new ones.
+pub(crate) fn await_quota(mut quotas: Vec<Quota>) {
     let start = Instant::now();
     loop {
-        contexts.retain(|context| !context.is_returned());
-        if contexts.is_empty() || start.elapsed() >= MOMENT {
+        quotas.retain(|quota| !quota.is_returned());
+        if quotas.is_empty() || start.elapsed() >= MOMENT {
             return;
         }
         sleep(STEP);
     }
 }
 
-/// Starts a destroyer for each parked context that has none, and frees what earlier ones have left.
+/// Frees what earlier destroyers have left, and starts one for each parked context that has none.
 pub(crate) fn retry() {
     loop {
         let remains = parked().remains.pop();
@@ -128,6 +123,17 @@ pub(crate) fn retry() {
 }
 
 impl Parked {
+    const fn new() -> Parked {
+        Parked {
+            contexts: Vec::new(),
+            promised: 0,
+            remains: Vec::new(),
+            unfinished: 0,
+            destroyers: 0,
+            home: Home::unknown(),
+        }
+    }
+
     /// A child process has neither the contexts of its parent nor the threads.
     fn begin_anew_in_a_child(&mut self) {
         if self.home.has_changed(Generation::current().ok()) {
@@ -148,7 +154,7 @@ impl Parked {
         Ok(())
     }
 
-    /// Parks a context; gives it back when there is no memory for that, which a promise rules out.
+    /// Parks a context; returns it when there is no memory for that, which a promise rules out.
     fn add(&mut self, context: Context) -> Option<Context> {
         self.begin_anew_in_a_child();
         self.promised = self.promised.saturating_sub(1);
@@ -171,13 +177,13 @@ impl Parked {
         self.destroyers = self.destroyers.saturating_sub(1);
     }
 
-    /// Takes a context out that nothing is in flight in, and that has no destroyer.
+    /// Removes a context that has nothing in flight and no destroyer.
     fn take_idle(&mut self) -> Option<Context> {
         if self.contexts.len() <= self.destroyers {
             return None;
         }
         let idle = |context: &mut Context| {
-            // What cannot be asked counts as in flight.
+            // Without an answer, requests count as in flight.
             let _ = context.reap(|_| {});
             context.is_idle()
         };
@@ -186,8 +192,8 @@ impl Parked {
         Some(self.contexts.swap_remove(at))
     }
 
-    /// Keeps what a destroyer has left, which does not allocate; gives it back when there is no room, which
-    /// a promise rules out.
+    /// Keeps what a destroyer has left, without allocating; returns it when there is no room, which a promise
+    /// rules out.
     fn keep(&mut self, remains: Remains) -> Option<Remains> {
         self.unfinished = self.unfinished.saturating_sub(1);
         if self.remains.len() == self.remains.capacity() {
@@ -198,6 +204,7 @@ impl Parked {
     }
 }
 
+/// The body of a destroyer.
 fn destroy_one() {
     let mut parked = parked();
     parked.destroyers = parked.destroyers.saturating_sub(1);
@@ -211,6 +218,7 @@ fn destroy_one() {
 }
 
 #[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests {
     use super::*;
 
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_destroyers_leave_is_freed_by_the_next_call() {
-        // Calls of other tests free it as well.
+        // The calls of other tests free it as well.
         let _alone = crate::groups::tests::alone();
         for _ in 0..3 {
             let contexts = [(); 2].map(|()| {

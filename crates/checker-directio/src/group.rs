@@ -1,83 +1,30 @@
-//! One AIO context and the requests that share it.
+//! One AIO context and the slots of the paths that share it.
 
-use crate::queue::Id;
+use crate::kernel::{Completion, Context, Events, Memory, Missing, Submission, Submitted, Waiter};
+use crate::read::{DeferredId, Holder, Outcome, Read, refusal};
+use crate::slots::{GROUP_SIZE, Slots};
 use checkers_core::Monotonic;
 use checkers_core::memory::OutOfMemory;
 use kernel_fd::{Errno, Strerror};
-use libaio_sys::{Completion, Context, Events, Memory, Missing, Submission, Submitted, Waiter};
 use std::time::Duration;
 
-/// How many paths share an AIO context; also its number of events, which counts against
-/// `fs.aio-max-nr`.
-pub(crate) const GROUP_SIZE: usize = 1024;
+/// How long a buffer stays mapped that is not needed. The daemon starts checks in bursts, one a second;
+/// each burst finds the buffers of the previous one.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Where a request stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// No read, or its result has been collected.
-    Idle,
-    /// A worker submits it, or is about to; it may have to wait for the device.
-    Submitting(Id),
-    /// The kernel has it.
-    InFlight,
-    /// The whole block was read.
-    Read,
-    /// It failed.
-    Failed(Failure),
-    /// The kernel did not read since it might have had to wait: `EAGAIN` this time, `EOPNOTSUPP`
-    /// always.
-    Refused(Errno),
-}
-
-impl Stage {
-    /// Whether the result is still to come.
-    pub(crate) fn is_in_flight(self) -> bool {
-        matches!(self, Stage::Submitting(_) | Stage::InFlight)
-    }
-}
-
-/// Why a read failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The kernel did not take the request (`io_submit`).
-    NotSubmitted(Errno),
-    /// The device's error.
-    Error(Errno),
-    /// Less than a block could be read.
-    Short,
-}
-
-/// One path's place in a group.
-#[derive(Clone, Copy, Debug)]
-struct Request {
-    stage: Stage,
-    block_size: u32,
-    /// Submitted on condition that the kernel need not wait.
-    nowait: bool,
-    /// The path is gone; the place stays taken until the kernel gives the request back.
-    orphan: bool,
-}
-
-/// An AIO context with its requests.
+/// An AIO context with the slots of its paths.
 pub(crate) struct Group {
     context: Context,
-    /// Room for [`GROUP_SIZE`] is reserved when the group is made.
-    requests: Vec<Option<Request>>,
-    vacant: Vec<u16>,
-    /// Completions that are out of the ring, so that their buffers are free again, but that no poll
-    /// has asked for yet. Room for [`GROUP_SIZE`], the most that can be in flight.
+    slots: Slots,
+    /// Completions that are out of the ring, so that their buffers are free again, but have not been asked
+    /// for by a poll. Has room for [`GROUP_SIZE`], the most that can be in flight.
     early: Vec<Completion>,
-    orphans: usize,
-    /// A synchronous caller sleeps in the kernel for this group's events. Until it is back, taking
-    /// events out of the ring could leave it asleep without one.
+    /// A synchronous caller sleeps in the kernel for the events of this group. If events were taken out of
+    /// the ring meanwhile, it might sleep on without one.
     awaited: bool,
-    /// When memory that is not needed was looked for the last time.
+    /// When memory that is not needed was last marked as unused.
     shrunk: Monotonic,
 }
-
-/// How long a buffer stays mapped that is not needed. The daemon starts checks in bursts, one a second;
-/// they find the buffers of the burst before.
-const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A read that has been prepared.
 pub(crate) struct Begun {
@@ -88,16 +35,16 @@ pub(crate) struct Begun {
 
 /// Why a read cannot be prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lacking {
-    /// For want of memory that the caller is to map.
-    Memory(Missing),
+pub(crate) enum NotBegun {
+    /// Memory is missing, which the caller is to map.
+    Missing(Missing),
     /// The context refuses.
     Errno(Errno),
 }
 
-impl From<Errno> for Lacking {
+impl From<Errno> for NotBegun {
     fn from(errno: Errno) -> Self {
-        Lacking::Errno(errno)
+        NotBegun::Errno(errno)
     }
 }
 
@@ -115,15 +62,9 @@ impl From<OutOfMemory> for NoGroup {
 }
 
 impl Group {
+    /// A group without paths.
     pub(crate) fn new() -> Result<Group, NoGroup> {
-        let mut requests = Vec::new();
-        requests
-            .try_reserve_exact(GROUP_SIZE)
-            .map_err(|_| OutOfMemory)?;
-        let mut vacant = Vec::new();
-        vacant
-            .try_reserve_exact(GROUP_SIZE)
-            .map_err(|_| OutOfMemory)?;
+        let slots = Slots::new()?;
         let mut early = Vec::new();
         early
             .try_reserve_exact(GROUP_SIZE)
@@ -131,22 +72,16 @@ impl Group {
         let context = Context::new(GROUP_SIZE as u16).map_err(NoGroup::Os)?;
         Ok(Group {
             context,
-            requests,
-            vacant,
+            slots,
             early,
-            orphans: 0,
             awaited: false,
             shrunk: Monotonic::default(),
         })
     }
 
-    /// Places that are taken, those of orphans included.
-    pub(crate) fn holders(&self) -> usize {
-        self.requests.len() - self.vacant.len()
-    }
-
+    /// Whether a path can join.
     pub(crate) fn has_room(&self) -> bool {
-        self.holders() < GROUP_SIZE
+        self.slots.taken() < GROUP_SIZE
     }
 
     /// Whether the group belongs to this process, and not to one of which this is a child.
@@ -154,137 +89,104 @@ impl Group {
         self.context.is_here()
     }
 
+    /// Whether the read of a freed path is in flight.
     pub(crate) fn has_orphans(&self) -> bool {
-        self.orphans > 0
+        self.slots.orphans() > 0
     }
 
-    /// Whether no living path uses the group.
+    /// Whether no path uses the group.
     pub(crate) fn is_deserted(&self) -> bool {
-        self.holders() == self.orphans
+        self.slots.taken() == self.slots.orphans()
     }
 
-    /// Whether every place is taken by an orphan, so that no path will ever poll the group again.
+    /// Whether every slot has an orphan, so that no path will ever poll the group again.
     pub(crate) fn is_all_orphans(&self) -> bool {
-        self.orphans >= GROUP_SIZE
+        self.slots.orphans() >= GROUP_SIZE
     }
 
-    /// Whether a submission is in flight, which needs the context.
+    /// Whether a submission is out, which needs the context.
     pub(crate) fn is_submitting(&self) -> bool {
         self.context.submissions() > 0
     }
 
-    /// Takes a place, if there is room for one more.
+    /// Takes a slot, if there is room for one more path.
     pub(crate) fn join(&mut self) -> Option<u16> {
-        let request = Some(Request {
-            stage: Stage::Idle,
-            block_size: 0,
-            nowait: false,
-            orphan: false,
-        });
-        if let Some(index) = self.vacant.pop() {
-            *self.requests.get_mut(usize::from(index))? = request;
-            return Some(index);
-        }
-        let index = u16::try_from(self.requests.len()).ok()?;
-        if self.requests.len() == self.requests.capacity() {
-            return None;
-        }
-        self.requests.push(request);
-        Some(index)
+        self.slots.take()
     }
 
-    /// Sets how many bytes the request in a place reads.
+    /// Sets how many bytes the reads of a path have.
     pub(crate) fn set_block_size(&mut self, index: u16, block_size: u32) {
-        if let Some(request) = self.request(index) {
-            request.block_size = block_size;
-        }
+        self.slots.set_block_size(index, block_size);
     }
 
-    /// Gives a place up. A request that the kernel has, or is about to be given, becomes an orphan.
+    /// Ends the use of a slot. A read that the kernel has, or a worker is to submit, becomes an orphan.
     pub(crate) fn leave(&mut self, index: u16) {
-        match self.request(index) {
-            Some(request) if request.stage.is_in_flight() => {
-                request.orphan = true;
-                self.orphans += 1;
-            }
-            Some(_) => self.vacate(index),
-            None => {}
-        }
+        self.slots.leave(index);
         if self.is_deserted() {
             self.context.trim();
         }
     }
 
-    /// Takes memory away that is not needed, to be unmapped without the lock on the groups.
+    /// Removes memory that is not needed, to be unmapped without the lock on the groups.
     pub(crate) fn take_unused(&mut self) -> Option<Memory> {
         self.context.take_unused()
     }
 
-    pub(crate) fn stage(&self, index: u16) -> Stage {
-        match self.requests.get(usize::from(index)) {
-            Some(Some(request)) => request.stage,
-            _ => Stage::Idle,
-        }
-    }
-
-    /// Marks the memory that no read has needed for [`SHRINK_INTERVAL`] as unused.
-    fn shrink(&mut self, now: Monotonic) {
-        if self.shrunk.until(now) >= SHRINK_INTERVAL {
-            self.context.shrink();
-            self.shrunk = now;
-        }
+    /// Where the read of a slot stands.
+    pub(crate) fn read(&self, index: u16) -> Read {
+        self.slots.read(index)
     }
 
     /// Prepares a read of the first block, to be submitted without the lock on the groups: unless
-    /// it is to be `nowait`, the kernel may block there. In flight from here on, since its completion
-    /// may be taken in before [`Group::settle`]. Takes `memory` in if it is lacking.
+    /// it is to be `nowait`, the kernel may block there. The read is the kernel's from here on, since its
+    /// completion may be recorded before [`Group::settle`]. Takes `memory` if that is missing.
     pub(crate) fn begin(
         &mut self,
         index: u16,
         nowait: bool,
         now: Monotonic,
         memory: &mut Option<Memory>,
-    ) -> Result<Begun, Lacking> {
-        self.shrink(now);
-        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
-        let length = request.block_size as usize;
+    ) -> Result<Begun, NotBegun> {
+        if self.shrunk.until(now) >= SHRINK_INTERVAL {
+            self.context.shrink();
+            self.shrunk = now;
+        }
+        let block_size = self.slots.block_size(index).ok_or(Errno(libc::EINVAL))?;
+        let length = block_size as usize;
         if !self.context.is_ready(length) {
             self.recover_buffers();
             if let Some(mapped) = memory.take() {
                 *memory = self.context.supply(mapped);
             }
-            if let Some(lack) = self.context.missing(length)? {
-                return Err(Lacking::Memory(lack));
+            if let Some(missing) = self.context.missing(length)? {
+                return Err(NotBegun::Missing(missing));
             }
         }
         let submission = self.context.begin_read(length, u64::from(index))?;
-        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
-        request.stage = Stage::InFlight;
-        request.nowait = nowait;
+        self.slots.hand_over(index, Holder::Kernel { nowait });
         Ok(Begun {
             submission,
             unused: self.context.take_unused(),
         })
     }
 
-    /// Settles a submission. `Ok(Some(errno))`: refused under `RWF_NOWAIT`, and idle again. Files fail
-    /// `io_submit` itself; a device posts a completion before `io_submit` returns. (If another completion
-    /// is newer by now, the next poll finds the refusal.)
+    /// Records the result of a submission on the path's own thread. `Ok(Some(errno))`: refused under
+    /// `RWF_NOWAIT`, and idle again. Files fail `io_submit` itself; block devices post a completion before it
+    /// returns. (If another completion is newer by now, the next poll finds the refusal.)
     pub(crate) fn settle(
         &mut self,
         index: u16,
+        nowait: bool,
         submitted: Submitted,
     ) -> Result<Option<Errno>, Errno> {
         let settled = self.context.settle(submitted);
-        let request = self.request(index).ok_or(Errno(libc::EINVAL))?;
         let refused = match settled {
-            Ok(()) if request.nowait => self.take_refusal(index),
-            Err(errno) if request.nowait && errno.0 == libc::EOPNOTSUPP => Some(errno),
+            Ok(()) if nowait => self.take_refusal(index),
+            Err(errno) if nowait && errno.0 == libc::EOPNOTSUPP => Some(errno),
             _ => None,
         };
-        if let (Some(request), true) = (self.request(index), refused.is_some() || settled.is_err())
-        {
-            request.stage = Stage::Idle;
+        if refused.is_some() || settled.is_err() {
+            self.slots.set_idle(index);
         }
         match refused {
             Some(_) => Ok(refused),
@@ -302,116 +204,72 @@ impl Group {
         Some(refused)
     }
 
-    /// A read that has been prepared is left to a worker.
-    pub(crate) fn defer(&mut self, index: u16, id: Id) {
-        if let Some(request) = self.request(index) {
-            request.stage = Stage::Submitting(id);
-        }
+    /// Leaves a read that has been prepared to a worker.
+    pub(crate) fn defer(&mut self, index: u16, id: DeferredId) {
+        self.slots.hand_over(index, Holder::Worker(id));
     }
 
-    /// Settles a deferred submission. By now its result may have been collected, and the place may be
-    /// another path's.
-    pub(crate) fn settle_deferred(&mut self, index: u16, id: Id, submitted: Submitted) {
+    /// Records the result of a deferred submission.
+    pub(crate) fn settle_deferred(&mut self, index: u16, id: DeferredId, submitted: Submitted) {
         let settled = self.context.settle(submitted);
-        let Some(request) = self.request(index) else {
-            return;
-        };
-        if request.stage != Stage::Submitting(id) {
-            return;
-        }
-        match settled {
-            Ok(()) => request.stage = Stage::InFlight,
-            Err(_) if request.orphan => {
-                self.orphans -= 1;
-                self.vacate(index);
-            }
-            Err(errno) => request.stage = Stage::Failed(Failure::NotSubmitted(errno)),
-        }
+        self.slots.settle_deferred(index, id, settled);
     }
 
-    /// A submission has been withdrawn before the kernel was told of it.
-    pub(crate) fn called_off(&mut self, index: u16, withdrawn: Submitted) {
+    /// Records that a submission has been withdrawn, of which the kernel knows nothing.
+    pub(crate) fn settle_withdrawn(&mut self, index: u16, withdrawn: Submitted) {
         let _ = self.context.settle(withdrawn);
-        if let Some(request) = self.request(index) {
-            request.stage = Stage::Idle;
-        }
+        self.slots.set_idle(index);
     }
 
-    /// Takes the result of a finished request, which is idle again then.
-    pub(crate) fn collect(&mut self, index: u16) -> Option<Stage> {
-        let request = self.request(index)?;
-        match request.stage {
-            Stage::Idle | Stage::Submitting(_) | Stage::InFlight => None,
-            ended => {
-                request.stage = Stage::Idle;
-                Some(ended)
-            }
-        }
+    /// Takes the result of a read that has ended, as far as is known.
+    pub(crate) fn collect(&mut self, index: u16) -> Option<Outcome> {
+        self.slots.collect(index)
     }
 
-    /// Takes in what has completed, and the result of a request that has finished by now.
-    pub(crate) fn take(&mut self, index: u16) -> Option<Stage> {
-        // A result that is there already is taken as it is; those of other paths wait for their own polls.
-        if self.stage(index).is_in_flight() {
+    /// Records what has completed by now, and takes the result of a read that has ended.
+    pub(crate) fn poll(&mut self, index: u16) -> Option<Outcome> {
+        // A result that is there is taken without reading the ring; those of other paths are left to the
+        // polls of these paths.
+        if self.read(index).is_awaited() {
             self.reap();
         }
         self.collect(index)
     }
 
-    /// Gets the buffers of completed reads back for the next ones, without a system call. The paths
-    /// see their results at the next poll, as those of upstream do: a submission is none.
+    /// Takes completions out of the ring, so that their buffers can be used by the next reads. Makes no system
+    /// call. The paths find their results at the next poll, as those of upstream do: a submission is no poll.
     fn recover_buffers(&mut self) {
         if !self.awaited {
             let Group { context, early, .. } = self;
-            // What cannot be asked now is asked at the next poll, which reports it.
+            // An error is reported by the next poll, which meets it again.
             let _ = context.reap(|completion| early.push(completion));
         }
     }
 
-    /// Takes in everything that has completed. Costs no system call.
+    /// Records everything that has completed. Makes no system call.
     pub(crate) fn reap(&mut self) {
-        self.take_in_early();
+        self.record_early();
         if self.awaited {
             return;
         }
-        let Group {
-            context,
-            requests,
-            vacant,
-            orphans,
-            ..
-        } = self;
-        let reaped = context.reap(|completion| finish(requests, vacant, orphans, completion));
+        let Group { context, slots, .. } = self;
+        let reaped = context.reap(|completion| record(slots, completion));
         if let Err(errno) = reaped {
             log::trace!("directio: async io getevents returned {}", Strerror(errno));
         }
     }
 
-    /// Takes in what a sleeping caller has brought.
+    /// Records the events that a sleeping caller has brought.
     pub(crate) fn accept(&mut self, events: Events) {
-        self.take_in_early();
-        let Group {
-            context,
-            requests,
-            vacant,
-            orphans,
-            ..
-        } = self;
-        context.accept(events, |completion| {
-            finish(requests, vacant, orphans, completion)
-        });
+        self.record_early();
+        let Group { context, slots, .. } = self;
+        context.accept(events, |completion| record(slots, completion));
     }
 
-    fn take_in_early(&mut self) {
-        let Group {
-            requests,
-            vacant,
-            orphans,
-            early,
-            ..
-        } = self;
+    fn record_early(&mut self) {
+        let Group { slots, early, .. } = self;
         for completion in early.drain(..) {
-            finish(requests, vacant, orphans, completion);
+            record(slots, completion);
         }
     }
 
@@ -424,6 +282,7 @@ impl Group {
         Some(self.context.waiter())
     }
 
+    /// Ends a wait that [`Group::begin_wait`] has begun.
     pub(crate) fn end_wait(&mut self, waiter: Waiter) {
         self.context.release(waiter);
         self.awaited = false;
@@ -433,206 +292,16 @@ impl Group {
     pub(crate) fn into_context(self) -> Context {
         self.context
     }
-
-    fn request(&mut self, index: u16) -> Option<&mut Request> {
-        self.requests.get_mut(usize::from(index))?.as_mut()
-    }
-
-    fn vacate(&mut self, index: u16) {
-        vacate(&mut self.requests, &mut self.vacant, index);
-    }
 }
 
-/// `vacant` has room for every index there is.
-fn vacate(requests: &mut [Option<Request>], vacant: &mut Vec<u16>, index: u16) {
-    if let Some(place) = requests.get_mut(usize::from(index)) {
-        *place = None;
-        vacant.push(index);
-    }
-}
-
-fn finish(
-    requests: &mut [Option<Request>],
-    vacant: &mut Vec<u16>,
-    orphans: &mut usize,
-    completion: Completion,
-) {
+/// Records a completion, whose token is the index of a slot.
+fn record(slots: &mut Slots, completion: Completion) {
     let Completion { token, res, res2 } = completion;
-    let Ok(index) = u16::try_from(token) else {
-        return;
-    };
-    let Some(Some(request)) = requests.get_mut(usize::from(index)) else {
-        return;
-    };
-    let refused = refusal(res).filter(|_| request.nowait);
-    if refused.is_none() {
-        log::trace!("directio: io finished {}/{}", res as u64, res2 as u64);
-    }
-    if request.orphan {
-        *orphans -= 1;
-        vacate(requests, vacant, index);
-        return;
-    }
-    request.stage = match refused {
-        Some(errno) => Stage::Refused(errno),
-        None if res == i64::from(request.block_size) => Stage::Read,
-        None => Stage::Failed(failure(res)),
-    };
-}
-
-/// What a result says that is not a whole block: a negative errno, or how many bytes there were.
-fn failure(res: i64) -> Failure {
-    match i32::try_from(res) {
-        Ok(errno) if errno < 0 => Failure::Error(Errno(errno.saturating_neg())),
-        _ => Failure::Short,
-    }
-}
-
-/// The result of a read for which the kernel would have had to wait.
-fn refusal(res: i64) -> Option<Errno> {
-    [libc::EAGAIN, libc::EOPNOTSUPP]
-        .into_iter()
-        .find(|errno| res == -i64::from(*errno))
-        .map(Errno)
-}
-
-#[cfg(test)]
-impl Group {
-    /// Whether the last read at `index` was submitted on condition that the kernel need not wait.
-    pub(crate) fn was_nowait(&mut self, index: u16) -> bool {
-        self.request(index).unwrap().nowait
+    if let Ok(index) = u16::try_from(token) {
+        slots.complete(index, res, res2);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_an_answer_only_to_those_who_allowed_it() {
-        let mut group = Group::new().unwrap();
-        let index = group.join().unwrap();
-        group.set_block_size(index, 512);
-        let error = |errno| Stage::Failed(Failure::Error(Errno(errno)));
-        for (nowait, res, stage) in [
-            (
-                true,
-                -i64::from(libc::EAGAIN),
-                Stage::Refused(Errno(libc::EAGAIN)),
-            ),
-            (
-                true,
-                -i64::from(libc::EOPNOTSUPP),
-                Stage::Refused(Errno(libc::EOPNOTSUPP)),
-            ),
-            (false, -i64::from(libc::EAGAIN), error(libc::EAGAIN)),
-            (false, -i64::from(libc::EOPNOTSUPP), error(libc::EOPNOTSUPP)),
-            (true, -i64::from(libc::EIO), error(libc::EIO)),
-            (true, 511, Stage::Failed(Failure::Short)),
-            (true, 512, Stage::Read),
-        ] {
-            group.request(index).unwrap().stage = Stage::InFlight;
-            group.request(index).unwrap().nowait = nowait;
-            let completion = Completion {
-                token: u64::from(index),
-                res,
-                res2: 0,
-            };
-            finish(
-                &mut group.requests,
-                &mut group.vacant,
-                &mut group.orphans,
-                completion,
-            );
-            assert_eq!(group.collect(index), Some(stage), "{nowait} {res}");
-        }
-    }
-
-    const NOW: Monotonic = Monotonic {
-        seconds: 1,
-        nanos: 0,
-    };
-
-    /// Begins a read at `now`.
-    fn begin(group: &mut Group, index: u16, now: Monotonic) -> Begun {
-        group.set_block_size(index, 512);
-        let mut memory = None;
-        loop {
-            match group.begin(index, false, now, &mut memory) {
-                Ok(begun) => return begun,
-                Err(Lacking::Memory(lack)) => memory = Some(lack.map().unwrap()),
-                Err(Lacking::Errno(errno)) => panic!("{errno}"),
-            }
-        }
-    }
-
-    /// A read that has completed, since it is buffered, and not been taken in.
-    fn read(group: &mut Group, index: u16) {
-        let file = std::fs::File::open("/proc/self/exe").unwrap();
-        let submission = begin(group, index, NOW).submission;
-        let submitted = submission.submit(std::os::fd::AsRawFd::as_raw_fd(&file));
-        assert_eq!(group.settle(index, submitted), Ok(None));
-    }
-
-    #[test]
-    fn a_refused_submission_leaves_nothing_in_flight() {
-        let mut group = Group::new().unwrap();
-        let index = group.join().unwrap();
-        let submitted = begin(&mut group, index, NOW).submission.submit(-1);
-        let settled = group.settle(index, submitted);
-        assert_eq!(settled, Err(Errno::EBADF));
-        assert_eq!(group.stage(index), Stage::Idle);
-        group.leave(index);
-        assert_eq!((group.holders(), group.has_orphans()), (0, false));
-    }
-
-    #[test]
-    fn what_a_sleeper_is_to_bring_is_left_to_it() {
-        let mut group = Group::new().unwrap();
-        let [early, late] = [(); 2].map(|()| group.join().unwrap());
-        for reaps in [false, true] {
-            read(&mut group, early);
-            group.recover_buffers();
-            let waiter = group.begin_wait().unwrap();
-            assert!(group.begin_wait().is_none(), "one at a time");
-            read(&mut group, late);
-            if reaps {
-                group.reap();
-                let stages = [early, late].map(|index| group.stage(index));
-                assert_eq!(stages, [Stage::Read, Stage::InFlight]);
-            }
-            let events = waiter.wait(Duration::ZERO).unwrap();
-            assert_eq!(events.len(), 1, "still in the ring");
-            group.accept(events);
-            group.end_wait(waiter);
-            let results = [early, late].map(|index| group.collect(index));
-            assert_eq!(results, [Some(Stage::Read); 2]);
-        }
-    }
-
-    #[test]
-    fn memory_that_is_not_needed_comes_back() {
-        let mut group = Group::new().unwrap();
-        let places = [(); 8].map(|()| group.join().unwrap());
-        let end = |group: &mut Group, index, begun: Begun| {
-            assert!(group.settle(index, begun.submission.withdraw()).is_err());
-            begun.unused.is_some()
-        };
-        let begun = places.map(|index| begin(&mut group, index, NOW));
-        for (index, begun) in places.into_iter().zip(begun) {
-            assert!(!end(&mut group, index, begun));
-        }
-        let [first, ..] = places;
-        let unused = [2, 3, 4].map(|seconds| {
-            let now = NOW.plus(Duration::from_secs(seconds));
-            let begun = begin(&mut group, first, now);
-            end(&mut group, first, begun)
-        });
-        assert_eq!(unused, [false, false, true], "after two seconds");
-        for index in places {
-            group.leave(index);
-        }
-        while group.take_unused().is_some() {}
-        assert_eq!(group.context.mapped_blocks(), 0);
-    }
-}
+#[cfg(not(shuttle))]
+mod tests;

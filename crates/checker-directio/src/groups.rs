@@ -1,48 +1,54 @@
-//! All groups of the process: which one a new path joins, and when one goes.
+//! All groups of the process: the one that a new path joins, and the end of those without paths.
 //!
 //! Whatever may take long is done without the lock on the groups: contexts are made and destroyed, memory
 //! is mapped and unmapped, and reads are submitted.
 
 use crate::destroy;
-use crate::group::{Begun, Group, Lacking, NoGroup, Stage};
+use crate::group::{Begun, Group, NoGroup, NotBegun};
+use crate::kernel::{Memory, OwnedFd, Submission, Submitted};
 use crate::place::Place;
-use crate::queue::{Deferred, Id, Queue};
+use crate::queue::{Deferred, Queue};
+use crate::read::{DeferredId, Holder, Read};
 use checkers_core::Monotonic;
-use checkers_core::sync::lock;
+use checkers_core::memory::try_push;
+use checkers_core::sync::{Condvar, Mutex, MutexGuard, lock};
 use kernel_fd::Errno;
 use kernel_fd::fork::Generation;
-use libaio_sys::{Memory, Submission, Submitted};
-use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard};
 
-/// How often memory is mapped for one read. Once is enough unless others take it or the place for it.
+/// How often memory is mapped for one read. Once is enough unless other reads take it or its place.
 const TRIES: usize = 16;
 
-static GROUPS: Mutex<Groups> = Mutex::new(Groups {
-    list: Vec::new(),
-    next_id: 0,
-    waiting: 0,
-    queue: Queue::new(),
-    process: None,
-});
+checkers_core::process_static! {
+    static GROUPS: Mutex<Groups> = Mutex::new(Groups::new());
+}
 
+checkers_core::process_static! {
+    /// Signalled when a sleeping caller has returned from the kernel, or a worker has submitted a request,
+    /// and another thread waits for that.
+    pub(crate) static PROGRESS: Condvar = Condvar::new();
+}
+
+/// The groups, and what their paths share.
 pub(crate) struct Groups {
-    /// In the order of the ids, so the newest comes last.
+    /// In the order of the ids, so the newest is the last.
     list: Vec<(u64, Group)>,
     next_id: u64,
-    /// Callers that wait for another one to come back from the kernel, or for a worker.
+    /// Threads that wait for [`PROGRESS`].
     pub(crate) waiting: usize,
     queue: Queue,
     /// The process that the queue belongs to.
     process: Option<Generation>,
 }
 
-/// The groups, for as long as the guard lives. Nothing that can wait may be done with it.
+/// Locks the groups. Nothing that can wait may be done while the guard exists.
 pub(crate) fn groups() -> MutexGuard<'static, Groups> {
     lock(&GROUPS)
 }
 
-/// Gives a path a place in the newest group that has room, or in a new one.
+/// Finds a place for a path in the newest group that has room, or in a new one.
+///
+/// # Errors
+/// When there is no memory for a group, or the kernel makes no context.
 pub(crate) fn join() -> Result<Place, NoGroup> {
     loop {
         let joined = groups().join();
@@ -58,18 +64,20 @@ pub(crate) fn join() -> Result<Place, NoGroup> {
     }
 }
 
-/// Gives a place up. A group that has only orphans, so that no path would ever poll it again, is taken away,
-/// to be destroyed.
-pub(crate) fn leave(place: Place) -> Option<Group> {
+/// Ends the use of a place. A group that has only orphans then, so that no path would ever poll it again,
+/// is destroyed; one of a parent process is forgotten.
+pub(crate) fn leave(place: Place) {
     // Closed without the lock.
-    let called_off = groups().call_off(place);
-    drop(called_off);
+    let taken_back = groups().take_back(place);
+    drop(taken_back);
     let forsaken = groups().leave(place);
     unmap_unused(place);
-    forsaken
+    if let Some(group) = forsaken {
+        destroy::destroy(group.into_context());
+    }
 }
 
-/// Unmaps the memory that the group of a place does not need, a piece at a time.
+/// Unmaps the memory that the group of a place does not need, one mapping at a time.
 fn unmap_unused(place: Place) {
     loop {
         let unused = groups().take_unused(place);
@@ -79,11 +87,18 @@ fn unmap_unused(place: Place) {
     }
 }
 
-/// Prepares a read of the first block for the request in `place`, and hands it to `then`, all in one
+/// Sets how many bytes the reads of a path have.
+pub(crate) fn set_block_size(place: Place, block_size: u32) {
+    if let Some(group) = groups().of(place) {
+        group.set_block_size(place.index, block_size);
+    }
+}
+
+/// Prepares a read of the first block for the path in `place`, and passes it to `then`, all under one
 /// lock. With `nowait` the kernel may refuse it.
 ///
 /// # Errors
-/// `ENOMEM` without memory, what the context says, and the errors of `then`.
+/// `ENOMEM` without memory, what the context returns, and the errors of `then`.
 pub(crate) fn begin<T>(
     place: Place,
     nowait: bool,
@@ -104,17 +119,59 @@ pub(crate) fn begin<T>(
                 }
                 return done;
             }
-            Err(Lacking::Memory(lack)) => {
+            Err(NotBegun::Missing(missing)) => {
                 drop(groups);
-                memory = Some(lack.map()?);
+                memory = Some(missing.map()?);
             }
-            Err(Lacking::Errno(errno)) => return Err(errno),
+            Err(NotBegun::Errno(errno)) => return Err(errno),
         }
     }
     Err(Errno(libc::ENOMEM))
 }
 
+/// Destroys the groups that have only orphans since a worker has settled a submission: workers destroy none.
+/// Tries again what could not be destroyed before.
+pub(crate) fn destroy_forsaken() {
+    destroy::retry();
+    loop {
+        let forsaken = groups().take_forsaken();
+        let Some(group) = forsaken else {
+            return;
+        };
+        destroy::destroy(group.into_context());
+    }
+}
+
+/// Destroys all groups without paths and waits a moment until their quota is returned. Requests in flight
+/// are not waited for.
+pub(crate) fn destroy_deserted() {
+    destroy::retry();
+    let mut quotas = Vec::new();
+    loop {
+        let deserted = groups().take_deserted();
+        let Some(group) = deserted else {
+            break;
+        };
+        let context = group.into_context();
+        let quota = context.quota();
+        destroy::destroy(context);
+        // Without memory for it, this quota is not waited for.
+        let _ = try_push(&mut quotas, quota);
+    }
+    destroy::await_quota(quotas);
+}
+
 impl Groups {
+    const fn new() -> Groups {
+        Groups {
+            list: Vec::new(),
+            next_id: 0,
+            waiting: 0,
+            queue: Queue::new(),
+            process: None,
+        }
+    }
+
     fn join(&mut self) -> Option<Place> {
         let here = |(_, group): &&mut (u64, Group)| group.is_here();
         for (id, group) in self.list.iter_mut().rev().filter(here) {
@@ -128,7 +185,7 @@ impl Groups {
         None
     }
 
-    /// Takes a new group in; gives it back when there is no memory for it.
+    /// Adds a group; returns it when there is no memory for that.
     pub(crate) fn add(&mut self, group: Group) -> Option<Group> {
         if self.list.try_reserve(1).is_err() {
             return Some(group);
@@ -148,6 +205,9 @@ impl Groups {
     }
 
     /// Makes room for a submission in the queue.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
     pub(crate) fn reserve(&mut self) -> Result<(), Errno> {
         if !self.process.is_some_and(Generation::is_here) {
             self.queue.clear();
@@ -170,57 +230,67 @@ impl Groups {
         &mut self.queue
     }
 
-    /// Takes a deferred submission back that no worker has begun; the request is idle then. Gives the
+    /// Takes a deferred submission back that no worker has begun; the path has no read then. Returns the
     /// file, to be closed without the lock.
-    pub(crate) fn call_off(&mut self, place: Place) -> Option<OwnedFd> {
-        let Stage::Submitting(id) = self.stage(place) else {
+    pub(crate) fn take_back(&mut self, place: Place) -> Option<OwnedFd> {
+        let Read::Awaited(Holder::Worker(id)) = self.read(place) else {
             return None;
         };
         let Deferred {
             submission, file, ..
-        } = self.queue.call_off(id)?;
+        } = self.queue.take_back(id)?;
         if let Some(group) = self.of(place) {
-            group.called_off(place.index, submission.withdraw());
+            group.settle_withdrawn(place.index, submission.withdraw());
         }
         Some(file)
     }
 
-    /// Settles a deferred submission. The group may have only orphans by now, and
-    /// stays for [`Groups::take_forsaken`].
-    pub(crate) fn settle_deferred(&mut self, place: Place, id: Id, submitted: Submitted) {
+    /// Records the result of a deferred submission and wakes the threads that wait for it. The group may
+    /// have only orphans by now, and stays for [`destroy_forsaken`].
+    pub(crate) fn settle_deferred(&mut self, place: Place, id: DeferredId, submitted: Submitted) {
         if let Some(group) = self.of(place) {
             group.settle_deferred(place.index, id, submitted);
         }
+        if !cfg!(broken = "directio-no-wake") {
+            self.wake_waiting();
+        }
     }
 
-    /// Takes away a group that has only orphans, unless a submission in it is in flight.
+    /// Signals [`PROGRESS`]. Without a waiting thread that would still be a system call.
+    pub(crate) fn wake_waiting(&self) {
+        if self.waiting > 0 {
+            PROGRESS.notify_all();
+        }
+    }
+
+    /// Removes a group that has only orphans, unless a submission in it is out.
     pub(crate) fn take_forsaken(&mut self) -> Option<Group> {
         let forsaken = |(_, group): &(u64, Group)| group.is_all_orphans() && !group.is_submitting();
         let at = self.list.iter().position(forsaken)?;
         Some(self.list.remove(at).1)
     }
 
-    /// The group of a place. Groups with living paths, or with a submission in flight, are never taken
-    /// away.
+    /// The group of a place. Groups with paths, or with a submission out, are never removed.
     pub(crate) fn of(&mut self, place: Place) -> Option<&mut Group> {
         let at = self.position(place).ok()?;
         self.list.get_mut(at).map(|(_, group)| group)
     }
 
-    /// Takes away a group without a living path. One with a submission in flight stays for the next
-    /// paths, unless it is a parent process's, where no submission ends.
+    /// Removes a group without paths. One with a submission out stays for the next paths, unless it is a
+    /// parent process's, where no submission ends.
     pub(crate) fn take_deserted(&mut self) -> Option<Group> {
-        let goes = |(_, group): &(u64, Group)| {
-            group.is_deserted() && !(group.is_submitting() && group.is_here())
+        let needed = |group: &Group| {
+            group.is_submitting() && group.is_here() && !cfg!(broken = "directio-submitting-group")
         };
-        let at = self.list.iter().position(goes)?;
+        let deserted = |(_, group): &(u64, Group)| group.is_deserted() && !needed(group);
+        let at = self.list.iter().position(deserted)?;
         Some(self.list.remove(at).1)
     }
 
-    /// Where the request in a place stands.
-    pub(crate) fn stage(&mut self, place: Place) -> Stage {
+    /// Where the read of a path stands.
+    pub(crate) fn read(&mut self, place: Place) -> Read {
         self.of(place)
-            .map_or(Stage::Idle, |group| group.stage(place.index))
+            .map_or(Read::Vacant, |group| group.read(place.index))
     }
 
     fn position(&self, place: Place) -> Result<usize, usize> {
@@ -229,67 +299,5 @@ impl Groups {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::group::GROUP_SIZE;
-
-    /// For a test of the queue, or of waiting callers, which all tests share.
-    pub(crate) fn alone() -> MutexGuard<'static, ()> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        lock(&ALONE)
-    }
-
-    fn groups_of_their_own() -> Groups {
-        let mut groups = Groups {
-            list: Vec::new(),
-            next_id: 0,
-            waiting: 0,
-            queue: Queue::new(),
-            process: None,
-        };
-        assert!(groups.add(Group::new().unwrap()).is_none());
-        groups
-    }
-
-    /// Begins a read.
-    fn begin(groups: &mut Groups, place: Place) -> Submission {
-        let group = groups.of(place).unwrap();
-        group.set_block_size(place.index, 512);
-        let (now, mut memory) = (Monotonic::default(), None);
-        loop {
-            match group.begin(place.index, false, now, &mut memory) {
-                Ok(begun) => return begun.submission,
-                Err(Lacking::Memory(lack)) => memory = Some(lack.map().unwrap()),
-                Err(Lacking::Errno(errno)) => panic!("{errno}"),
-            }
-        }
-    }
-
-    #[test]
-    fn the_places_of_orphans_whose_reads_have_ended_are_taken_again() {
-        let mut groups = groups_of_their_own();
-        let places: Vec<_> = std::iter::from_fn(|| groups.join()).collect();
-        assert_eq!(places.len(), GROUP_SIZE);
-        let file = std::fs::File::open("/proc/self/exe").unwrap();
-        let (orphan, _) = places.split_first().unwrap();
-        // A buffered read completes before io_submit returns.
-        let submitted = begin(&mut groups, *orphan).submit(std::os::fd::AsRawFd::as_raw_fd(&file));
-        let group = groups.of(*orphan).unwrap();
-        assert_eq!(group.settle(orphan.index, submitted), Ok(None));
-        assert!(groups.leave(*orphan).is_none());
-        assert_eq!(groups.join(), Some(*orphan));
-        assert_eq!(groups.join(), None);
-    }
-
-    #[test]
-    fn a_group_without_paths_stays_while_a_submission_is_in_flight() {
-        let mut groups = groups_of_their_own();
-        let place = groups.join().unwrap();
-        let submission = begin(&mut groups, place);
-        assert!(groups.leave(place).is_none());
-        assert!(groups.take_deserted().is_none());
-        let group = groups.of(place).unwrap();
-        assert!(group.settle(place.index, submission.withdraw()).is_err());
-        assert!(groups.take_deserted().is_some());
-    }
-}
+#[cfg(not(shuttle))]
+pub(crate) mod tests;

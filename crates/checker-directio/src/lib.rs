@@ -1,40 +1,53 @@
-//! The directio path checker: reads the first block of a device with O_DIRECT, by asynchronous I/O.
+//! The directio path checker: reads the first block of a device with `O_DIRECT`, by asynchronous I/O.
 //!
 //! [`Directio::check`](checkers_core::Checker::check) submits one read and returns "pending"; `pending`
-//! polls for its completion. Neither waits. A read that
-//! is late makes the path DOWN but stays where it is: the buffer belongs to the kernel until the
-//! event arrives, and no second read is queued behind it.
+//! polls for its completion. Neither waits. A read that is late makes the path DOWN but stays where it is: the
+//! buffer belongs to the kernel until the completion arrives, and no second read is queued behind it.
 //!
-//! To submit a read can mean to wait as well: for room in the queue of a device that hangs, or for
-//! the whole read where the file system does it no other way. So the kernel is told not to
-//! (`RWF_NOWAIT`), and what it refuses for that is left to a worker.
+//! `io_submit` itself may wait: for room in the queue of a device that hangs, or for the whole read where the
+//! file system does it no other way. So the kernel is told not to (`RWF_NOWAIT`), and what it refuses for that
+//! reason is left to a worker.
+//!
+//! Calls go down this table, from a path to the kernel:
 //!
 //! | module | subject |
 //! |---|---|
-//! | `directio` | one path: the decision which state it is in |
-//! | `nowait` | whether the kernel is asked to submit a read without waiting |
-//! | `group` | one AIO context and the up to 1024 requests that share it |
-//! | `place` | where in its group a path's request is |
-//! | `queue` | deferred submissions that no worker has begun |
-//! | `groups` | all groups and the queue: which group a new path joins, when one goes |
+//! | `path` | one path: the decision which state it is in |
+//! | `prepare` | what `init` finds out about a descriptor, and changes |
+//! | `nowait` | whether a read is tried on the host's thread |
+//! | `submit` | starting a read: on the host's thread, or by a worker |
 //! | `deferred_submit` | submissions that may have to wait, made by workers |
-//! | `waiting` | for callers that may wait |
+//! | `wait` | waiting for a result, for callers that may |
+//! | `groups` | all groups: the one that a new path joins, and the end of those without paths |
+//! | `queue` | deferred submissions that no worker has begun |
+//! | `group` | one AIO context and the paths that share it |
+//! | `slots`, `read` | where the read of each path stands, and which side owns it |
 //! | `destroy` | destroying contexts without waiting for their devices |
+//! | `kernel` | what is used of the kernel; in the model checker, a model of it |
+//! | `place` | a path's place: a group and a slot |
 //! | `fork` | every lock of this crate, for a host that forks |
 
 #![forbid(unsafe_code)]
 
 mod deferred_submit;
 mod destroy;
-mod directio;
 mod fork;
 mod group;
 mod groups;
+mod kernel;
 mod nowait;
+mod path;
 mod place;
+mod prepare;
 mod queue;
-mod waiting;
+mod read;
+mod slots;
+mod submit;
+mod wait;
 
-pub use directio::Directio;
+#[cfg(all(test, shuttle))]
+mod scenes;
+
 pub use fork::{Held, hold_for_fork};
-pub use group::Failure;
+pub use path::Directio;
+pub use read::Failure;

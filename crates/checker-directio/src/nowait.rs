@@ -1,16 +1,16 @@
 //! Whether a read is submitted on the host's thread or left to a worker.
 //!
 //! On the host's thread a read carries `RWF_NOWAIT`, and the kernel refuses it where it would have to
-//! wait. That is worth trying unless the kernel is known not to keep the promise, or has refused before.
+//! wait. That is worth trying unless the kernel is known to wait nevertheless, or has refused before.
 //!
-//! For direct I/O on a block device the promise is kept since Linux 5.13. Before 5.12 (and 5.4.113, 5.10.31)
-//! the block layer ignored the flag for it, so that `io_submit` slept while the queue was full; and from
-//! 5.4 to 5.12 a page of the read block in the page cache, clean or not, had every read refused.
+//! For direct I/O on a block device the flag works since Linux 5.13. Before 5.12 (and 5.4.113, 5.10.31)
+//! the block layer ignored it, so that `io_submit` slept while the queue was full; and from 5.4 to 5.12 the
+//! kernel refused every read of a block that had a page in the page cache, clean or not.
 
+use checkers_core::sync::OnceLock;
 use kernel_fd::{Errno, FileKind, KernelRelease};
-use std::sync::OnceLock;
 
-/// The first release that can be trusted with block devices.
+/// The first release on which the flag works for block devices.
 const RELIABLE: KernelRelease = KernelRelease {
     major: 5,
     minor: 13,
@@ -20,15 +20,22 @@ const RELIABLE: KernelRelease = KernelRelease {
 const IN_A_ROW: u32 = 3;
 const RARELY: u32 = 16;
 
-/// What is known of one path.
+/// What is known about one path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nowait {
-    /// The kernel cannot or will not tell beforehand whether it would have to wait.
-    hopeless: bool,
-    /// Refusals in a row, and from [`IN_A_ROW`] on reads that were not tried.
-    vain: u32,
-    /// The last read was tried.
+    attempts: Attempts,
+    /// The last read was tried on the host's thread.
     tried: bool,
+}
+
+/// Which reads are tried on the host's thread.
+#[derive(Clone, Copy, Debug)]
+enum Attempts {
+    /// None: the kernel cannot tell in advance whether it would have to wait, or does not.
+    Never,
+    /// Those that the number of refusals in a row allows. From [`IN_A_ROW`] on it also counts reads that
+    /// were not tried.
+    AfterRefusals(u32),
 }
 
 impl Nowait {
@@ -36,32 +43,43 @@ impl Nowait {
     pub(crate) fn new(kind: FileKind, release: Option<KernelRelease>) -> Nowait {
         let reliable = release.is_some_and(|release| release >= RELIABLE);
         Nowait {
-            hopeless: kind == FileKind::Block && !reliable,
-            vain: 0,
+            attempts: if kind == FileKind::Block && !reliable {
+                Attempts::Never
+            } else {
+                Attempts::AfterRefusals(0)
+            },
             tried: false,
         }
     }
 
     /// Whether to try the next read on the host's thread.
     pub(crate) fn tries(&mut self) -> bool {
-        self.tried = !self.hopeless && (self.vain < IN_A_ROW || self.vain % RARELY == 0);
-        if !self.tried {
-            self.vain = self.vain.saturating_add(1);
-        }
+        self.tried = match &mut self.attempts {
+            Attempts::Never => false,
+            Attempts::AfterRefusals(count) if *count < IN_A_ROW || *count % RARELY == 0 => true,
+            Attempts::AfterRefusals(count) => {
+                *count = count.saturating_add(1);
+                false
+            }
+        };
         self.tried
     }
 
-    /// The read that was tried has been refused.
+    /// The kernel has refused the read that was tried.
     pub(crate) fn refused(&mut self, errno: Errno) {
-        self.hopeless |= errno.0 == libc::EOPNOTSUPP;
-        self.vain = self.vain.saturating_add(1);
+        self.attempts = match self.attempts {
+            Attempts::AfterRefusals(count) if errno.0 != libc::EOPNOTSUPP => {
+                Attempts::AfterRefusals(count.saturating_add(1))
+            }
+            _ => Attempts::Never,
+        };
         self.tried = false;
     }
 
     /// The read has ended.
     pub(crate) fn ended(&mut self) {
-        if self.tried {
-            self.vain = 0;
+        if let (Attempts::AfterRefusals(count), true) = (&mut self.attempts, self.tried) {
+            *count = 0;
         }
     }
 }
@@ -73,6 +91,7 @@ pub(crate) fn this_release() -> Option<KernelRelease> {
 }
 
 #[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests {
     use super::*;
 
@@ -83,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn block_devices_need_a_kernel_that_keeps_the_promise() {
+    fn block_devices_need_a_kernel_on_which_the_flag_works() {
         for (major, minor, tries) in [
             (4, 18, false),
             (5, 4, false),
@@ -96,13 +115,13 @@ mod tests {
             assert!(on(FileKind::Regular, major, minor).tries());
         }
         assert!(!Nowait::new(FileKind::Block, None).tries());
-        // However often: nothing is tried now and then.
+        // Nothing is tried now and then either.
         let mut old = on(FileKind::Block, 5, 12);
         assert!((0..100).all(|_| !old.tries()));
     }
 
     #[test]
-    fn what_cannot_promise_anything_is_not_asked_again() {
+    fn a_file_without_the_flag_is_not_tried_again() {
         let mut nowait = on(FileKind::Other, 6, 1);
         assert!(nowait.tries());
         nowait.refused(Errno(libc::EOPNOTSUPP));
@@ -118,7 +137,7 @@ mod tests {
                 tried += 1;
                 nowait.refused(AGAIN);
             }
-            // A worker's success says nothing of the host's thread.
+            // A worker's success says nothing about the host's thread.
             nowait.ended();
         }
         assert_eq!(tried, IN_A_ROW + 9);

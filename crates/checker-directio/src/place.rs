@@ -1,6 +1,6 @@
-//! Where a path's request is.
+//! The place of a path.
 
-/// A path's place: a group, and an index in it.
+/// A group, and the index of a slot in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) group: u64,

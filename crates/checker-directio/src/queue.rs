@@ -1,30 +1,25 @@
 //! The deferred submissions that no worker has begun.
 //!
-//! A worker takes the oldest one, whichever job of the pool it runs. So the jobs in the pool are as many
-//! as there were submissions waiting at one time, no matter how often one is called off and queued again
-//! while there are no workers.
+//! A worker takes the oldest, whichever job of the pool it runs. So the pool has as many jobs as submissions
+//! have waited at one time, however often one is taken back and queued again while there are no workers.
 
+use crate::kernel::{OwnedFd, Submission};
 use crate::place::Place;
+use crate::read::DeferredId;
 use checkers_core::memory::OutOfMemory;
-use libaio_sys::Submission;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
-/// Which deferred submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Id(u64);
-
-/// One of them.
+/// A submission for a worker.
 #[derive(Debug)]
 pub(crate) struct Deferred {
-    pub(crate) id: Id,
+    pub(crate) id: DeferredId,
     pub(crate) place: Place,
     pub(crate) submission: Submission,
-    /// A duplicate of the host's descriptor, which may be closed by the time that a worker begins.
+    /// A duplicate of the host's descriptor, which the host may have closed when a worker begins.
     pub(crate) file: OwnedFd,
 }
 
-/// All of them, oldest first.
+/// All deferred submissions that wait, oldest first.
 pub(crate) struct Queue {
     waiting: VecDeque<Deferred>,
     next_id: u64,
@@ -41,14 +36,22 @@ impl Queue {
         }
     }
 
-    /// Makes room for one more.
+    /// Makes room for one more submission.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
     pub(crate) fn reserve(&mut self) -> Result<(), OutOfMemory> {
         self.waiting.try_reserve(1).map_err(|_| OutOfMemory)
     }
 
     /// Queues a submission, for which there is room.
-    pub(crate) fn push(&mut self, place: Place, submission: Submission, file: OwnedFd) -> Id {
-        let id = Id(self.next_id);
+    pub(crate) fn push(
+        &mut self,
+        place: Place,
+        submission: Submission,
+        file: OwnedFd,
+    ) -> DeferredId {
+        let id = DeferredId(self.next_id);
         self.next_id += 1;
         self.waiting.push_back(Deferred {
             id,
@@ -59,15 +62,15 @@ impl Queue {
         id
     }
 
-    /// Whether there are more submissions than jobs to make them. If so, the caller has one more job to
-    /// submit, which counts from now on.
+    /// Whether there are more submissions than jobs. If so, the caller must submit one more job, which counts
+    /// from now on.
     pub(crate) fn wants_job(&mut self) -> bool {
         let wanted = self.jobs < self.waiting.len();
         self.jobs += usize::from(wanted);
         wanted
     }
 
-    /// A job that was to be submitted is not in the pool.
+    /// The pool has refused a job that counts.
     pub(crate) fn job_refused(&mut self) {
         self.jobs = self.jobs.saturating_sub(1);
     }
@@ -79,12 +82,12 @@ impl Queue {
     }
 
     /// Takes a submission back, unless a worker has begun it.
-    pub(crate) fn call_off(&mut self, id: Id) -> Option<Deferred> {
+    pub(crate) fn take_back(&mut self, id: DeferredId) -> Option<Deferred> {
         let at = self.waiting.binary_search_by_key(&id, |waiting| waiting.id);
         self.waiting.remove(at.ok()?)
     }
 
-    /// Forgets everything: this is a child process, whose pool has none of the jobs.
+    /// Removes everything: this is a child process, whose pool has none of the jobs.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
         self.jobs = 0;

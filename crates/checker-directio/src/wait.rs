@@ -1,37 +1,21 @@
-//! Waiting for a request, for callers that may.
+//! Waiting for the result of a read, for callers that may.
 
-use crate::group::Stage;
-use crate::groups::{Groups, groups};
+use crate::groups::{PROGRESS, groups};
+use crate::kernel::{Events, Waiter};
 use crate::place::Place;
+use crate::read::{Holder, Outcome, Read};
 use checkers_core::Monotonic;
+use checkers_core::sync::thread::{sleep, spin_loop};
 use kernel_fd::{Errno, Strerror};
-use libaio_sys::{Events, Waiter};
-use std::sync::{Condvar, PoisonError};
-use std::thread::sleep;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-/// To sleep for less would take longer: a timer's slack alone is 50 µs, for a thread without real-time
-/// priority.
+/// A sleep of less than this would take longer: the slack of a timer alone is 50 µs, for a thread without
+/// real-time priority.
 const BRIEF: Duration = Duration::from_micros(2);
 
 /// A pause between waits that signals end one after the other.
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// Signalled when a sleeper has come back from the kernel, or a worker has submitted a request, and
-/// another thread waits for that.
-static BACK: Condvar = Condvar::new();
-
-/// Wakes the threads that wait for a worker.
-pub(crate) fn submitted() {
-    wake_waiting(&groups());
-}
-
-/// Without a waiting thread a notification would still be a system call.
-fn wake_waiting(groups: &Groups) {
-    if groups.waiting > 0 {
-        BACK.notify_all();
-    }
-}
 
 /// How long a caller waits, over any number of waits.
 pub(crate) struct Patience {
@@ -41,6 +25,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
+    /// A time that has not begun.
     pub(crate) fn new(limit: Duration, clock: fn() -> Monotonic) -> Patience {
         Patience {
             limit,
@@ -49,7 +34,7 @@ impl Patience {
         }
     }
 
-    /// From now on it runs out. Most callers find the result at once and need not read the clock.
+    /// The time begins. Most callers find the result at once and need not read the clock.
     fn begin(&mut self) {
         self.end = Some((self.clock)().plus(self.limit));
     }
@@ -60,23 +45,22 @@ impl Patience {
     }
 }
 
-/// Waits until the request in `place` has ended, as long as `patience` lasts, and takes its result.
+/// Waits until the read of the path in `place` has ended, as long as `patience` lasts, and takes its result.
 ///
-/// The lock on the groups is not held meanwhile, and of several callers that wait on one group one
-/// sleeps in the kernel and takes in the others' events as well.
-pub(crate) fn wait(place: Place, patience: &mut Patience) -> Option<Stage> {
+/// The lock on the groups is not held meanwhile. Of several callers that wait on one group, one sleeps in the
+/// kernel and records the events of the others as well.
+pub(crate) fn wait(place: Place, patience: &mut Patience) -> Option<Outcome> {
     let mut interrupted = false;
     loop {
-        // The clock comes before the result: a process may be stopped between the two for longer than
-        // the limit, and the read completes meanwhile.
+        // The clock is read before the result: a process may be stopped between the two for longer than the
+        // limit, and the read completes meanwhile.
         let left = patience.left();
         let mut guard = groups();
         let group = guard.of(place)?;
-        let result = group.take(place.index);
-        let stage = group.stage(place.index);
-        if result.is_some() || !stage.is_in_flight() {
+        let result = group.poll(place.index);
+        let Read::Awaited(holder) = group.read(place.index) else {
             return result;
-        }
+        };
         if left.is_zero() {
             return None;
         }
@@ -86,25 +70,25 @@ pub(crate) fn wait(place: Place, patience: &mut Patience) -> Option<Stage> {
             continue;
         }
         // A submission that fails brings no event, so it is the worker that is waited for.
-        let sleeps = stage == Stage::InFlight;
+        let sleeps = matches!(holder, Holder::Kernel { .. });
         if sleeps && left <= BRIEF {
             drop(guard);
-            std::hint::spin_loop();
+            spin_loop();
             continue;
         }
         match sleeps.then(|| group.begin_wait()).flatten() {
             None => {
                 guard.waiting += 1;
-                let woken = BACK.wait_timeout(guard, left);
+                let woken = PROGRESS.wait_timeout(guard, left);
                 let mut guard = woken.unwrap_or_else(PoisonError::into_inner).0;
                 guard.waiting -= 1;
             }
             Some(waiter) => {
                 drop(guard);
                 let events = waiter.wait(left);
-                match take_in(place, waiter, events)? {
+                match record(place, waiter, events)? {
                     Wait::Ended => interrupted = false,
-                    // Signals that never cease must not cost a processor.
+                    // Signals that never cease must not keep a processor busy.
                     Wait::Interrupted if interrupted => sleep(left.min(PAUSE)),
                     Wait::Interrupted => interrupted = true,
                 }
@@ -116,12 +100,12 @@ pub(crate) fn wait(place: Place, patience: &mut Patience) -> Option<Stage> {
 /// How a sleep in the kernel ended.
 enum Wait {
     Ended,
-    /// By a signal, which is no reason to give a path up before its time.
+    /// By a signal, which does not end the time of the path.
     Interrupted,
 }
 
-/// Hands a sleeper's events to the group. `None` when there is no point in going on.
-fn take_in(place: Place, waiter: Waiter, events: Result<Events, Errno>) -> Option<Wait> {
+/// Passes the events of a sleep to the group. `None` when there is no point in going on.
+fn record(place: Place, waiter: Waiter, events: Result<Events, Errno>) -> Option<Wait> {
     let mut guard = groups();
     let group = guard.of(place)?;
     group.end_wait(waiter);
@@ -136,15 +120,16 @@ fn take_in(place: Place, waiter: Waiter, events: Result<Events, Errno>) -> Optio
             None
         }
     };
-    wake_waiting(&guard);
+    guard.wake_waiting();
     ended
 }
 
 #[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests {
     use super::*;
     use crate::groups::tests::alone;
-    use crate::groups::{begin, join, leave};
+    use crate::groups::{self, begin, join, leave};
     use std::cell::Cell;
     use std::fs::File;
     use std::os::fd::AsRawFd;
@@ -159,8 +144,7 @@ mod tests {
         let file = File::open("/proc/self/exe").unwrap();
         let places = [(); 2].map(|()| {
             let place = join().unwrap();
-            let mut groups = groups();
-            groups.of(place).unwrap().set_block_size(place.index, 512);
+            groups::set_block_size(place, 512);
             place
         });
         // In flight, and not submitted yet.
@@ -183,11 +167,14 @@ mod tests {
         }
         for (place, submission) in places.into_iter().zip(begun) {
             let submitted = submission.submit(file.as_raw_fd());
-            let settled = groups().of(place).unwrap().settle(place.index, submitted);
+            let settled = groups()
+                .of(place)
+                .unwrap()
+                .settle(place.index, false, submitted);
             assert_eq!(settled, Ok(None));
         }
         let both = [(); 2].map(|()| results.recv_timeout(LONG));
-        assert_eq!(both, [Ok(Some(Stage::Read)); 2]);
+        assert_eq!(both, [Ok(Some(Outcome::Complete)); 2]);
         for place in places {
             leave(place);
         }
