@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr::{null, null_mut};
 
 macro_rules! built_in {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         &[$(BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))),*]
     };
 }

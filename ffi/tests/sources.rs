@@ -32,7 +32,7 @@ const ALLOCATING: [&str; 19] = [
 ];
 
 /// What is in order, and why.
-const IN_ORDER: [(&str, &str, &str); 6] = [
+const IN_ORDER: [(&str, &str, &str); 8] = [
     (
         "kernel-fd/src/errno.rs",
         "io::Error",
@@ -59,6 +59,16 @@ const IN_ORDER: [(&str, &str, &str); 6] = [
         "for programs that are no daemon",
     ),
     ("sg-io/src/script.rs", "", "a device for tests"),
+    (
+        "checkers-core/src/sync/model.rs",
+        "",
+        "for model checking alone",
+    ),
+    (
+        "kernel-fd/src/stderr.rs",
+        "stderr()",
+        "names the descriptor, without taking the lock",
+    ),
 ];
 
 /// The sources of everything that a daemon loads.

@@ -1,8 +1,8 @@
-//! Bytes that are taken one after the other; when there are none left, zeros.
+//! Bytes that are taken one after the other, and zeros after the last.
 
 use sg_io::{DriverStatus, HostStatus, Reply, ScsiStatus, Sense};
 
-/// What has not been taken yet.
+/// The bytes that have not been taken yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Input<'a>(&'a [u8]);
 
@@ -30,7 +30,7 @@ impl<'a> Input<'a> {
         i32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
 
-    /// Fills `place` as far as there are bytes.
+    /// Fills `place` with bytes, as far as there are any.
     pub(crate) fn fill(&mut self, place: &mut [u8]) {
         let length = place.len().min(self.0.len());
         let (taken, rest) = self.0.split_at(length);

@@ -1,4 +1,4 @@
-//! What must hold for any bytes: each module takes some and panics when it does not.
+//! Properties that hold for any bytes: each module takes some and panics when one does not hold.
 //!
 //! | module | the bytes are |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | [`pages`] | a device's replies to all commands of one check, for each SCSI checker |
 //! | [`calls`] | the contents of `struct checker`, an order of calls, and replies, for each checker |
 //!
-//! Programs feed them: `fuzz-*` from libFuzzer (`scripts/fuzz`), `random` from random numbers
+//! The bytes come from programs: `fuzz-*` with libFuzzer (`scripts/fuzz`), `random` with random numbers
 //! (`scripts/endure random`, under AddressSanitizer).
 
 pub mod calls;
@@ -14,7 +14,7 @@ mod input;
 pub mod pages;
 pub mod sense;
 
-/// What takes bytes.
+/// A function that takes bytes.
 pub type Target = fn(&[u8]);
 
 /// Every module, by name.

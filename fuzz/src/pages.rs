@@ -1,15 +1,11 @@
-//! One check of each SCSI checker over a device that says anything.
+//! Checks of each SCSI checker over a device with any replies.
 
 use crate::input::Input;
 use crate::sense::is_readable;
-use checker_cciss_tur::CcissTur;
-use checker_emc_clariion::EmcClariion;
-use checker_hp_sw::HpSw;
-use checker_rdac::Rdac;
-use checker_readsector0::Readsector0;
-use checker_tur::Tur;
+use checkers::checker_cciss_tur;
 use checkers_core::{
-    Asynchronous, Checker, check_over, set_up_over, MapMemory, MessageId, LogRecord, Outcome, PathState, Probe, Seconds, Task, Verdict,
+    Asynchronous, Checker, LogRecord, MapMemory, MessageId, Outcome, PathState, Probe, ScsiProbe,
+    Seconds, Task, Verdict, check_over, set_up_over,
 };
 use sg_io::cciss::{Answer, Controller};
 use sg_io::{Command, Data, Errno, Reply, Transport};
@@ -18,67 +14,68 @@ use std::fmt::Display;
 use std::os::fd::RawFd;
 use std::sync::Once;
 
-/// No check sends more commands than this: a few, each with a few attempts. Reads that a signal
-/// interrupts are sent again without counting, as in multipath-tools.
+/// No check, with the setup before it, sends more commands than this: a few, each with a few attempts. Reads
+/// that a signal interrupts are sent again without counting, as upstream.
 const MOST_COMMANDS: u32 = 40;
 
-/// What the script is run with.
+/// The descriptor of the device.
 const FD: RawFd = 7;
 
-/// Runs the checker that the first byte chooses, twice: the same replies give the same verdict.
+macro_rules! scsi {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
+        &[$($(checks::<$scsi> as Checks,)?)* checks_of_volume]
+    };
+}
+
+/// Checks with one checker over a device.
+type Checks = fn(&Device<'_>, MapMemory) -> Verdict;
+
+/// The SCSI checkers, and the one with requests of its own in place of SCSI commands.
+const CHECKERS: &[Checks] = checkers::for_each_checker!(scsi);
+
+/// Runs the checker that the first byte selects, twice: the same replies give the same verdict.
 ///
 /// # Panics
-/// When something does not hold.
+/// When a verdict, a message or a line for people is not one that the checker may have.
 pub fn run(bytes: &[u8]) {
-    listen();
+    format_log_lines();
     let mut input = Input::new(bytes);
     let (which, map) = (input.byte(), input.byte());
+    let checks = CHECKERS[usize::from(which) % CHECKERS.len()];
     let map = match map {
         0 => MapMemory::Absent,
         1 => MapMemory::Unset,
         other => MapMemory::Set(i32::from(other) - 2),
     };
-    let one = once(which, map, input.clone());
-    assert_eq!(one, once(which, map, input));
+    let verdict = || checks(&Device::new(input.clone()), map);
+    assert_eq!(verdict(), verdict());
 }
 
-fn once(which: u8, map: MapMemory, input: Input<'_>) -> Verdict {
-    let script = Script {
-        input: RefCell::new(input),
-        commands: Cell::new(0),
-    };
-    let plain = || Task::uncancelled(FD, Seconds(3), (), map);
-    let verdict = match which % 6 {
-        0 => judge(check_over::<Tur>(&script, &mut plain())),
-        1 => judge(check_over::<Readsector0>(&script, &mut plain())),
-        2 => {
-            if let Some(record) = set_up_over::<Rdac>(&script, &plain()) {
-                record.emit();
-            }
-            judge(check_over::<Rdac>(&script, &mut plain()))
-        }
-        3 => {
-            // Twice with one memory: the unit's name may change.
-            let mut task = Task::uncancelled(FD, Seconds(3), None, map);
-            judge(check_over::<EmcClariion>(&script, &mut task));
-            assert_eq!(task.map() == MapMemory::Absent, map == MapMemory::Absent);
-            judge(check_over::<EmcClariion>(&script, &mut task))
-        }
-        4 => judge(check_over::<HpSw>(&script, &mut plain())),
-        _ => judge(checker_cciss_tur::run(&script, &plain())),
-    };
-    assert!(script.commands.get() <= MOST_COMMANDS);
-    verdict
+/// The setup and two checks with one memory, since the second compares with what the first remembers.
+fn checks<P: ScsiProbe>(device: &Device<'_>, map: MapMemory) -> Verdict {
+    if let Some(record) = set_up_over::<P>(device, &Task::uncancelled(FD, Seconds(3), (), map)) {
+        record.emit();
+    }
+    let mut task = Task::uncancelled(FD, Seconds(3), P::Memory::default(), map);
+    verify(device, check_over::<P>(device, &mut task));
+    assert_eq!(task.map() == MapMemory::Absent, map == MapMemory::Absent);
+    verify(device, check_over::<P>(device, &mut task))
 }
 
-/// What holds for every outcome.
-fn judge<P: Judged>(outcome: Outcome<P>) -> Verdict {
+fn checks_of_volume(device: &Device<'_>, map: MapMemory) -> Verdict {
+    let task = Task::uncancelled(FD, Seconds(3), (), map);
+    verify(device, checker_cciss_tur::run(device, &task))
+}
+
+/// Verifies what holds for every outcome, and returns the verdict.
+fn verify<P: Probe<LastReply: Display>>(device: &Device<'_>, outcome: Outcome<P>) -> Verdict {
     let Verdict { state, message } = outcome.verdict;
-    assert!(P::STATES.contains(&state), "{state:?}");
+    assert!(states(P::NAME).contains(&state), "{state:?}");
     if let Some(id) = message.map(MessageId::as_raw) {
         let own = usize::try_from(id).ok().and_then(|id| id.checked_sub(100));
+        let table = <Asynchronous<P> as Checker>::MESSAGES;
         match own {
-            Some(own) => assert!(<Asynchronous<P> as Checker>::MESSAGES.get(own).is_some(), "message {id}"),
+            Some(own) => assert!(table.get(own).is_some(), "message {id}"),
             None => assert!((0..=8).contains(&id), "message {id}"),
         }
     }
@@ -88,29 +85,20 @@ fn judge<P: Judged>(outcome: Outcome<P>) -> Verdict {
     if let Some(last_reply) = &outcome.last_reply {
         is_readable(&last_reply.to_string());
     }
+    assert!(device.commands.replace(0) <= MOST_COMMANDS);
     outcome.verdict
 }
 
-/// The states that a checker may give.
-trait Judged: Probe<LogRecord: LogRecord, LastReply: Display> {
-    const STATES: &'static [PathState];
-}
-
-macro_rules! judged {
-    ($($checker:ty: $($state:ident),*;)*) => {
-        $(impl Judged for $checker {
-            const STATES: &'static [PathState] = &[$(PathState::$state),*];
-        })*
-    };
-}
-
-judged! {
-    Tur: Up, Down, Ghost, Pending, Wild, Disconnected;
-    Readsector0: Up, Down;
-    Rdac: Up, Down, Ghost, Wild;
-    EmcClariion: Up, Down, Shaky, Wild;
-    HpSw: Up, Down, Ghost, Wild;
-    CcissTur: Up, Down;
+/// The states that a checker may return. A checker without a row may return all that a reply can have.
+fn states(checker: &str) -> &'static [PathState] {
+    use PathState::{Disconnected, Down, Ghost, Pending, Shaky, Up, Wild};
+    match checker {
+        "tur" => &[Up, Down, Ghost, Pending, Wild, Disconnected],
+        "readsector0" | "cciss_tur" => &[Up, Down],
+        "rdac" | "hp_sw" => &[Up, Down, Ghost, Wild],
+        "emc_clariion" => &[Up, Down, Shaky, Wild],
+        _ => &[Up, Down, Ghost, Pending, Wild, Shaky, Disconnected],
+    }
 }
 
 /// Formats every line, whatever its level.
@@ -128,8 +116,8 @@ impl log::Log for Lines {
     fn flush(&self) {}
 }
 
-/// From now on log lines are formatted; to be called first.
-fn listen() {
+/// Has log lines formatted from now on.
+fn format_log_lines() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Only the first logger of a process is taken.
@@ -139,19 +127,26 @@ fn listen() {
 }
 
 /// A device whose replies are the bytes.
-struct Script<'a> {
+struct Device<'a> {
     input: RefCell<Input<'a>>,
     commands: Cell<u32>,
 }
 
-impl Script<'_> {
+impl Device<'_> {
+    fn new(input: Input<'_>) -> Device<'_> {
+        Device {
+            input: RefCell::new(input),
+            commands: Cell::new(0),
+        }
+    }
+
     fn count(&self, fd: RawFd) {
         assert_eq!(fd, FD);
         self.commands.set(self.commands.get() + 1);
     }
 }
 
-impl Transport for Script<'_> {
+impl Transport for Device<'_> {
     fn execute(&self, fd: RawFd, command: &mut Command<'_>) -> Result<Reply, Errno> {
         self.count(fd);
         let mut input = self.input.borrow_mut();
@@ -180,7 +175,7 @@ impl Transport for Script<'_> {
     }
 }
 
-impl Controller for Script<'_> {
+impl Controller for Device<'_> {
     fn logical_volume(&self, fd: RawFd) -> Result<u32, Errno> {
         self.count(fd);
         let mut input = self.input.borrow_mut();

@@ -3,10 +3,10 @@
 use crate::input::Input;
 use sg_io::{Reply, ScsiStatus, SenseCode};
 
-/// Decodes one reply in every way there is.
+/// Decodes one reply by each of the rules.
 ///
 /// # Panics
-/// When something does not hold.
+/// When the rules disagree where they must agree.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let reply: Reply = input.reply();
@@ -21,8 +21,7 @@ pub fn run(bytes: &[u8]) {
     }
     assert_eq!(by_format_bit.is_some(), written.len() > 2);
     match sense.decode() {
-        // The response codes that are known here are known there; length and VALID bit may forbid it
-        // there.
+        // `by_response_code` requires more: a length, and the VALID bit.
         Some(decoded) => {
             assert!(decoded.code.key.0 <= 0x0f);
             if by_response_code != SenseCode::default() {

@@ -15,28 +15,29 @@ pub use checkers_core::Asynchronous;
 ///
 /// ```
 /// macro_rules! names {
-///     ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+///     ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
 ///         [$(stringify!($name)),*]
 ///     };
 /// }
 /// assert!(checkers::for_each_checker!(names).contains(&"tur"));
 /// ```
 ///
-/// `checker` implements [`Checker`](checkers_core::Checker). `probe` is there for a checker that is a
-/// [`Probe`](checkers_core::Probe) run by [`Asynchronous`]. Without the feature `gpl`, only checkers under
-/// the LGPL are passed.
+/// A row has the checker's name, the name of its crate, and its type, which implements
+/// [`Checker`](checkers_core::Checker). `probe` follows for a [`Probe`](checkers_core::Probe) that is run by
+/// [`Asynchronous`], and `scsi` if it is a [`ScsiProbe`](checkers_core::ScsiProbe) too. Without the feature
+/// `gpl`, only checkers under the LGPL are passed.
 #[macro_export]
 macro_rules! for_each_checker {
     ($($callback:tt)*) => {
         $crate::select! {
             ($($callback)*) ()
-            // In the order of their importance to users: the name, what the type implements, and the type.
-            tur: Probe checker_tur::Tur;
+            // The name, what the type implements, and the type.
+            tur: ScsiProbe checker_tur::Tur;
             directio: Checker checker_directio::Directio;
-            readsector0: Probe checker_readsector0::Readsector0;
-            rdac: Probe checker_rdac::Rdac;
-            emc_clariion: Probe checker_emc_clariion::EmcClariion;
-            hp_sw: Probe checker_hp_sw::HpSw;
+            readsector0: ScsiProbe checker_readsector0::Readsector0;
+            rdac: ScsiProbe checker_rdac::Rdac;
+            emc_clariion: ScsiProbe checker_emc_clariion::EmcClariion;
+            hp_sw: ScsiProbe checker_hp_sw::HpSw;
             gpl:
             cciss_tur: Probe checker_cciss_tur::CcissTur;
         }
@@ -44,14 +45,14 @@ macro_rules! for_each_checker {
 }
 
 macro_rules! crates {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         $(pub use $crate_name;)*
     };
 }
 for_each_checker!(crates);
 
 macro_rules! names {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         &[$(<$checker as checkers_core::Checker>::NAME),*]
     };
 }
@@ -59,14 +60,14 @@ macro_rules! names {
 /// The name of every checker, in the order of the list.
 pub const NAMES: &[&str] = for_each_checker!(names);
 
-macro_rules! asynchronous_names {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+macro_rules! probe_names {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         &[$($(<$probe as checkers_core::Probe>::NAME,)?)*]
     };
 }
 
 /// The names of the checkers that are probes, which workers of the pool run.
-pub const PROBES: &[&str] = for_each_checker!(asynchronous_names);
+pub const PROBES: &[&str] = for_each_checker!(probe_names);
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +78,7 @@ mod tests {
     use std::path::Path;
 
     macro_rules! rows {
-        ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+        ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
             [$((stringify!($name), stringify!($crate_name))),*]
         };
     }

@@ -13,7 +13,7 @@ macro_rules! select {
     ($callback:tt ($($done:tt)*) $name:ident: Checker $crate_name:ident::$type:ident; $($rest:tt)*) => {
         $crate::select! {
             $callback
-            ($($done)* { name: $name, crate: $crate_name, checker: $crate::$crate_name::$type })
+            ($($done)* { $name $crate_name $crate::$crate_name::$type })
             $($rest)*
         }
     };
@@ -21,10 +21,19 @@ macro_rules! select {
         $crate::select! {
             $callback
             ($($done)* {
-                name: $name,
-                crate: $crate_name,
-                checker: $crate::Asynchronous<$crate::$crate_name::$type>,
-                probe: $crate::$crate_name::$type
+                $name $crate_name $crate::Asynchronous<$crate::$crate_name::$type>,
+                probe $crate::$crate_name::$type
+            })
+            $($rest)*
+        }
+    };
+    ($callback:tt ($($done:tt)*) $name:ident: ScsiProbe $crate_name:ident::$type:ident; $($rest:tt)*) => {
+        $crate::select! {
+            $callback
+            ($($done)* {
+                $name $crate_name $crate::Asynchronous<$crate::$crate_name::$type>,
+                probe $crate::$crate_name::$type,
+                scsi $crate::$crate_name::$type
             })
             $($rest)*
         }

@@ -6,7 +6,7 @@ use checkers::checker_directio::Directio;
 use checkers_core::{Asynchronous, Call, Checker, InitError, MessageTable, Probe, Verdict};
 
 macro_rules! classes {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         &[$(Class::of::<$checker>()),*]
     };
 }

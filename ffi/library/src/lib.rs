@@ -34,7 +34,7 @@ const ABI: Abi = if cfg!(feature = "layout-b") {
 };
 
 macro_rules! built_in {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         &[$(BuiltIn::new::<$checker>(checkers_ffi::fork_handlers!($checker))),*]
     };
 }

@@ -122,7 +122,7 @@ fn shown_as_found<P: Probe>(image: &Path) {
 }
 
 macro_rules! every_probe {
-    ($({ name: $name:ident, crate: $crate_name:ident, checker: $checker:ty $(, probe: $probe:ty)? })*) => {
+    ($({ $name:ident $crate_name:ident $checker:ty $(, probe $probe:ty)? $(, scsi $scsi:ty)? })*) => {
         fn shown_as_found_by_every_probe(image: &Path) {
             $($(shown_as_found::<$probe>(image);)?)*
         }
