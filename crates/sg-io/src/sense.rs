@@ -134,7 +134,7 @@ impl Sense {
         self.buffer.get(..usize::from(self.written)).unwrap_or(&[])
     }
 
-    /// The rule of tur and `sg_read`: by the response code. Data of up to 3 bytes, fixed-format data
+    /// The rule of multipath-tools' `sg_read`, by the response code. Data of up to 3 bytes, fixed-format data
     /// of up to 13 and unknown response codes say nothing (00/00/00). The VALID bit is allowed in
     /// fixed format only.
     pub fn by_response_code(&self) -> SenseCode {
@@ -148,7 +148,7 @@ impl Sense {
         }
     }
 
-    /// The rule of rdac, emc_clariion and hp_sw: by bit 1 of byte 0, which tells the formats apart
+    /// The rule of multipath-tools' checkers for arrays: by bit 1 of byte 0, which tells the formats apart
     /// for every valid response code. `None` for data of up to 2 bytes.
     pub fn key_by_format_bit(&self) -> Option<SenseKey> {
         match self.bytes() {
