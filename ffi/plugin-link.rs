@@ -1,5 +1,7 @@
 //! The build script of every plugin: its link options.
 
+#![forbid(unsafe_code)]
+
 fn main() {
     println!("cargo:rerun-if-changed=../../../ffi/plugin-link.rs");
     for option in [

@@ -304,7 +304,7 @@ mod tests {
                         let index = below(in_flight.len() as u64) as usize;
                         let (token, key, block, length) = in_flight.swap_remove(index);
                         // What the kernel wrote is what is there: nothing else uses the memory.
-                        assert!(block.bytes(length).iter().all(|byte| *byte == token as u8));
+                        assert!(block.bytes(length) == vec![token as u8; length]);
                         assert_eq!(requests.token(key), Some(token));
                         assert_eq!(requests.finish(key), Some(token));
                         assert_eq!((requests.token(key), requests.finish(key)), (None, None));

@@ -1,5 +1,7 @@
 //! The additional sense code and its qualifier, in words.
 
+#![forbid(unsafe_code)]
+
 use crate::asc_table::{NAMES, RANGES};
 use std::fmt;
 

@@ -5,6 +5,8 @@
 //! sentence case. The codes of the form `NN` (40h, 41h, 42h, 4Dh, 70h), where the qualifier is a number
 //! of its own, are in [`RANGES`].
 
+#![forbid(unsafe_code)]
+
 /// A family of codes whose qualifier is a number: code, first and last qualifier, name.
 pub(crate) static RANGES: [(u8, u8, u8, &str); 6] = [
     (0x40, 0x01, 0x7f, "RAM failure"),

@@ -2,6 +2,8 @@
 //!
 //! They are those of the cciss driver, which Linux had up to 4.13 (<linux/cciss_ioctl.h>).
 
+#![forbid(unsafe_code)]
+
 use crate::Errno;
 use std::os::fd::RawFd;
 

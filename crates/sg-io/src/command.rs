@@ -1,5 +1,7 @@
 //! One SCSI command as it goes to a device.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// A command descriptor block.

@@ -1,5 +1,7 @@
 //! One path during one check.
 
+#![forbid(unsafe_code)]
+
 use crate::{Cdb, Command, Data, Errno, Millis, Reply, Transport};
 use std::fmt;
 use std::os::fd::RawFd;

@@ -1,5 +1,7 @@
 //! What came back for a command that was sent.
 
+#![forbid(unsafe_code)]
+
 use crate::{DriverStatus, HostStatus, ScsiStatus, Sense, SenseKey};
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! A device that answers from a script and writes down what it was asked, for tests of everything
 //! that decides over replies.
 
+#![forbid(unsafe_code)]
+
 use crate::{
     Cdb, Command, Data, DriverStatus, Errno, HostStatus, Millis, Reply, ScsiStatus, Sense,
     Transport,

@@ -4,6 +4,8 @@
 //! in byte 2 and the additional codes in bytes 12 and 13; *descriptor* has 72h and 73h and all three
 //! in bytes 1 to 3. Bit 7 of byte 0 says in fixed format that the information field is valid.
 
+#![forbid(unsafe_code)]
+
 use crate::AdditionalSense;
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! The read of the first block by which readsector0 and emc_clariion judge a device.
 
+#![forbid(unsafe_code)]
+
 use crate::{Cancelled, Cdb, Data, Device, Errno, Sense, SenseKey, Transport};
 
 /// What the read says about the path.

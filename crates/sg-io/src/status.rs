@@ -1,5 +1,7 @@
 //! The three statuses of a reply: the target's, the host adapter's and the driver's.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 /// The SCSI status byte, with whatever a target put into its reserved bits (SAM-5).

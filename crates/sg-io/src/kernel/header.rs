@@ -1,5 +1,7 @@
 //! The header of an `SG_IO` request, `struct sg_io_hdr` of <scsi/sg.h>.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::{c_int, c_uchar, c_uint, c_ushort, c_void};
 use std::ptr::null_mut;
 
