@@ -22,25 +22,17 @@ const LOG_LIMIT: Duration = Duration::from_secs(10);
 /// A log that a thread reads until the daemon closes it.
 pub(super) struct DaemonLog(Arc<Mutex<State>>);
 
-#[derive(Default)]
-struct State {
-    is_complete: bool,
-    last_line: String,
-    last_line_at: Option<Instant>,
-    last_tick: Option<Instant>,
-    longest_tick_gap: Duration,
-    /// `None` until the log shows a state change; that of 0.8.5 never does.
-    configurations: Option<u32>,
-}
-
 /// What a log has shown so far.
-#[derive(Default)]
-pub(super) struct LogView {
+#[derive(Clone, Default)]
+pub(super) struct State {
+    is_complete: bool,
     pub(super) last_line: String,
     /// `None` if there is no line.
     pub(super) last_line_at: Option<Instant>,
-    /// How often the daemon has read its configuration and set up the maps; `None` if its log does
-    /// not show that.
+    last_tick: Option<Instant>,
+    longest_tick_gap: Duration,
+    /// How often the daemon has read its configuration and set up the maps; `None` if the log has
+    /// shown no state change. That of 0.8.5 never does.
     pub(super) configurations: Option<u32>,
 }
 
@@ -69,19 +61,12 @@ impl DaemonLog {
     }
 
     /// What the log has shown so far.
-    pub(super) fn now(&self) -> LogView {
-        let Ok(state) = self.0.lock() else {
-            return LogView::default();
-        };
-        LogView {
-            last_line: state.last_line.clone(),
-            last_line_at: state.last_line_at,
-            configurations: state.configurations,
-        }
+    pub(super) fn now(&self) -> State {
+        self.0.lock().map(|state| state.clone()).unwrap_or_default()
     }
 
     /// The same for a daemon that has ended; waits until the rest of the log has been read.
-    pub(super) fn complete(&self) -> LogView {
+    pub(super) fn complete(&self) -> State {
         wait_until(LOG_LIMIT, || {
             self.0.lock().is_ok_and(|state| state.is_complete)
         });
