@@ -1,12 +1,12 @@
-//! One device: looked up, opened and checked as multipathd does it.
+//! One device: found, opened and checked as by multipathd.
 //!
-//! Any step may block on a dead device, whatever it promises; the caller is told what comes next, and
-//! has nothing else to lose with its thread.
+//! Any step may block on a dead device. Each is reported before it begins, and the calling thread has no
+//! other work.
 
 use crate::checkers::{Class, Instance};
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use crate::outcome::{Finding, Outcome};
-use crate::protocol::{Job, News, Step};
+use crate::protocol::{Event, Job, Step};
 use crate::reason::Reason;
 use crate::sysfs_state;
 use checkers_core::{
@@ -21,74 +21,74 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the daemon waits before it looks for the answer of a check that it has just started.
-const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// How long the daemon waits before it polls a check that it has just started.
+const FIRST_POLL: Duration = Duration::from_millis(5);
 
 /// How long the daemon's round takes at least.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Between two looks for an answer an eighth of the time that has passed goes by, within these
-/// limits, so that a latency is measured to about that fraction.
+/// The time between two polls is an eighth of the time that has passed, within these limits, so that a
+/// latency is measured to about that fraction.
 const SHORTEST: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// How far a job has come.
+/// The stage of a job.
 pub(crate) enum Stage {
-    /// The check has been started, and its answer is to be looked for.
-    UnderWay(Check),
+    /// The check has been started and is to be polled.
+    InFlight(Check),
     Ended(Outcome),
 }
 
-/// Looks the device up, opens it and starts its check.
-pub(crate) fn begin(job: &Job, tell: &mut dyn FnMut(News)) -> Stage {
-    match prepare(job, tell) {
+/// Finds the device, opens it and starts its check.
+pub(crate) fn begin(job: &Job, report: &mut dyn FnMut(Event)) -> Stage {
+    match prepare(job, report) {
         Ok(stage) => stage,
         Err(outcome) => Stage::Ended(*outcome),
     }
 }
 
 /// [`begin`]; the error is the outcome of a job that comes to no check.
-fn prepare(job: &Job, tell: &mut dyn FnMut(News)) -> Result<Stage, Box<Outcome>> {
+fn prepare(job: &Job, report: &mut dyn FnMut(Event)) -> Result<Stage, Box<Outcome>> {
     let failed = |why| Box::new(Outcome::Failed(why));
     let found = fs::metadata(&job.device);
     let found = found.map_err(|error| failed(not_found(&job.device, &error)))?;
-    let facts = facts(&found).map_err(|what| {
+    let info = device_info(&found).map_err(|what| {
         let why = format!("{what}: only block devices and image files can be checked");
         failed(why)
     })?;
-    let choice = job.choice(Some(&facts));
+    let choice = job.choice(Some(&info));
     let class = choice.and_then(|choice| Class::named(&choice.checker, job.options.mode_select));
     let class = class.ok_or_else(|| failed("there is no such checker".to_owned()))?;
-    let timeout = Seconds(job.options.timeout.unwrap_or(facts.timeout));
-    let empty = facts.size == 0;
-    let stopped = sysfs_state::verdict(&facts);
-    tell(News::Found(facts));
+    let timeout = Seconds(job.options.timeout.unwrap_or(info.timeout));
+    let empty = info.size == 0;
+    let stopped = sysfs_state::verdict(&info);
+    report(Event::Found(info));
     if let Some((state, message)) = stopped {
         return Ok(Stage::Ended(Outcome::Checked(Finding::new(state, message))));
     }
 
-    tell(News::Begins(Step::Open));
+    report(Event::Begins(Step::Open));
     let file = File::open(&job.device).map_err(|error| Box::new(not_opened(job, &error)))?;
 
-    tell(News::Begins(Step::Check));
+    report(Event::Begins(Step::Check));
     Check::start(class, file, timeout, empty)
         .map_err(|error| failed(not_prepared(error, Path::new("/proc/sys/fs"))))
 }
 
 /// What a file is; the error is the kind of file that cannot be checked.
-fn facts(found: &fs::Metadata) -> Result<Facts, &'static str> {
+fn device_info(found: &fs::Metadata) -> Result<DeviceInfo, &'static str> {
     match unfit(found.file_type()) {
         Some(what) => Err(what),
-        None if found.is_file() => Ok(Facts::file(found.len())),
+        None if found.is_file() => Ok(DeviceInfo::file(found.len())),
         None => {
             let number = found.rdev();
             let (major, minor) = (libc::major(number), libc::minor(number));
-            Ok(Facts::block_device(Path::new("/sys"), major, minor))
+            Ok(DeviceInfo::block_device(Path::new("/sys"), major, minor))
         }
     }
 }
 
-/// A check under way.
+/// A check in flight.
 pub(crate) struct Check {
     checker: Box<dyn Instance>,
     messages: MessageTable,
@@ -98,9 +98,9 @@ pub(crate) struct Check {
     /// The device's size is 0.
     empty: bool,
     start: Instant,
-    /// When to look for the answer.
+    /// When to poll.
     due: Instant,
-    /// What says that there is no answer yet.
+    /// The verdict of a check that has no result yet.
     started: Verdict,
 }
 
@@ -132,60 +132,60 @@ impl Check {
         Ok(check.go_on(started))
     }
 
-    /// When to look for the answer.
+    /// When to poll.
     pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
-    /// Looks for the answer.
-    pub(crate) fn look(mut self) -> Stage {
+    /// Polls the check.
+    pub(crate) fn poll(mut self) -> Stage {
         self.call.path_state = PathState::Pending;
         let verdict = self.checker.pending(&self.call);
         self.go_on(verdict)
     }
 
-    /// An array in transition answers "pending" as well, with another message.
-    fn is_answered_by(&self, verdict: Verdict) -> bool {
+    /// Whether the verdict is a result. An array in transition is PENDING as well, with another message.
+    fn is_final(&self, verdict: Verdict) -> bool {
         verdict != self.started || verdict.state != PathState::Pending
     }
 
-    /// Waits on, unless there is an answer or the time is up.
+    /// Keeps the check in flight, unless there is a result or the time limit has passed.
     fn go_on(mut self, verdict: Verdict) -> Stage {
         let limit = self.call.timeout.as_duration();
         let now = Instant::now();
         let passed = now.saturating_duration_since(self.start);
-        if self.is_answered_by(verdict) || passed > limit.max(FIRST_LOOK) {
+        if self.is_final(verdict) || passed > limit.max(FIRST_POLL) {
             return Stage::Ended(Outcome::Checked(self.end(verdict, passed)));
         }
         self.due = now
             + match limit.checked_sub(passed) {
-                Some(left) if limit > FIRST_LOOK => (passed / 8)
+                Some(left) if limit > FIRST_POLL => (passed / 8)
                     .clamp(SHORTEST, LONGEST)
-                    // The last look comes just after the limit.
+                    // The last poll is just after the limit.
                     .min(left + Duration::from_millis(1)),
-                _ => FIRST_LOOK,
+                _ => FIRST_POLL,
             };
-        Stage::UnderWay(self)
+        Stage::InFlight(self)
     }
 
-    /// Says what came of it, and closes the device.
+    /// Returns the result, and closes the device.
     fn end(mut self, mut verdict: Verdict, passed: Duration) -> Finding {
-        // What the daemon would be told in its next round.
-        if !self.is_answered_by(verdict) {
+        // The verdict that the daemon would get in its next round.
+        if !self.is_final(verdict) {
             self.call.clock = || kernel_fd::monotonic().plus(ROUND);
             verdict = self.checker.pending(&self.call);
         }
-        if !self.is_answered_by(verdict) {
+        if !self.is_final(verdict) {
             verdict = self.checker.check(&self.call);
         }
         let reason = self.checker.explain();
         let limit = self.call.timeout.as_duration();
-        // A verdict that the limit brought about is no answer of the device's.
-        let answered = self.is_answered_by(verdict)
+        // A verdict caused by the time limit is no reply of the device.
+        let answered = self.is_final(verdict)
             && verdict.state != PathState::Timeout
             && (verdict.state == PathState::Up
                 || reason.is_some()
-                || passed <= limit.max(FIRST_LOOK));
+                || passed <= limit.max(FIRST_POLL));
         let answered = answered.then_some(passed);
         let mut finding = Finding {
             reason: reason.filter(|_| verdict.state != PathState::Up),
@@ -224,7 +224,7 @@ fn finding(
     }
 }
 
-/// What a file is that is nothing to check.
+/// The kind of a file that cannot be checked.
 fn unfit(is: fs::FileType) -> Option<&'static str> {
     if is.is_block_device() || is.is_file() {
         None
@@ -256,8 +256,8 @@ fn not_found(device: &OsStr, error: &io::Error) -> String {
     }
 }
 
-/// A device that exists but does not open. That is the user's right to open it, or a shortage here;
-/// else the daemon calls the path down.
+/// The outcome for a device that exists and cannot be opened: failed, if the user may not open it or
+/// resources are short; otherwise DOWN, as for the daemon.
 fn not_opened(job: &Job, error: &io::Error) -> Outcome {
     let block = fs::metadata(&job.device).is_ok_and(|found| found.file_type().is_block_device());
     match error.raw_os_error() {

@@ -48,9 +48,9 @@ impl Class {
     }
 }
 
-/// A checker that says why.
+/// A checker with a reason for its verdict.
 pub(crate) trait Explain: Checker {
-    /// What the device answered last, if it has.
+    /// The device's last reply, if it has replied.
     fn explain(&self) -> Option<Reason>;
 }
 

@@ -1,9 +1,9 @@
 //! Which checker suits a device.
 //!
-//! As multipathd chooses, as far as sysfs says what it goes by: the daemon also asks the device
+//! As multipathd chooses, as far as sysfs has the information: the daemon also queries the device
 //! itself (page C9h, asymmetric access), which nothing here does before the check.
 
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use crate::hwtable;
 use checkers::checker_cciss_tur::CcissTur;
 use checkers::checker_directio::Directio;
@@ -24,10 +24,10 @@ impl Choice {
     }
 
     /// The one for a device, by what it is.
-    pub(crate) fn for_device(facts: &Facts) -> Choice {
-        let vendor = facts.vendor.as_deref().unwrap_or_default();
-        let product = facts.product.as_deref().unwrap_or_default();
-        match facts.kind.as_str() {
+    pub(crate) fn for_device(info: &DeviceInfo) -> Choice {
+        let vendor = info.vendor.as_deref().unwrap_or_default();
+        let product = info.product.as_deref().unwrap_or_default();
+        match info.kind.as_str() {
             "scsi" => match hwtable::checker(vendor, product) {
                 Some(checker) => {
                     let reason =
@@ -93,11 +93,11 @@ mod tests {
             // Only SCSI devices are looked up in the table.
             ("loop", "DGC", "VRAID", "directio", "asked to read"),
         ] {
-            let choice = Choice::for_device(&Facts {
+            let choice = Choice::for_device(&DeviceInfo {
                 kind: kind.to_owned(),
                 vendor: Some(vendor.to_owned()),
                 product: Some(product.to_owned()),
-                ..Facts::file(0)
+                ..DeviceInfo::file(0)
             });
             assert_eq!(choice.checker, checker, "{kind} {vendor} {product}");
             assert!(choice.reason.contains(reason), "{}", choice.reason);

@@ -4,7 +4,7 @@ use crate::checkers;
 use crate::listing;
 use crate::outcome::Outcome;
 use crate::protocol::{Job, Options};
-use crate::survey::Path;
+use crate::supervisor::Path;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use std::ffi::OsString;
@@ -133,7 +133,7 @@ pub(crate) fn paths(arguments: &Arguments) -> Result<Vec<Path>, String> {
     }
     let listed = disks.into_iter().map(|disk| {
         let mut path = Path::new(job(disk.device));
-        path.facts = Some(disk.facts);
+        path.info = Some(disk.info);
         path.outcome = disk.empty.map(|why| Outcome::Skipped(why.to_owned()));
         path
     });

@@ -1,6 +1,6 @@
 //! The arrays that multipathd checks with something else than its default.
 //!
-//! Facts from multipath-tools 0.14.3, libmultipath/hwtable.c: every entry that names a checker, apart
+//! DeviceInfo from multipath-tools 0.14.3, libmultipath/hwtable.c: every entry that names a checker, apart
 //! from NVMe's. Its patterns are POSIX extended regular expressions of alternatives, classes and
 //! leading anchors, which are written out here. No device matches two rows.
 

@@ -4,7 +4,7 @@ use crate::choice::Choice;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::reason::Reason;
-use crate::survey::{Display, Path};
+use crate::supervisor::{Display, Path};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
@@ -22,7 +22,7 @@ impl Display for Document {
     }
 
     fn finish(&mut self, paths: &[Path]) -> io::Result<()> {
-        // The standard output by itself writes line by line, and a path has some twenty.
+        // Standard output is written line by line otherwise, and a path has some twenty lines.
         let mut stdout = BufWriter::new(io::stdout().lock());
         let results = Results {
             schema: SCHEMA,
@@ -63,7 +63,7 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn of(path: &Path) -> Entry<'_> {
-        let facts = path.facts.as_ref();
+        let info = path.info.as_ref();
         let (state, message) = match &path.outcome {
             Some(Outcome::Checked(finding)) => (finding.state().name(), finding.message.as_str()),
             Some(Outcome::Skipped(why)) => ("skipped", why.as_str()),
@@ -80,12 +80,12 @@ impl Entry<'_> {
             .unzip();
         Entry {
             device: path.job.device.to_string_lossy().into_owned(),
-            kind: facts.map(|facts| facts.kind.as_str()),
-            partition: facts.map(|facts| facts.partition),
-            size_bytes: facts.map(|facts| facts.size),
-            vendor: facts.and_then(|facts| facts.vendor.as_deref()),
-            product: facts.and_then(|facts| facts.product.as_deref()),
-            sysfs_state: facts.and_then(|facts| facts.sysfs_state.as_deref()),
+            kind: info.map(|info| info.kind.as_str()),
+            partition: info.map(|info| info.partition),
+            size_bytes: info.map(|info| info.size),
+            vendor: info.and_then(|info| info.vendor.as_deref()),
+            product: info.and_then(|info| info.product.as_deref()),
+            sysfs_state: info.and_then(|info| info.sysfs_state.as_deref()),
             checker,
             checker_reason,
             timeout_s: path.timeout(),

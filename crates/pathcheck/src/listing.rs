@@ -1,6 +1,6 @@
 //! The disks that the kernel lists.
 
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::fs;
@@ -12,13 +12,13 @@ use std::path::Path;
 pub(crate) struct Disk {
     /// The path of its device node.
     pub(crate) device: OsString,
-    pub(crate) facts: Facts,
+    pub(crate) info: DeviceInfo,
     /// Why there is nothing to check, if there is not.
     pub(crate) empty: Option<&'static str>,
 }
 
-/// All whole disks below `sys`: those that are hardware first, each kind together, and in the order
-/// in which people count.
+/// All whole disks below `sys`: hardware first, each kind together, sorted by name with numbers
+/// in numeric order.
 ///
 /// # Errors
 /// When the list cannot be read.
@@ -39,25 +39,25 @@ pub(crate) fn disks(sys: &Path) -> io::Result<Vec<Disk>> {
             continue;
         }
         let without_hardware = !directory.join("device").exists();
-        found.push((without_hardware, Facts::of(&directory), name));
+        found.push((without_hardware, DeviceInfo::of(&directory), name));
     }
-    found.sort_by(|(no_a, facts_a, a), (no_b, facts_b, b)| {
-        (no_a, &facts_a.kind)
-            .cmp(&(no_b, &facts_b.kind))
+    found.sort_by(|(no_a, info_a, a), (no_b, info_b, b)| {
+        (no_a, &info_a.kind)
+            .cmp(&(no_b, &info_b.kind))
             .then_with(|| natural(a, b))
     });
-    let disks = found.into_iter().map(|(_, facts, name)| Disk {
+    let disks = found.into_iter().map(|(_, info, name)| Disk {
         // The kernel writes a slash in a device's name (cciss/c0d0) as an exclamation mark.
         device: format!("/dev/{}", name.replace('!', "/")).into(),
-        empty: match facts.kind.as_str() {
-            _ if facts.size > 0 => None,
+        empty: match info.kind.as_str() {
+            _ if info.size > 0 => None,
             "loop" => Some("no file is attached"),
-            // A dead path may never have said its size, and to open a drive tells whether there is a
+            // The size of a dead path may be unknown, and only opening a drive shows whether it has a
             // medium.
             "scsi" => None,
             _ => Some("its size is 0"),
         },
-        facts,
+        info,
     });
     Ok(disks.collect())
 }

@@ -1,36 +1,36 @@
-//! What came of a check, and what the exit code says of all of them.
+//! The result of a check, and the exit code for all of them.
 
 use crate::reason::Reason;
-use crate::survey::Path;
+use crate::supervisor::Path;
 use checkers_core::PathState;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// The path has a state.
     Checked(Finding),
-    /// There is nothing to check, and nobody asked for it.
+    /// There is nothing to check, and the user has not named the device.
     Skipped(String),
     /// It could not be checked.
     Failed(String),
 }
 
-/// A state and how it was come by.
+/// A state, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finding {
     /// [`PathState`] as its number, as it travels between the processes.
     pub(crate) raw_state: i32,
-    /// What the checker says, or what else there is to say.
+    /// The checker's message, or another explanation.
     pub(crate) message: String,
     /// The checker's message id; `None` when no checker gave the message.
     pub(crate) message_id: Option<i16>,
-    /// From the start of the check to its answer; `None` when there was no answer.
+    /// From the start of the check to its result, in microseconds; `None` without a result.
     pub(crate) latency_us: Option<u64>,
-    /// What the device answered, if the path is not up.
+    /// The device's last reply, if the path is not up.
     pub(crate) reason: Option<Reason>,
-    /// The device has not answered: a request may still be with it.
+    /// The device has not replied: a request may still be in flight.
     pub(crate) hangs: bool,
 }
 

@@ -1,10 +1,10 @@
-//! A line on the terminal that says what is being waited for.
+//! A line on the terminal with the devices that are being waited for.
 
-use crate::survey::Path;
+use crate::supervisor::Path;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How long nothing is said.
+/// How long no line is shown.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How many devices are named.
@@ -15,7 +15,7 @@ const NAMED: usize = 3;
 pub(crate) struct Progress {
     start: Instant,
     terminal: bool,
-    /// What stands there now; empty when nothing does.
+    /// The text on the terminal now; empty without one.
     shown: String,
 }
 
@@ -28,17 +28,17 @@ impl Progress {
         }
     }
 
-    /// Whether the checks have taken long enough for somebody to wonder.
+    /// Whether the checks have taken so long that the line is shown.
     pub(crate) fn takes_long(&self) -> bool {
         self.start.elapsed() >= QUIET
     }
 
-    /// Takes the line away, if there is one.
+    /// Removes the line, if there is one.
     pub(crate) fn clear(&mut self) {
         self.say(String::new());
     }
 
-    /// Says what is waited for.
+    /// Shows what is being waited for.
     pub(crate) fn show(&mut self, paths: &[Path]) {
         if self.terminal && self.takes_long() {
             self.say(line(paths, self.start, Instant::now()).unwrap_or_default());
@@ -47,7 +47,7 @@ impl Progress {
 
     fn say(&mut self, text: String) {
         if text != self.shown {
-            // Nobody to tell it to is no reason to stop.
+            // A closed stream does not end the checks.
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
             self.shown = text;
         }

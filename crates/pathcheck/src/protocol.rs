@@ -1,10 +1,10 @@
-//! What the two processes say to each other over the worker's standard input and output.
+//! The messages between the two processes, over the worker's standard input and output.
 //!
-//! The order: a line of JSON, then the devices' names, each with a NUL at its end. The reports: a list
-//! of them to a line, in JSON.
+//! The request is a line of JSON, then the devices' names, each with a NUL at its end. Each line of the
+//! reports is a list of them in JSON.
 
 use crate::choice::Choice;
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use crate::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) mode_select: bool,
     /// The time limit in seconds, unless the device's own applies.
     pub(crate) timeout: Option<u32>,
-    /// They come from the kernel's list: nobody asked for these devices in particular.
+    /// The devices come from the kernel's list; the user has named none.
     pub(crate) listed: bool,
 }
 
@@ -33,26 +33,26 @@ pub(crate) struct Job {
     pub(crate) options: Arc<Options>,
 }
 
-/// What goes before the devices' names.
+/// The line before the devices' names.
 #[derive(Serialize, Deserialize)]
 struct Header {
     options: Options,
     devices: usize,
 }
 
-/// What the worker reports of the job at an index of the list it was given.
+/// An event of the job at an index of the request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) job: usize,
-    pub(crate) news: News,
+    pub(crate) event: Event,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum News {
-    /// This has begun, and may block.
+pub(crate) enum Event {
+    /// This step has begun, and may block.
     Begins(Step),
     /// What the device is.
-    Found(Facts),
+    Found(DeviceInfo),
     /// The job is done.
     Ended(Outcome),
 }
@@ -60,34 +60,34 @@ pub(crate) enum News {
 /// A step of a job that a dead device can block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
-    LookUp,
+    Find,
     Open,
     Check,
 }
 
-/// The order to check these devices.
+/// The request to check these devices.
 ///
 /// # Errors
 /// None that the types allow.
-pub(crate) fn order(options: &Options, devices: &[&OsStr]) -> io::Result<Vec<u8>> {
+pub(crate) fn request(options: &Options, devices: &[&OsStr]) -> io::Result<Vec<u8>> {
     let header = Header {
         options: options.clone(),
         devices: devices.len(),
     };
-    let mut order = serde_json::to_vec(&header)?;
-    order.push(b'\n');
+    let mut request = serde_json::to_vec(&header)?;
+    request.push(b'\n');
     for device in devices {
-        order.write_all(device.as_bytes())?;
-        order.push(0);
+        request.write_all(device.as_bytes())?;
+        request.push(0);
     }
-    Ok(order)
+    Ok(request)
 }
 
-/// Reads an order.
+/// Reads a request.
 ///
 /// # Errors
 /// When there is none, or only a part of one.
-pub(crate) fn read_order(from: &mut impl BufRead) -> io::Result<Vec<Job>> {
+pub(crate) fn read_request(from: &mut impl BufRead) -> io::Result<Vec<Job>> {
     let mut header = String::new();
     from.read_line(&mut header)?;
     let Header { options, devices } = serde_json::from_str(&header)?;
@@ -107,17 +107,17 @@ pub(crate) fn read_order(from: &mut impl BufRead) -> io::Result<Vec<Job>> {
 }
 
 impl Report {
-    pub(crate) fn new(job: usize, news: News) -> Report {
-        Report { job, news }
+    pub(crate) fn new(job: usize, event: Event) -> Report {
+        Report { job, event }
     }
 }
 
 impl Job {
     /// The checker for this device, as far as it is known what the device is.
-    pub(crate) fn choice(&self, facts: Option<&Facts>) -> Option<Choice> {
+    pub(crate) fn choice(&self, info: Option<&DeviceInfo>) -> Option<Choice> {
         match &self.options.checker {
             Some(checker) => Some(Choice::asked_for(checker)),
-            None => facts.map(Choice::for_device),
+            None => info.map(Choice::for_device),
         }
     }
 }
@@ -126,7 +126,7 @@ impl Step {
     /// The step as the subject of a sentence.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Step::LookUp => "looking the file up",
+            Step::Find => "looking the file up",
             Step::Open => "opening the device",
             Step::Check => "starting the check",
         }
@@ -138,24 +138,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_arrive_whole_or_not_at_all() {
+    fn requests_arrive_whole_or_not_at_all() {
         let options = Options {
             checker: Some("tur".to_owned()),
             timeout: Some(7),
             ..Options::default()
         };
         let names = [&b"/dev/sda"[..], b"", b"two\nlines", b"\xff\xfe"].map(OsStr::from_bytes);
-        let order = order(&options, &names).unwrap();
-        let jobs = read_order(&mut order.as_slice()).unwrap();
+        let request = request(&options, &names).unwrap();
+        let jobs = read_request(&mut request.as_slice()).unwrap();
         let devices: Vec<_> = jobs.iter().map(|job| job.device.as_os_str()).collect();
         assert_eq!(devices, names);
         for job in jobs {
             assert_eq!(job.options.checker.as_deref(), Some("tur"));
             assert_eq!((job.options.timeout, job.options.listed), (Some(7), false));
         }
-        for length in 0..order.len() {
-            let part = order.get(..length).unwrap();
-            assert!(read_order(&mut &*part).is_err(), "{length}");
+        for length in 0..request.len() {
+            let part = request.get(..length).unwrap();
+            assert!(read_request(&mut &*part).is_err(), "{length}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! rdac without its preparation: MODE SELECT changes a setting of the array, which a look at a path
-//! must not do unasked.
+//! rdac without its preparation: MODE SELECT changes a setting of the array, which a check
+//! must not do without the user's consent.
 
 use checkers::checker_rdac::Rdac;
 use checkers_core::{Messages, Outcome, Probe, Task};

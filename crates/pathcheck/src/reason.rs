@@ -1,4 +1,4 @@
-//! Why a path is in the state it is: what the device, or the way to it, answered.
+//! Why a path is in its state: the last reply of the device, or the error on the way to it.
 
 use checkers::checker_cciss_tur::CcissReply;
 use checkers::checker_directio::Failure;
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use sg_io::cciss::Answer;
 use sg_io::{DriverStatus, Errno, HostStatus, LastReply, Reply, ScsiStatus, Strerror};
 
-/// The last answer to a check. This is the JSON document's object of this name.
+/// The last reply in a check. This is the JSON document's object of this name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reason {
-    /// The command or system call that was answered so.
+    /// The command or system call that got this reply.
     pub(crate) command: String,
     /// All of it in one line.
     pub(crate) text: String,
@@ -22,7 +22,7 @@ pub(crate) struct Reason {
     pub(crate) errno: Option<i32>,
 }
 
-/// What the sense data says.
+/// The decoded sense data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SenseData {
     key: u8,
@@ -128,7 +128,7 @@ mod tests {
     use checkers_core::{MapMemory, Seconds, Task, check_over};
     use sg_io::script::{Script, Step, descriptor_sense, fixed_sense};
 
-    /// What tur makes of a device that answers like this.
+    /// The reason that tur has with a device that replies like this.
     fn tur(step: Step) -> Reason {
         let mut task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
         // A reply that promises to pass is asked for again.

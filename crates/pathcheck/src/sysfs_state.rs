@@ -1,22 +1,22 @@
-//! What multipathd makes of the `state` that sysfs has for a SCSI device or an NVMe controller.
+//! How multipathd treats the `state` that sysfs has for a SCSI device or an NVMe controller.
 //!
 //! The daemon calls the checker only while it is "running" or "live"; else the path's state follows
 //! from it (multipath-tools 0.14.3, `path_sysfs_state`).
 
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use checkers_core::PathState;
 
-/// The path's state, and what there is to say, when the checker is not called.
-pub(crate) fn verdict(facts: &Facts) -> Option<(PathState, String)> {
-    let state = facts.sysfs_state.as_deref();
-    let verdict = match (facts.kind.as_str(), state) {
+/// The path's state and the message, if the checker is not called.
+pub(crate) fn verdict(info: &DeviceInfo) -> Option<(PathState, String)> {
+    let state = info.sysfs_state.as_deref();
+    let verdict = match (info.kind.as_str(), state) {
         ("scsi", Some("running")) | ("nvme", Some("live")) => return None,
         ("scsi", Some("blocked" | "quiesce")) => PathState::Pending,
         ("nvme", Some("new" | "deleting")) => PathState::Pending,
-        // A native multipath device stands for several controllers and has no state.
+        // A native multipath device has several controllers and no state.
         ("nvme", None) => return None,
-        // Without a state it has been removed. The daemon waits for the event that says so; until
-        // then the path is down.
+        // Without a state the device has been removed. The daemon waits for the event; until then
+        // the path is down.
         ("scsi" | "nvme", _) => PathState::Down,
         _ => return None,
     };
@@ -54,12 +54,12 @@ mod tests {
             ("virtio", Some("offline"), None),
             ("loop", None, None),
         ] {
-            let facts = Facts {
+            let info = DeviceInfo {
                 kind: kind.to_owned(),
                 sysfs_state: state.map(str::to_owned),
-                ..Facts::file(0)
+                ..DeviceInfo::file(0)
             };
-            let verdict = verdict(&facts);
+            let verdict = verdict(&info);
             let found = verdict.as_ref().map(|(state, _)| *state);
             assert_eq!(found, expected, "{kind} {state:?}");
             if let (Some((_, message)), Some(state)) = (verdict, state) {

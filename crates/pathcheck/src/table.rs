@@ -5,10 +5,10 @@
 //! order.
 
 use crate::choice::Choice;
-use crate::facts::Facts;
+use crate::device_info::DeviceInfo;
 use crate::outcome::Outcome;
 use crate::progress::Progress;
-use crate::survey::{Display, Path};
+use crate::supervisor::{Display, Path};
 use checkers_core::PathState;
 use comfy_table::CellAlignment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ const HEADER: [&str; 6] = ["DEVICE", "KIND", "CHECKER", "STATE", "LATENCY", "MES
 /// The widest checker, state and latency there can be: what comes later does not move the columns.
 const WIDEST: [&str; 6] = ["", "", "", "disconnected", "999.9 ms", ""];
 
-/// How far the line below a row that says why is indented.
+/// The indentation of the line below a row, which has the reason.
 const INDENT: &str = "    ";
 
 /// The table, as far as it has been printed.
@@ -125,7 +125,7 @@ impl Table {
     }
 }
 
-/// What the device answered, for the line below a row.
+/// The device's last reply, for the line below a row.
 fn why(path: &Path) -> Option<&str> {
     match &path.outcome {
         Some(Outcome::Checked(finding)) => finding.reason.as_ref().map(|why| why.text.as_str()),
@@ -174,11 +174,11 @@ impl Display for Table {
         if !progress.takes_long() {
             return Ok(());
         }
-        let news = paths
+        let event = paths
             .iter()
             .zip(&self.printed)
             .any(|(path, printed)| path.outcome.is_some() && !printed);
-        if news {
+        if event {
             progress.clear();
             self.print(paths)?;
         }
@@ -217,7 +217,7 @@ fn row(path: &Path) -> [String; 6] {
     let unknown = || "-".to_owned();
     [
         path.name(),
-        path.facts.as_ref().map_or_else(unknown, kind),
+        path.info.as_ref().map_or_else(unknown, kind),
         path.choice().map_or_else(unknown, |choice| choice.checker),
         state.to_owned(),
         latency,
@@ -225,10 +225,10 @@ fn row(path: &Path) -> [String; 6] {
     ]
 }
 
-fn kind(facts: &Facts) -> String {
-    match facts.partition {
-        true => format!("{} partition", facts.kind),
-        false => facts.kind.clone(),
+fn kind(info: &DeviceInfo) -> String {
+    match info.partition {
+        true => format!("{} partition", info.kind),
+        false => info.kind.clone(),
     }
 }
 
@@ -284,7 +284,7 @@ fn skipped(paths: &[Path]) -> Option<String> {
     let mut counts = BTreeMap::new();
     for path in paths {
         if let Some(Outcome::Skipped(why)) = &path.outcome {
-            let kind = path.facts.as_ref().map_or("", |facts| facts.kind.as_str());
+            let kind = path.info.as_ref().map_or("", |info| info.kind.as_str());
             *counts.entry((kind, why)).or_insert(0) += 1;
         }
     }
@@ -355,9 +355,9 @@ mod tests {
                 device: "/dev/x".into(),
                 options: Arc::default(),
             });
-            path.facts = Some(Facts {
+            path.info = Some(DeviceInfo {
                 kind: kind.to_owned(),
-                ..Facts::file(0)
+                ..DeviceInfo::file(0)
             });
             path.outcome = Some(outcome);
             path

@@ -1,9 +1,9 @@
 //! The process that touches the devices.
 
-use crate::board::{Board, Task};
 use crate::check::{self, Stage};
 use crate::outcome::Outcome;
-use crate::protocol::{self, News, Report};
+use crate::protocol::{self, Event, Report};
+use crate::work_queue::{Task, WorkQueue};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,25 +12,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// How many threads there are at first: so that one device that is slow does not hold up a healthy
-/// machine, and few enough to be no burden to each other. When all of them are held up, as many more,
-/// and twice that each time when it does not help.
+/// The number of threads at first: more than one, so that a slow device does not delay the others, and few
+/// enough not to compete. When all of them hang, as many are added, then twice as many each time.
 const THREADS: usize = 4;
 
-/// How often news are passed on, and how long all threads may be held up before there are more.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// The interval of reports, and how long all threads may hang before more are started.
+const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Takes the order from standard input, carries it out, and reports on standard output. Ends when
-/// all jobs are done, or at the end of standard input: the parent has gone then.
+/// Reads the request from standard input, checks the devices, and reports on standard output. Returns when
+/// all jobs have ended, or at the end of standard input, which means that the parent has ended.
 pub(crate) fn run() {
-    let jobs = match protocol::read_order(&mut io::stdin().lock()) {
+    let jobs = match protocol::read_request(&mut io::stdin().lock()) {
         Ok(jobs) => jobs,
         Err(error) => {
             eprintln!("pathcheck: --worker is for the program's own use: {error}");
             return;
         }
     };
-    // Without threads, and so without reports, this is the only sign that the parent has gone.
+    // Without threads there are no reports, and this is the only sign that the parent has ended.
     if let Err(error) = read_without_waiting() {
         eprintln!("pathcheck: standard input: {error}");
         return;
@@ -38,33 +37,32 @@ pub(crate) fn run() {
     // Each device takes a descriptor, and more than the usual 1024 may hang at a time.
     let _ = kernel_fd::raise_descriptor_limit();
     let count = jobs.len();
-    let board = Arc::new(Board::new(jobs));
-    start_threads(&board, THREADS.min(count));
+    let queue = Arc::new(WorkQueue::new(jobs));
+    start_threads(&queue, THREADS.min(count));
     let mut more = THREADS;
     let mut returns = 0;
     loop {
-        let look = board.watch(PATIENCE);
-        report(&look.reports);
-        if look.done {
+        let snapshot = queue.watch(INTERVAL);
+        report(&snapshot.reports);
+        if snapshot.done {
             return;
         }
         if !is_wanted() {
             process::exit(0);
         }
-        // Every thread may be with a dead device.
-        let held_up = look.left > 0 && look.returns == returns;
-        if held_up || look.unattended > PATIENCE {
-            start_threads(&board, more.min(look.left.max(1)));
+        // Every thread may hang at a dead device.
+        let all_hung = snapshot.left > 0 && snapshot.returns == returns;
+        if all_hung || snapshot.overdue > INTERVAL {
+            start_threads(&queue, more.min(snapshot.left.max(1)));
             more = more.saturating_mul(2);
         } else {
             more = THREADS;
         }
-        returns = look.returns;
+        returns = snapshot.returns;
     }
 }
 
-/// Makes reads from standard input return at once. Its open file is the worker's alone: the parent
-/// has the other end of the pipe.
+/// Makes reads from standard input return at once. Only the worker has this end of the pipe open.
 fn read_without_waiting() -> io::Result<()> {
     let stdin = io::stdin().as_raw_fd();
     let flags = kernel_fd::status_flags(stdin)?;
@@ -85,23 +83,23 @@ fn is_wanted() -> bool {
     }
 }
 
-/// Without another thread the jobs wait for those there are.
-fn start_threads(board: &Arc<Board>, count: usize) {
+/// If the system has no thread, the jobs wait for the existing ones.
+fn start_threads(queue: &Arc<WorkQueue>, count: usize) {
     for _ in 0..count {
-        let board = Arc::clone(board);
-        let _ = thread::Builder::new().spawn(move || work(&board));
+        let queue = Arc::clone(queue);
+        let _ = thread::Builder::new().spawn(move || work(&queue));
     }
 }
 
-/// Does what there is to do.
-fn work(board: &Board) {
-    while let Some(task) = board.take() {
+/// Runs steps until none is left for this thread.
+fn work(queue: &WorkQueue) {
+    while let Some(task) = queue.take() {
         let index = match task {
-            Task::Begin(index, _) | Task::Look(index, _) => index,
+            Task::Begin(index, _) | Task::Poll(index, _) => index,
         };
         let step = || match task {
-            Task::Begin(_, job) => check::begin(job, &mut |news| board.note(index, news)),
-            Task::Look(_, check) => check.look(),
+            Task::Begin(_, job) => check::begin(job, &mut |event| queue.record(index, event)),
+            Task::Poll(_, check) => check.poll(),
         };
         let stage = catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
             Stage::Ended(Outcome::Failed(
@@ -109,8 +107,8 @@ fn work(board: &Board) {
             ))
         });
         match stage {
-            Stage::UnderWay(check) => board.put(index, check),
-            Stage::Ended(outcome) => board.note(index, News::Ended(outcome)),
+            Stage::InFlight(check) => queue.put(index, check),
+            Stage::Ended(outcome) => queue.record(index, Event::Ended(outcome)),
         }
     }
 }

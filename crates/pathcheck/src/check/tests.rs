@@ -1,4 +1,4 @@
-//! Whole checks of devices that answer from a script.
+//! Whole checks of devices with scripted replies.
 
 use super::*;
 use checkers_core::{Asynchronous, Messages, NoLogRecord, Probe, Task, check_over};
@@ -47,9 +47,9 @@ fn tur<P: Probe<LastReply = LastReply>>(timeout: u32) -> (Finding, Duration) {
     let mut stage = Check::start(&class, null, Seconds(timeout), false).unwrap();
     loop {
         stage = match stage {
-            Stage::UnderWay(check) => {
+            Stage::InFlight(check) => {
                 std::thread::sleep(check.due().saturating_duration_since(Instant::now()));
-                check.look()
+                check.poll()
             }
             Stage::Ended(Outcome::Checked(finding)) => return (finding, start.elapsed()),
             Stage::Ended(other) => panic!("{other:?}"),

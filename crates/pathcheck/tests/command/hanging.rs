@@ -1,4 +1,4 @@
-//! Devices that hang: they delay nobody else, and the program ends in time.
+//! Devices that hang: they delay no other device, and the program ends in time.
 
 use super::*;
 use crate::loops::Loop;
@@ -42,7 +42,7 @@ fn a_read_that_hangs_is_down_when_its_time_is_up() {
 #[test]
 #[ignore = "needs root and FUSE"]
 fn nothing_that_hangs_delays_the_others() {
-    // Each in a mount of its own: a look-up that hangs locks the directory.
+    // Each in a mount of its own: a lookup that hangs locks the directory.
     for (step, asynchronous, state, says) in [
         (
             "lookup",
@@ -122,7 +122,7 @@ fn rows_come_as_soon_as_they_are_known() {
         start.elapsed()
     );
     row(&files[1]);
-    // Nobody holds the pipe any more, though a process is left with the device.
+    // No process has the pipe open any more, although one is left with the device.
     assert_eq!(
         lines.collect::<Vec<_>>(),
         [
@@ -154,7 +154,7 @@ fn on_a_terminal_rows_do_not_wait_and_are_in_order_in_the_end() {
     // Up by the header and two rows, and everything below erased.
     let (early, table) = shown.split_once("\x1b[3A\x1b[J").expect(&shown);
     let rows = |text: &str| -> Vec<String> {
-        // After what stood there of the line that says what is waited for.
+        // After the remains of the progress line.
         let lines = text
             .lines()
             .map(|line| line.rsplit("\x1b[K").next().unwrap());

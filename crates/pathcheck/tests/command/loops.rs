@@ -65,7 +65,7 @@ fn without_arguments_an_attached_device_is_checked_and_a_free_one_skipped() {
     };
     assert_eq!(state(&disk.device), Some("up".into()));
     assert_eq!(state(&free), Some("skipped".into()));
-    // Who names it wants to know what the daemon would say.
+    // A device that is named is checked as by the daemon.
     let named = run(["--json", &free]);
     assert_eq!(
         (states(&json(&named)), named.status.code()),

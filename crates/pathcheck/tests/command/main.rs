@@ -22,7 +22,7 @@ fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     command
 }
 
-/// Runs the program to its end and says how long that took.
+/// Runs the program to its end and returns how long that took.
 fn timed<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> (Output, Duration) {
     let start = Instant::now();
     let output = command(arguments).output().unwrap();

@@ -1,4 +1,4 @@
-//! A file system whose files stall where a dead device does, until it is dropped.
+//! A file system whose files stall like a dead device, until it is dropped.
 
 use fuser::{
     Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
@@ -23,7 +23,7 @@ pub(crate) struct Stalled {
     session: Option<fuser::BackgroundSession>,
 }
 
-/// Requests that are not answered; `None` when all are, at once. To drop one is to answer it with an
+/// Requests without a reply; `None` when all get one at once. Dropping one replies with an
 /// error.
 type Kept = Arc<Mutex<Option<Vec<Box<dyn Any + Send>>>>>;
 
@@ -65,7 +65,7 @@ impl Stalled {
 impl Drop for Stalled {
     fn drop(&mut self) {
         self.release();
-        // The mount is busy until whoever was stalled has ended.
+        // The mount is busy until the stalled processes have ended.
         let unmounted = || {
             let mut umount = Command::new("umount");
             let status = umount.arg(self.mount.path()).stderr(Stdio::null()).status();
@@ -133,7 +133,7 @@ fn name(inode: INodeNo) -> Option<&'static str> {
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // The kernel makes those wait who submit more than so many, as a full queue would.
+        // Beyond this number of requests the kernel makes submitters wait, as for a full queue.
         config.set_max_background(u16::MAX).unwrap();
         if self.asynchronous {
             config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).unwrap();

@@ -1,10 +1,10 @@
-//! The process that the user started: asks the worker about all devices and keeps the time limits.
+//! The process that the user started: has the worker check all devices, and keeps the time limits.
 
 use crate::choice::Choice;
-use crate::facts::{DEFAULT_TIMEOUT, Facts};
+use crate::device_info::{DEFAULT_TIMEOUT, DeviceInfo};
 use crate::outcome::{Finding, Outcome};
 use crate::progress::Progress;
-use crate::protocol::{self, Job, News, Report, Step};
+use crate::protocol::{self, Event, Job, Report, Step};
 use checkers_core::{PathState, Seconds};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -20,31 +20,31 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How often results and progress are shown while some are still to come.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long the worker may take to end once all is known; it is left behind then.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// How long the worker may take to end once every path has an outcome. It is not waited for any longer.
+const END_LIMIT: Duration = Duration::from_millis(200);
 
-/// One device and what is known about it.
+/// One device, its information and its outcome.
 #[derive(Debug)]
 pub(crate) struct Path {
     pub(crate) job: Job,
-    pub(crate) facts: Option<Facts>,
+    pub(crate) info: Option<DeviceInfo>,
     pub(crate) outcome: Option<Outcome>,
     /// The step that it is at, and since when the device is being worked on.
-    under_way: Option<(Step, Instant)>,
+    in_flight: Option<(Step, Instant)>,
 }
 
 impl Path {
-    /// A device that nothing is known about yet.
+    /// A device without information and outcome.
     pub(crate) fn new(job: Job) -> Path {
         Path {
             job,
-            facts: None,
+            info: None,
             outcome: None,
-            under_way: None,
+            in_flight: None,
         }
     }
 
-    /// The device's name for people: without anything that would upset a terminal.
+    /// The device's name for a terminal, without control characters.
     pub(crate) fn name(&self) -> String {
         let name = self.job.device.to_string_lossy();
         name.chars()
@@ -52,30 +52,30 @@ impl Path {
             .collect()
     }
 
-    /// Its checker, as far as that is known.
+    /// Its checker; `None` before the kind of device is known.
     pub(crate) fn choice(&self) -> Option<Choice> {
-        self.job.choice(self.facts.as_ref())
+        self.job.choice(self.info.as_ref())
     }
 
     /// The time limit of its check, in seconds.
     pub(crate) fn timeout(&self) -> u32 {
         let own = self
-            .facts
+            .info
             .as_ref()
-            .map_or(DEFAULT_TIMEOUT, |facts| facts.timeout);
+            .map_or(DEFAULT_TIMEOUT, |info| info.timeout);
         self.job.options.timeout.unwrap_or(own)
     }
 
     /// When the worker must have reported; `start` is when the program started.
     pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
-        let since = self.under_way.map_or(start, |(_, since)| since);
+        let since = self.in_flight.map_or(start, |(_, since)| since);
         since.checked_add(Duration::from_secs(self.timeout().into()) + GRACE)
     }
 
-    /// What there is to say when the worker has not reported in time.
+    /// The outcome when the worker has not reported in time.
     fn overdue(&self) -> Outcome {
         let limit = Seconds(self.timeout());
-        let message = match self.under_way {
+        let message = match self.in_flight {
             Some((step, _)) => format!("{} has not returned within {limit}", step.name()),
             None => format!("there was no thread for it within {limit}"),
         };
@@ -85,14 +85,14 @@ impl Path {
         })
     }
 
-    fn learn(&mut self, news: News) {
-        match news {
-            News::Begins(step) => {
-                let since = self.under_way.map_or_else(Instant::now, |(_, since)| since);
-                self.under_way = Some((step, since));
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Begins(step) => {
+                let since = self.in_flight.map_or_else(Instant::now, |(_, since)| since);
+                self.in_flight = Some((step, since));
             }
-            News::Found(facts) => self.facts = Some(facts),
-            News::Ended(outcome) => self.outcome = Some(outcome),
+            Event::Found(info) => self.info = Some(info),
+            Event::Ended(outcome) => self.outcome = Some(outcome),
         }
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
             break;
         }
         if listen(reports, paths, &wanted, waiting, next).is_err() {
-            let end = worker.take().and_then(Worker::farewell);
+            let end = worker.take().and_then(Worker::end);
             let end = end.map_or_else(String::new, |status| format!(": {status}"));
             let why = format!("the worker process ended{end}");
             settle(paths, &Outcome::Failed(why));
@@ -146,19 +146,19 @@ pub(crate) fn run(paths: &mut [Path], display: &mut dyn Display) -> io::Result<(
     }
     progress.clear();
     let shown = display.finish(paths);
-    // With a request in flight the kernel does not let it go.
+    // A worker with a request in flight cannot end.
     let hangs = paths.iter().any(|path| match &path.outcome {
         Some(Outcome::Checked(finding)) => finding.hangs,
         _ => false,
     });
     if let (Some(worker), false) = (worker, hangs) {
-        worker.farewell();
+        worker.end();
     }
     shown
 }
 
-/// Ends the wait for every path whose time is up. Returns how many are still waited for and when to
-/// look again.
+/// Ends the wait for every path whose time limit has passed. Returns how many paths still have no outcome,
+/// and when to call this again.
 fn expire(paths: &mut [Path], start: Instant) -> (usize, Instant) {
     let now = Instant::now();
     let mut next = now + TICK;
@@ -196,9 +196,9 @@ fn listen(
             let path = wanted
                 .get(report.job)
                 .and_then(|index| paths.get_mut(*index));
-            // An answer that comes when its time was up comes too late.
+            // A result after the time limit is ignored.
             if let Some(path) = path.filter(|path| path.outcome.is_none()) {
-                path.learn(report.news);
+                path.apply(report.event);
                 waiting -= usize::from(path.outcome.is_some());
             }
         }
@@ -206,7 +206,7 @@ fn listen(
     Ok(())
 }
 
-/// Gives every path without an outcome one.
+/// Sets the outcome of every path that has none.
 fn settle(paths: &mut [Path], outcome: &Outcome) {
     for path in paths.iter_mut().filter(|path| path.outcome.is_none()) {
         path.outcome = Some(outcome.clone());
@@ -217,7 +217,7 @@ fn settle(paths: &mut [Path], outcome: &Outcome) {
 struct Worker {
     process: Child,
     /// Open as long as the worker is wanted.
-    orders: ChildStdin,
+    requests: ChildStdin,
     reports: Receiver<Vec<Report>>,
 }
 
@@ -228,19 +228,19 @@ impl Worker {
             .arg("--worker")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A worker that is left behind must not hold the terminal, or a pipe that somebody
-            // reads to its end.
+            // A worker that hangs must not keep the terminal open, or a pipe that is read to its
+            // end.
             .stderr(Stdio::null())
-            // Nor is it to be ended by the terminal's interrupt: it ends when this process does.
+            // The terminal's interrupt must not end it: it ends when this process does.
             .process_group(0)
             .spawn()?;
-        let (orders, answers) = (process.stdin.take(), process.stdout.take());
-        let (Some(mut orders), Some(answers)) = (orders, answers) else {
+        let (requests, answers) = (process.stdin.take(), process.stdout.take());
+        let (Some(mut requests), Some(answers)) = (requests, answers) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let options = jobs.first().map(|job| Arc::clone(&job.options));
         let devices: Vec<_> = jobs.iter().map(|job| job.device.as_os_str()).collect();
-        orders.write_all(&protocol::order(&options.unwrap_or_default(), &devices)?)?;
+        requests.write_all(&protocol::request(&options.unwrap_or_default(), &devices)?)?;
         let (sender, reports) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             for line in BufReader::new(answers).lines() {
@@ -252,21 +252,21 @@ impl Worker {
         })?;
         Ok(Worker {
             process,
-            orders,
+            requests,
             reports,
         })
     }
 
-    /// Sends the worker away and says how it ended, if it does in time. Collected, it does not stay
-    /// behind as a zombie where nobody else collects it.
-    fn farewell(self) -> Option<ExitStatus> {
+    /// Has the worker end, and returns its exit status if it ends in time. Waiting for it prevents a zombie
+    /// process.
+    fn end(self) -> Option<ExitStatus> {
         let Worker {
             mut process,
-            orders,
+            requests,
             ..
         } = self;
-        drop(orders);
-        let give_up = Instant::now() + FAREWELL;
+        drop(requests);
+        let give_up = Instant::now() + END_LIMIT;
         loop {
             match process.try_wait() {
                 Ok(None) if Instant::now() < give_up => thread::sleep(Duration::from_millis(2)),

@@ -1,16 +1,16 @@
-//! What sysfs knows about a device.
+//! What sysfs has about a device.
 
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The time limit of a check where sysfs gives none, in seconds; multipathd's.
+/// multipathd's time limit for a check where sysfs has none, in seconds.
 pub(crate) const DEFAULT_TIMEOUT: u32 = 30;
 
 /// What a device is, apart from its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Facts {
+pub(crate) struct DeviceInfo {
     /// The bus or driver the device belongs to (scsi, nvme, dasd, virtio, loop, dm …), or file.
     pub(crate) kind: String,
     /// Whether it is a partition of such a device.
@@ -19,17 +19,17 @@ pub(crate) struct Facts {
     pub(crate) size: u64,
     /// How long a check of it may take, in seconds.
     pub(crate) timeout: u32,
-    /// What a SCSI device says it is, without trailing blanks.
+    /// Vendor and product of a SCSI device, without trailing blanks.
     pub(crate) vendor: Option<String>,
     pub(crate) product: Option<String>,
     /// The `state` of the SCSI device or the NVMe controller.
     pub(crate) sysfs_state: Option<String>,
 }
 
-impl Facts {
+impl DeviceInfo {
     /// A regular file.
-    pub(crate) fn file(size: u64) -> Facts {
-        Facts {
+    pub(crate) fn file(size: u64) -> DeviceInfo {
+        DeviceInfo {
             kind: "file".to_owned(),
             partition: false,
             size,
@@ -41,21 +41,21 @@ impl Facts {
     }
 
     /// The block device with this number, looked up below `sys`.
-    pub(crate) fn block_device(sys: &Path, major: u32, minor: u32) -> Facts {
+    pub(crate) fn block_device(sys: &Path, major: u32, minor: u32) -> DeviceInfo {
         let link = sys.join(format!("dev/block/{major}:{minor}"));
         // Followed, so that the parent of a partition is its disk.
         match fs::read_link(&link) {
             // The kernel resolves each part of a path again for every attribute, "dev/block/../.." too.
-            Ok(target) => Facts::of(&match target.strip_prefix("../..") {
+            Ok(target) => DeviceInfo::of(&match target.strip_prefix("../..") {
                 Ok(directory) => sys.join(directory),
                 Err(_) => sys.join("dev/block").join(target),
             }),
-            Err(_) => Facts::of(&link),
+            Err(_) => DeviceInfo::of(&link),
         }
     }
 
     /// The block device whose directory in sysfs is `directory`.
-    pub(crate) fn of(directory: &Path) -> Facts {
+    pub(crate) fn of(directory: &Path) -> DeviceInfo {
         let parent = directory.parent();
         // The directory "block" holds whole disks only; not every disk is in one.
         let in_block = parent.is_some_and(|parent| parent.ends_with("block"));
@@ -74,7 +74,7 @@ impl Facts {
             known.then(file).and_then(text)
         };
         let scsi = kind == "scsi";
-        Facts {
+        DeviceInfo {
             vendor: attribute(scsi, "vendor"),
             product: attribute(scsi, "model"),
             sysfs_state: attribute(scsi || kind == "nvme", "state"),
@@ -111,7 +111,7 @@ fn number(attribute: PathBuf) -> Option<u64> {
 }
 
 fn text(attribute: PathBuf) -> Option<String> {
-    // More than any of these has; the kernel gives all of an attribute in one read.
+    // Longer than any of these attributes; the kernel returns an attribute in one read.
     let mut buffer = [0; 256];
     let length = File::open(attribute).ok()?.read(&mut buffer).ok()?;
     let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
@@ -157,9 +157,9 @@ mod tests {
             ("7z", None, "unknown"),
         ]) {
             disk(sys.path(), name, &format!("8:{minor}"), bus);
-            let facts = Facts::block_device(sys.path(), 8, minor);
-            assert_eq!((facts.kind.as_str(), facts.size), (kind, 1 << 20), "{name}");
-            assert_eq!((facts.partition, facts.timeout), (false, 30), "{name}");
+            let info = DeviceInfo::block_device(sys.path(), 8, minor);
+            assert_eq!((info.kind.as_str(), info.size), (kind, 1 << 20), "{name}");
+            assert_eq!((info.partition, info.timeout), (false, 30), "{name}");
         }
     }
 
@@ -173,11 +173,11 @@ mod tests {
         fs::write(part.join("partition"), "1\n").unwrap();
         fs::write(part.join("size"), "8\n").unwrap();
         symlink(&part, sys.path().join("dev/block/8:1")).unwrap();
-        let whole = Facts::block_device(sys.path(), 8, 0);
+        let whole = DeviceInfo::block_device(sys.path(), 8, 0);
         assert_eq!((whole.timeout, whole.partition), (180, false));
-        let facts = Facts::block_device(sys.path(), 8, 1);
-        assert_eq!((facts.kind.as_str(), facts.partition), ("scsi", true));
-        assert_eq!((facts.size, facts.timeout), (4096, 180));
+        let info = DeviceInfo::block_device(sys.path(), 8, 1);
+        assert_eq!((info.kind.as_str(), info.partition), ("scsi", true));
+        assert_eq!((info.size, info.timeout), (4096, 180));
     }
 
     #[test]
@@ -191,8 +191,8 @@ mod tests {
             fs::write(disk.join("device/state"), "offline\n").unwrap();
         }
         let known = |number| {
-            let facts = Facts::block_device(sys.path(), number, 0);
-            (facts.vendor, facts.product, facts.sysfs_state)
+            let info = DeviceInfo::block_device(sys.path(), number, 0);
+            (info.vendor, info.product, info.sysfs_state)
         };
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(known(8), (some("DGC"), some("RAID 5"), some("offline")));
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn a_device_that_sysfs_does_not_know() {
         let sys = tempfile::tempdir().unwrap();
-        let facts = Facts::block_device(sys.path(), 8, 0);
+        let info = DeviceInfo::block_device(sys.path(), 8, 0);
         assert_eq!(
-            (facts.kind.as_str(), facts.size, facts.timeout),
+            (info.kind.as_str(), info.size, info.timeout),
             ("unknown", 0, 30)
         );
     }
