@@ -59,8 +59,8 @@ fn passive() -> Answer {
     good().data(page(&[]))
 }
 
-/// A path to the storage processor that owns the unit.
-fn active() -> Answer {
+/// emc_clariion's page of a path to the storage processor that owns the unit.
+pub fn active_path() -> Answer {
     good().data(page(&[(4, 2)]))
 }
 
@@ -137,24 +137,14 @@ fn failures(t: &mut Table) {
     // kernel's summary.
     for (status, driver) in [(2, 0), (0x22, 0), (0, 8), (8, 0x28)] {
         let reply = statuses(status, 0, driver).data(page(&[]));
-        let name = |what: &str| format!("status {status:02x}, driver {driver:02x}, {what}");
-        for (format, with) in FORMATS {
-            let key = |key| with(reply.clone(), key, 0, 0);
-            table! { t;
-                &name(&format!("key 5, {format}")), [key(5)]        => UNSUPPORTED;
-                &name(&format!("key 1, {format}")), [key(1)]        => failed_without_sense(status);
-            }
-            for other in [0, 2, 3, 6, 0xb] {
-                let name = name(&format!("key {other:x}, {format}"));
-                table! { t; &name, [key(other)] => failed_with_sense(other); }
-            }
-        }
-        let three_bytes = reply.clone().descriptor(5, 0, 0).sense_length(3);
-        let two_bytes = reply.clone().fixed(5, 0, 0).sense_length(2);
-        table! { t;
-            &name("key 5, descriptor format, 3 bytes"), [three_bytes] => UNSUPPORTED;
-            &name("key 5, 2 bytes"), [two_bytes]                    => failed_without_sense(status);
-            &name("no sense data"), [reply.clone()]                 => failed_without_sense(status);
+        for (form, answer, key) in reply.sense_forms() {
+            let expected = match key {
+                Some(5) => UNSUPPORTED.into(),
+                Some(1) | None => failed_without_sense(status),
+                Some(key) => failed_with_sense(key),
+            };
+            let name = format!("status {status:02x}, driver {driver:02x}, {form}");
+            table! { t; &name, [answer] => expected; }
         }
     }
     // Reserved bits hide the status, and with it the sense data.
@@ -176,12 +166,6 @@ fn failures(t: &mut Table) {
         table! { t; &name, [reply.fixed(key, 0, 0).data(page(&[]))] => HEALTHY; }
     }
 }
-
-type WithSense = fn(Answer, u8, u8, u8) -> Answer;
-const FORMATS: [(&str, WithSense); 2] = [
-    ("fixed format", Answer::fixed),
-    ("descriptor format", Answer::descriptor),
-];
 
 fn pages(t: &mut Table) {
     for (bytes, verdict) in [
@@ -230,7 +214,7 @@ fn names(t: &mut Table) {
         good().data(page)
     };
     let not_available = || good().data(page(&[(48, 1)]));
-    let read_failed = || [active(), errno(libc::EIO)];
+    let read_failed = || [active_path(), errno(libc::EIO)];
     table! { t;
         "the same name", [passive()] => HEALTHY, [passive()] => HEALTHY;
         "another name, and back",
@@ -293,7 +277,7 @@ fn reads(t: &mut Table) {
         ("no SG_IO", vec![errno(libc::ENOTTY)], read_error(0, 0, 0)),
         ("host 07", vec![host(7)], read_error(0, 0, 0)),
     ] {
-        let answers = [vec![active()], read].concat();
+        let answers = [vec![active_path()], read].concat();
         let name = format!("active, {name}");
         table! { t; &name, answers => expected; }
         t.again(&format!("{name}, with a map"), |case| {
@@ -311,7 +295,7 @@ fn reads(t: &mut Table) {
 
     let commands = [Command::inquiry(0xc0, 128), Command::read(1, 4096)];
     let checks = vec![(
-        Check::from([active(), good()]),
+        Check::from([active_path(), good()]),
         healthy().commands(commands),
     )];
     t.case("active, the commands", checks).input.preferred = 4096;
@@ -323,7 +307,7 @@ fn maps(t: &mut Table) {
     const UNTOUCHED: i16 = 77;
     table! { t;
         "active to snapshot, the message stays",
-            Check::from([active(), refused()]).message(UNTOUCHED)
+            Check::from([active_path(), refused()]).message(UNTOUCHED)
                 => active_to_snapshot().ledger("E7");
     }
     for (value, expected) in [
@@ -345,11 +329,11 @@ fn maps(t: &mut Table) {
         vec![
             (Check::from([passive()]), HEALTHY.into()),
             (
-                Check::from([active(), refused()]),
+                Check::from([active_path(), refused()]),
                 active_to_snapshot().ledger("E7"),
             ),
             (Check::from([passive()]), passive_after(true)),
-            (Check::from([active(), good()]), HEALTHY.map(0)),
+            (Check::from([active_path(), good()]), HEALTHY.map(0)),
             (Check::from([passive()]), HEALTHY.into()),
             (by_another_path, passive_after(true)),
         ]

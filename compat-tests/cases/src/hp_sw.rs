@@ -42,19 +42,14 @@ pub(crate) fn cases() -> Vec<Case> {
 
     // Statuses that announce sense data, of which the key counts.
     for (status, driver) in [(2, 0), (0x22, 0), (0x83, 0), (0, 8), (8, 0x28)] {
-        let reply = statuses(status, 0, driver);
-        let name = |what: &str| format!("status {status:02x}, driver {driver:02x}, {what}");
-        let key = |key| reply.clone().fixed(key, 0, 0);
-        let descriptor = reply.clone().descriptor(5, 0, 0).sense_length(3);
-        table! { t;
-            &name("key 1"), [key(1), good()]                => UP;
-            &name("key 5"), [key(5)]                        => UNSUPPORTED;
-            &name("key 5, descriptor format"), [descriptor] => UNSUPPORTED;
-            &name("key 5, 2 bytes"), [key(5).sense_length(2)] => DOWN;
-            &name("no sense data"), [reply.clone()]         => DOWN;
-        }
-        for other in [0, 2, 3, 4, 6, 0xb] {
-            table! { t; &name(&format!("key {other:x}")), [key(other)] => DOWN; }
+        for (form, answer, key) in statuses(status, 0, driver).sense_forms() {
+            let name = format!("status {status:02x}, driver {driver:02x}, {form}");
+            let (answers, verdict) = match key {
+                Some(1) => (vec![answer, good()], UP),
+                Some(5) => (vec![answer], UNSUPPORTED),
+                _ => (vec![answer], DOWN),
+            };
+            table! { t; &name, answers => verdict; }
         }
     }
     // Statuses that do not.

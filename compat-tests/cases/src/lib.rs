@@ -12,6 +12,7 @@
 mod cciss_tur;
 mod emc_clariion;
 mod hp_sw;
+mod random;
 mod rdac;
 mod readsector0;
 mod reply;
@@ -19,6 +20,8 @@ mod table;
 mod tur;
 mod verdict;
 
+pub use emc_clariion::active_path;
+pub use random::any_input;
 pub use reply::{
     Answer, Pace, Reply, SENSE_LENGTH, descriptor_sense, errno, good, host, sense, statuses, times,
 };

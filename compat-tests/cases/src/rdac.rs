@@ -146,26 +146,16 @@ fn failures(t: &mut Table) {
     }
     // Statuses that announce sense data, of which the key counts.
     for (status, driver) in [(2, 0), (0x22, 0), (0x83, 0), (0, 8), (8, 0x18), (8, 0x28)] {
-        let reply = owned(statuses(status, 0, driver));
-        let name = |what: &str| format!("status {status:02x}, driver {driver:02x}, {what}");
-        for (format, with) in FORMATS {
-            let key = |key| with(reply.clone(), key, 0, 0);
-            table! { t;
-                &name(&format!("key 1, {format}")), [key(1)]            => UP;
-                &name(&format!("key 5, {format}")), [key(5)]            => UNSUPPORTED;
-            }
-            for other in [0, 2, 3, 6, 0xb] {
-                let line = format!("rdac checker: INQUIRY failed with sense key {other:02x}");
-                let name = name(&format!("key {other:x}, {format}"));
-                table! { t; &name, [key(other)] => FAILED.log(1, line); }
-            }
-        }
-        let three_bytes = reply.clone().descriptor(5, 0, 0).sense_length(3);
-        let two_bytes = reply.clone().fixed(5, 0, 0).sense_length(2);
-        table! { t;
-            &name("key 5, descriptor format, 3 bytes"), [three_bytes]   => UNSUPPORTED;
-            &name("key 5, 2 bytes"), [two_bytes]                        => FAILED;
-            &name("no sense data"), [reply.clone()]                     => FAILED;
+        for (form, answer, key) in owned(statuses(status, 0, driver)).sense_forms() {
+            let line = |key| format!("rdac checker: INQUIRY failed with sense key {key:02x}");
+            let expected = match key {
+                Some(1) => UP.into(),
+                Some(5) => UNSUPPORTED.into(),
+                Some(key) => FAILED.log(1, line(key)),
+                None => FAILED.into(),
+            };
+            let name = format!("status {status:02x}, driver {driver:02x}, {form}");
+            table! { t; &name, [answer] => expected; }
         }
     }
     // Statuses that do not.
@@ -178,83 +168,92 @@ fn failures(t: &mut Table) {
     }
 }
 
-type WithSense = fn(Answer, u8, u8, u8) -> Answer;
-const FORMATS: [(&str, WithSense); 2] = [
-    ("fixed format", Answer::fixed),
-    ("descriptor format", Answer::descriptor),
-];
+/// What the preparation of a path must come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tas {
+    /// The TAS bit is set, as far as the replies tell.
+    Set,
+    /// It is not, and that is logged.
+    NotSet,
+}
+use Tas::{NotSet, Set};
 
-/// MODE SENSE twice and MODE SELECT.
-fn preparation(t: &mut Table) {
-    const LENGTH: usize = 20;
-    let mode_data = |tas: u8| {
-        let mut data: Vec<u8> = (0xa0..0xb4).collect();
-        data[13] = tas;
-        data
+const MODE_DATA_LENGTH: u8 = 20;
+
+/// Mode data with this byte for TAS, and recognisable bytes around it.
+fn mode_data(tas: u8) -> Vec<u8> {
+    let mut data: Vec<u8> = (0xa0..0xa0 + MODE_DATA_LENGTH).collect();
+    data[13] = tas;
+    data
+}
+
+/// The first `count` of MODE SENSE for the current values, for the changeable ones, and MODE SELECT.
+fn prepared(count: usize, outcome: Tas) -> Expected {
+    let mode_sense = |page| {
+        let cdb = [0x5a, 0x08, page, 0, 0, 0, 0, 0, MODE_DATA_LENGTH, 0];
+        Command::input(&cdb, MODE_DATA_LENGTH.into())
     };
     let mut selected = mode_data(0x45);
     (selected[8], selected[9]) = (0x0a, 0x0a);
-    let mode_sense =
-        |page| Command::input(&[0x5a, 0x08, page, 0, 0, 0, 0, 0, LENGTH as u8, 0], LENGTH);
+    let mode_select = [0x55, 1, 0, 0, 0, 0, 0, 0, MODE_DATA_LENGTH, 0];
     let commands = [
         mode_sense(0x0a),
         mode_sense(0x4a),
-        Command::output(&[0x55, 1, 0, 0, 0, 0, 0, 0, LENGTH as u8, 0], &selected),
+        Command::output(&mode_select, &selected),
     ];
+    // The verdict does not count.
+    let mut expected = UP.commands(&commands[..count]);
+    expected.count = count;
+    match outcome {
+        Set => expected,
+        NotSet => expected.log(3, "rdac checker failed to set TAS bit"),
+    }
+}
 
+fn preparation(t: &mut Table) {
     let clear = || good().data(mode_data(0x05));
     let set = || good().data(mode_data(0x40));
     let attention = || sense(6, 0x29, 0);
-    let with_tas = |answer: Answer| answer.data(mode_data(0x40));
-    let no_access = || errno(libc::EIO);
-    const SET: bool = true;
-    const FAILS: bool = false;
-    let mut add = |name: &str, setup: Vec<Answer>, count, outcome: bool, ledger| {
-        let checks = vec![(Check::from([good()]), Expected::from(GHOST))];
-        let case = t.case(name, checks);
-        case.setup.count = count;
-        case.setup.commands = Some(commands.iter().take(count).cloned().collect());
-        if outcome == FAILS {
-            let line = "rdac checker failed to set TAS bit".to_owned();
-            case.setup.log.push((3, line));
-        }
+    let not_sent = || errno(libc::EIO);
+    let mut add = |name: &str, setup: Vec<Answer>, expected: Expected, ledger: &[&'static str]| {
+        let case = t.case(name, vec![(Check::from([good()]), GHOST.into())]);
         case.input.setup = setup;
-        case.ledger = ledger;
+        case.setup = expected;
+        case.ledger = ledger.to_vec();
     };
     for (name, setup, outcome) in [
-        ("TAS set", vec![set()], SET),
-        ("TAS to be set", vec![clear(), set(), good()], SET),
+        ("TAS set", vec![set()], Set),
+        ("TAS to be set", vec![clear(), set(), good()], Set),
         (
             "TAS, change refused",
             vec![clear(), set(), sense(5, 0x26, 0)],
-            SET,
+            Set,
         ),
-        ("TAS not changeable", vec![clear(), clear()], FAILS),
-        ("TAS, no SG_IO", vec![errno(libc::ENOTTY)], FAILS),
-        ("TAS, first page not sent", vec![no_access()], FAILS),
+        ("TAS not changeable", vec![clear(), clear()], NotSet),
+        ("TAS, no SG_IO", vec![errno(libc::ENOTTY)], NotSet),
+        ("TAS, first page not sent", vec![not_sent()], NotSet),
         (
             "TAS, second page not sent",
-            vec![clear(), no_access()],
-            FAILS,
+            vec![clear(), not_sent()],
+            NotSet,
         ),
         (
             "TAS, change not sent",
-            vec![clear(), set(), no_access()],
-            FAILS,
+            vec![clear(), set(), not_sent()],
+            NotSet,
         ),
-        ("TAS, second page empty", vec![clear(), host(7)], FAILS),
+        ("TAS, second page empty", vec![clear(), host(7)], NotSet),
     ] {
         let count = setup.len();
-        add(name, setup, count, outcome, vec![]);
+        add(name, setup, prepared(count, outcome), &[]);
     }
     // A MODE SENSE that fails is not written back.
-    let first_refused = vec![attention(), set(), good()];
+    let refused = vec![attention(), set(), good()];
     add(
         "TAS, first page refused",
-        first_refused,
-        1,
-        FAILS,
-        vec!["R2"],
+        refused,
+        prepared(1, NotSet),
+        &["R2"],
     );
     for (what, failure) in [
         ("unit attention", attention()),
@@ -262,10 +261,18 @@ fn preparation(t: &mut Table) {
         ("host 07", host(7)),
         ("driver 06", good().driver(6)),
     ] {
-        let failure = with_tas(failure);
+        let failure = failure.data(mode_data(0x40));
         let name = |page| format!("TAS, {page} page, {what}");
-        add(&name("first"), vec![failure.clone()], 1, FAILS, vec!["R2"]);
+        let first = vec![failure.clone()];
+        add(&name("first"), first, prepared(1, NotSet), &["R2"]);
         let second = vec![clear(), failure, good()];
-        add(&name("second"), second, 2, FAILS, vec!["R2"]);
+        add(&name("second"), second, prepared(2, NotSet), &["R2"]);
+    }
+    // Otherwise the device answers without data.
+    for case in &mut t.cases {
+        if case.input.setup.is_empty() {
+            case.input.setup = times(2, &good());
+            case.setup = prepared(2, NotSet);
+        }
     }
 }

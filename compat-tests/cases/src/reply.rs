@@ -132,8 +132,30 @@ impl From<Reply> for Answer {
     }
 }
 
-/// The same answer with another field. A refusal has no fields and stays as it is.
-#[allow(missing_docs, reason = "each is named for the field of Reply")]
+/// Methods that return the same answer with another field. A refusal has no fields and stays as it is.
+macro_rules! fields {
+    ($($name:ident: $type:ty => |$reply:ident, $value:ident| $change:expr;)*) => {
+        #[allow(missing_docs, reason = "each is named for the field of Reply")]
+        impl Answer {
+            $(pub fn $name(self, $value: $type) -> Answer {
+                self.with(|$reply| $change)
+            })*
+        }
+    };
+}
+
+fields! {
+    status: u8 => |reply, value| reply.status = value;
+    host: u16 => |reply, value| reply.host = value;
+    driver: u16 => |reply, value| reply.driver = value;
+    info: u32 => |reply, value| reply.info = value;
+    data: impl Into<Vec<u8>> => |reply, value| reply.data = value.into();
+    sense_length: u8 => |reply, value| reply.sense_length = value;
+    response_code: u8 => |reply, value| reply.sense[0] = value;
+    volume: u32 => |reply, value| reply.volume = value;
+    command_status: u16 => |reply, value| reply.command_status = value;
+}
+
 impl Answer {
     fn with(mut self, change: impl FnOnce(&mut Reply)) -> Answer {
         if let Ok(reply) = &mut self.result {
@@ -142,60 +164,49 @@ impl Answer {
         self
     }
 
-    pub fn status(self, status: u8) -> Answer {
-        self.with(|reply| reply.status = status)
-    }
-
-    pub fn host(self, host: u16) -> Answer {
-        self.with(|reply| reply.host = host)
-    }
-
-    pub fn driver(self, driver: u16) -> Answer {
-        self.with(|reply| reply.driver = driver)
-    }
-
-    pub fn info(self, info: u32) -> Answer {
-        self.with(|reply| reply.info = info)
-    }
-
-    pub fn data(self, data: impl Into<Vec<u8>>) -> Answer {
-        self.with(|reply| reply.data = data.into())
-    }
-
-    pub fn sense_length(self, length: u8) -> Answer {
-        self.with(|reply| reply.sense_length = length)
-    }
-
-    /// The response code, which is byte 0 of the sense data.
-    pub fn response_code(self, code: u8) -> Answer {
-        self.with(|reply| reply.sense[0] = code)
-    }
-
-    /// Sense data in fixed format, 18 bytes.
+    /// The same answer with sense data in fixed format, 18 bytes.
     pub fn fixed(self, key: u8, asc: u8, ascq: u8) -> Answer {
         self.with(|reply| {
-            let mut sense = [0; SENSE_LENGTH];
-            (sense[0], sense[2], sense[7]) = (0x70, key, 10);
-            (sense[12], sense[13]) = (asc, ascq);
-            (reply.sense, reply.sense_length) = (sense, 18);
+            reply.sense = [0; SENSE_LENGTH];
+            reply.sense[..3].copy_from_slice(&[0x70, 0, key]);
+            (reply.sense[7], reply.sense[12], reply.sense[13]) = (10, asc, ascq);
+            reply.sense_length = 18;
         })
     }
 
-    /// Sense data in descriptor format, 8 bytes.
+    /// The same answer with sense data in descriptor format, 8 bytes.
     pub fn descriptor(self, key: u8, asc: u8, ascq: u8) -> Answer {
         self.with(|reply| {
-            let mut sense = [0; SENSE_LENGTH];
-            (sense[0], sense[1], sense[2], sense[3]) = (0x72, key, asc, ascq);
-            (reply.sense, reply.sense_length) = (sense, 8);
+            reply.sense = [0; SENSE_LENGTH];
+            reply.sense[..4].copy_from_slice(&[0x72, key, asc, ascq]);
+            reply.sense_length = 8;
         })
     }
 
-    pub fn volume(self, volume: u32) -> Answer {
-        self.with(|reply| reply.volume = volume)
-    }
-
-    pub fn command_status(self, status: u16) -> Answer {
-        self.with(|reply| reply.command_status = status)
+    /// The same answer with sense data in every form, and the key that it holds; `None` where no key is
+    /// within the length that the kernel gives. Each with a name.
+    pub(crate) fn sense_forms(&self) -> Vec<(String, Answer, Option<u8>)> {
+        let mut forms = Vec::new();
+        for key in [0, 1, 2, 3, 4, 5, 6, 0xb] {
+            let fixed = self.clone().fixed(key, 0, 0);
+            let descriptor = self.clone().descriptor(key, 0, 0);
+            forms.push((format!("key {key:x}"), fixed, Some(key)));
+            forms.push((
+                format!("key {key:x}, descriptor format"),
+                descriptor,
+                Some(key),
+            ));
+        }
+        let three_bytes = self.clone().descriptor(5, 0, 0).sense_length(3);
+        let two_bytes = self.clone().fixed(5, 0, 0).sense_length(2);
+        forms.push((
+            "key 5, descriptor format, 3 bytes".to_owned(),
+            three_bytes,
+            Some(5),
+        ));
+        forms.push(("key 5, 2 bytes".to_owned(), two_bytes, None));
+        forms.push(("no sense data".to_owned(), self.clone(), None));
+        forms
     }
 
     /// The same answer at another time.

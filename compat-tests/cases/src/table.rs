@@ -11,7 +11,7 @@ pub struct Case {
     pub name: String,
     /// What happens.
     pub input: Input,
-    /// What the commands that prepare a path must be, and the log lines of that.
+    /// What the preparation of the path must give; its verdict does not count.
     pub setup: Expected,
     /// What each check must give.
     pub expected: Vec<Expected>,
