@@ -2,10 +2,8 @@
 //! pass is measured by these, not by the plugins' own definitions.
 
 use super::{CCISS_PASSTHRU, SG_IO};
+use cases::{Reply, SENSE_LENGTH};
 use std::ffi::{c_int, c_ulong, c_void};
-
-/// The most sense data that the kernel returns to a caller with room for 32 bytes.
-pub const SENSE: usize = 32;
 
 /// The size of the structure of `CCISS_PASSTHRU`.
 const CCISS_REQUEST: usize = 88;
@@ -50,52 +48,6 @@ const _: () = {
 
 /// Where the results are in `struct sg_io_hdr` on 64-bit systems.
 const RESULTS: std::ops::Range<usize> = 64..88;
-
-/// What a device replies to a command. Which fields count depends on the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The SCSI status.
-    pub status: u8,
-    /// The host adapter's status.
-    pub host: u16,
-    /// The driver's status.
-    pub driver: u16,
-    /// The kernel's bits.
-    pub info: u32,
-    /// What was not transferred.
-    pub residual: i32,
-    /// What is written to the sense buffer.
-    pub sense: [u8; SENSE],
-    /// How much of it the kernel says it wrote, which may be false.
-    pub sense_length: u8,
-    /// The data, of which a shorter buffer gets the beginning.
-    pub data: Vec<u8>,
-    /// cciss: the number of the logical volume.
-    pub volume: u32,
-    /// cciss: the controller's status.
-    pub command_status: u16,
-}
-
-impl Reply {
-    /// Success without data.
-    pub const GOOD: Reply = Reply {
-        status: 0,
-        host: 0,
-        driver: 0,
-        info: 0,
-        residual: 0,
-        sense: [0; SENSE],
-        sense_length: 0,
-        data: Vec::new(),
-        volume: 0,
-        command_status: 0,
-    };
-
-    /// Whether all three statuses are zero, reserved bits aside.
-    pub fn is_clear(&self) -> bool {
-        (self.status & 0x7e, self.host, self.driver) == (0, 0, 0)
-    }
-}
 
 /// A command as the kernel would get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +153,7 @@ pub(super) unsafe fn write(request: c_ulong, argument: *mut c_void, reply: &Repl
             header.dxferp.copy_from_nonoverlapping(from, length);
         }
         if !header.sbp.is_null() {
-            let room = usize::from(header.mx_sb_len).min(SENSE);
+            let room = usize::from(header.mx_sb_len).min(SENSE_LENGTH);
             header
                 .sbp
                 .copy_from_nonoverlapping(reply.sense.as_ptr(), room);

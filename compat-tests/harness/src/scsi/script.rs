@@ -1,59 +1,14 @@
 //! Devices that record every command and reply as they are told.
 
-use super::request::{Reply, Sent, read, write};
+use super::request::{Sent, read, write};
 use super::{Behaviour, Device};
 use crate::Result;
+use cases::{Answer, Pace, Reply};
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
-
-/// When an answer comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// At once.
-    AtOnce,
-    /// After this time.
-    After(Duration),
-    /// When the device is [released](Scripted::release).
-    Hung,
-}
-
-/// The answer to one command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// A reply, or the errno with which the command is refused.
-    pub result: std::result::Result<Reply, i32>,
-    /// When it comes.
-    pub pace: Pace,
-}
-
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Answer {
-            result: Ok(reply),
-            pace: Pace::AtOnce,
-        }
-    }
-}
-
-impl Answer {
-    /// A refusal.
-    pub fn errno(errno: i32) -> Answer {
-        Answer {
-            result: Err(errno),
-            pace: Pace::AtOnce,
-        }
-    }
-
-    /// The same answer at another time.
-    #[must_use]
-    pub fn at(self, pace: Pace) -> Answer {
-        Answer { pace, ..self }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Script {
