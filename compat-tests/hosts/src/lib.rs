@@ -21,9 +21,10 @@ use std::process::ExitCode;
 pub fn main(kind: HostKind) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next().unwrap_or_default();
-    let _arguments: Vec<String> = arguments.collect();
+    let arguments: Vec<String> = arguments.collect();
     match role.as_str() {
         "directio" => differential::directio::host::main(kind),
+        "scsi" => differential::scsi::host_main(arguments),
         "symbols" => {
             println!("{}", harness::host::visible().join(" "));
             ExitCode::SUCCESS

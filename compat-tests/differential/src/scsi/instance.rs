@@ -1,11 +1,13 @@
 //! One path's checker, called as the hosts of an ABI call it.
 
-use crate::scsi::lines::{Call, Outcome};
+use crate::scsi::implementation::Implementation;
+use crate::scsi::libmultipath::LibraryPath;
 use crate::scsi::loaded::Loaded;
-use crate::scsi::upstream::UpstreamPath;
+use crate::scsi::protocol_lines::{Call, Outcome};
 use harness::abi::Abi;
 use harness::async_plugin::AsyncPlugin;
 use harness::checker_struct::Checker;
+use harness::host;
 use harness::plugin::Plugin;
 use harness::state::State;
 use std::ffi::{c_int, c_long, c_short, c_void};
@@ -13,13 +15,8 @@ use std::ptr::null_mut;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const PENDING: c_int = 6;
-
 /// The text of a check that has not ended, in every release that has one.
 const RUNNING: &str = " still running";
-
-/// What `cls` points to: nothing that a plugin may look at.
-static CLASS: u64 = 0;
 
 /// "No value" in a map's word.
 const NO_VALUE: c_long = -1;
@@ -36,13 +33,13 @@ enum Form<'a> {
     /// This program, with a struct checker of its own.
     Entries(&'a Plugin, Direct),
     /// 0.15's libmultipath.
-    Function(&'a AsyncPlugin, UpstreamPath<'a>),
+    Function(&'a AsyncPlugin, LibraryPath<'a>),
 }
 
 /// What this program keeps for a plugin that it calls.
 struct Direct {
     checker: Checker,
-    /// Abi D: the map's word, while the path has a map.
+    /// 0.15: the map's word, while the path has a map.
     word: Option<Box<c_long>>,
 }
 
@@ -51,19 +48,21 @@ impl<'a> Instance<'a> {
     ///
     /// # Panics
     /// Without memory.
-    pub(crate) fn new(plugin: &'a Loaded, abi: Abi, fd: c_int, timeout: u32) -> Instance<'a> {
+    pub(crate) fn new(of: &'a Implementation, fd: c_int, timeout: u32) -> Instance<'a> {
+        let Implementation {
+            abi, ref plugin, ..
+        } = *of;
         let form = match plugin {
             Loaded::Entries(plugin) => {
-                let class: *const u64 = &raw const CLASS;
                 #[expect(clippy::expect_used, reason = "a test without memory may end")]
-                let mut checker = Checker::new(abi, class.cast_mut().cast(), fd, timeout)
+                let mut checker = Checker::new(abi, host::class(), fd, timeout)
                     .expect("memory for a struct checker");
                 checker.leave_map();
                 let word = None;
                 Form::Entries(plugin, Direct { checker, word })
             }
             Loaded::Function(plugin, host) => {
-                Form::Function(plugin, UpstreamPath::new(host, fd, timeout))
+                Form::Function(plugin, LibraryPath::new(host, fd, timeout))
             }
         };
         Instance { abi, plugin, form }
@@ -82,7 +81,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Abi D: lets upstream's preparation do what it was written for. The host's own call has no
+    /// 0.15: lets upstream's preparation do what it was written for. The host's own call has no
     /// descriptor.
     pub(crate) fn prepare_as_meant(&self) {
         if let Form::Function(plugin, path) = &self.form {
@@ -161,7 +160,7 @@ impl<'a> Instance<'a> {
     }
 
     /// `libcheck_check`. The host stores the state.
-    pub(crate) fn check(&mut self) -> c_int {
+    pub(crate) fn check(&mut self) -> State {
         match &mut self.form {
             Form::Entries(plugin, own) => {
                 let map = word(&mut own.word);
@@ -171,14 +170,14 @@ impl<'a> Instance<'a> {
                     plugin.check(checker, map)
                 });
                 own.checker.set_path_state(state);
-                state.0
+                state
             }
             Form::Function(_, path) => path.check(),
         }
     }
 
     /// `libcheck_pending`, if the host's ABI has that and the check is under way.
-    pub(crate) fn pending(&mut self) -> Option<c_int> {
+    pub(crate) fn pending(&mut self) -> Option<State> {
         match &mut self.form {
             Form::Entries(plugin, own) => {
                 if own.checker.path_state() != Some(State::PENDING) {
@@ -190,7 +189,7 @@ impl<'a> Instance<'a> {
                     plugin.pending(checker, map)
                 })?;
                 own.checker.set_path_state(state);
-                Some(state.0)
+                Some(state)
             }
             Form::Function(_, path) => path.pending(),
         }
@@ -211,26 +210,26 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// A check by a host that comes back until the verdict is there. `after` each call gets what it
+    /// A check by a host that polls until the verdict is there. `after` each call gets what it
     /// returned.
     ///
     /// # Panics
     /// When that takes as long as no check of an instant device does.
-    pub(crate) fn verdict(&mut self, mut after: impl FnMut(Call, Outcome)) -> c_int {
-        const PATIENCE: Duration = Duration::from_secs(10);
+    pub(crate) fn verdict(&mut self, mut after: impl FnMut(Call, Outcome)) -> State {
+        const LIMIT: Duration = Duration::from_secs(10);
         let begin = Instant::now();
         let mut call = Call::Check;
         loop {
             let state = match call {
                 Call::Check => self.check(),
-                _ => self.pending().unwrap_or(PENDING),
+                _ => self.pending().unwrap_or(State::PENDING),
             };
-            if state != PENDING || self.text() != RUNNING {
+            if state != State::PENDING || self.text() != RUNNING {
                 after(call, Outcome::Verdict(state));
                 return state;
             }
             after(call, Outcome::Running);
-            assert!(begin.elapsed() < PATIENCE, "a check does not end");
+            assert!(begin.elapsed() < LIMIT, "a check does not end");
             sleep(Duration::from_micros(20));
             if self.abi != Abi::V0_7_9 {
                 call = Call::Pending;
@@ -238,7 +237,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// `libcheck_free`. Says whether `context` is NULL afterwards, as far as it is the plugin's.
+    /// `libcheck_free`. Returns whether `context` is NULL afterwards, as far as it is the plugin's.
     pub(crate) fn free(self) -> bool {
         match self.form {
             Form::Entries(plugin, mut own) => {

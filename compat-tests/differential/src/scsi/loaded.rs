@@ -1,6 +1,6 @@
 //! A plugin in whichever form the host prefers.
 
-use crate::scsi::upstream::Upstream;
+use crate::scsi::libmultipath::Libmultipath;
 use harness::abi::Abi;
 use harness::async_plugin::AsyncPlugin;
 use harness::plugin::Plugin;
@@ -9,10 +9,10 @@ use std::path::Path;
 
 /// A plugin.
 pub(crate) enum Loaded {
-    /// With entry points that the host calls: every plugin before 0.15.0, and ours.
+    /// With entry points that the host calls: every plugin before 0.15.0, and this project's.
     Entries(Plugin),
     /// With one function, which 0.15's libmultipath calls.
-    Function(AsyncPlugin, Upstream),
+    Function(AsyncPlugin, Libmultipath),
 }
 
 impl Loaded {
@@ -21,7 +21,7 @@ impl Loaded {
         let failed = |trouble: harness::Trouble| trouble.to_string();
         if abi == Abi::V0_15 {
             if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
-                return Ok(Loaded::Function(plugin, Upstream::load(checker)?));
+                return Ok(Loaded::Function(plugin, Libmultipath::load(checker)?));
             }
         }
         Plugin::load(path, abi).map(Loaded::Entries).map_err(failed)

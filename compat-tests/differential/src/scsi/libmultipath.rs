@@ -5,17 +5,16 @@
 //! which of them, is decided here. `checker_is_sync` and `dlog` are this program's, as for every
 //! plugin.
 
-use crate::scsi::host;
-use crate::scsi::library::function;
+use crate::scsi::log_sink::silently;
 use harness::async_plugin::{AsyncPlugin, Order, RunnerData};
-use std::ffi::{CString, c_char, c_int, c_long, c_short, c_void};
+use harness::interpose::files::redirect;
+use harness::state::State;
+use std::ffi::OsStr;
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_short, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
-
-const UNCHECKED: c_int = 1;
-const PENDING: c_int = 6;
 
 /// "No value" in a map's word.
 const NO_VALUE: c_long = -1;
@@ -45,7 +44,7 @@ const CONTEXT_DATA: usize = 32;
 
 /// libmultipath's functions, and its configuration for one checker.
 #[derive(Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct Libmultipath {
     alloc_path: unsafe extern "C" fn() -> *mut c_void,
     free_path: unsafe extern "C" fn(*mut c_void),
     alloc_multipath: unsafe extern "C" fn() -> *mut c_void,
@@ -58,18 +57,18 @@ pub(crate) struct Upstream {
 
 // SAFETY: the functions are the process's. libmultipath reads the configuration, and multipathd calls
 // it from several threads as well, for one path at a time.
-unsafe impl Send for Upstream {}
+unsafe impl Send for Libmultipath {}
 // SAFETY: as above.
-unsafe impl Sync for Upstream {}
+unsafe impl Sync for Libmultipath {}
 
-impl Upstream {
+impl Libmultipath {
     /// Makes a configuration with this checker for every path, and has libmultipath load the plugin.
     ///
     /// # Errors
     /// When the library lacks a function, is laid out in an unknown way, or cannot load the plugin.
-    pub(crate) fn load(checker: &str) -> Result<Upstream, String> {
+    pub(crate) fn load(checker: &str) -> Result<Libmultipath, String> {
         type LoadConfig = unsafe extern "C" fn(*const c_char) -> *mut c_void;
-        host::silently(|| {
+        silently(|| {
             // SAFETY: the types are those of 0.15's headers, as far as callers are concerned.
             let upstream = unsafe {
                 let load_config: LoadConfig = function(c"load_config")?;
@@ -78,7 +77,7 @@ impl Upstream {
                 libc::unlink(file.as_ptr());
                 let alloc_path = function(c"alloc_path")?;
                 let alloc_multipath = function(c"alloc_multipath")?;
-                Upstream {
+                Libmultipath {
                     alloc_path,
                     free_path: function(c"free_path")?,
                     alloc_multipath,
@@ -90,7 +89,7 @@ impl Upstream {
                 }
             };
             // Classes are made on first use, which must not happen on two threads at once.
-            let mut path = UpstreamPath::new(&upstream, -1, 0);
+            let mut path = LibraryPath::new(&upstream, -1, 0);
             let loaded = path.init();
             path.free();
             if loaded == 0 {
@@ -164,24 +163,24 @@ unsafe fn bytes(memory: *mut c_void) -> Vec<u8> {
 }
 
 /// A path of libmultipath's.
-pub(crate) struct UpstreamPath<'a> {
-    host: &'a Upstream,
+pub(crate) struct LibraryPath<'a> {
+    host: &'a Libmultipath,
     path: NonNull<u8>,
     map: *mut u8,
     timeout: u32,
 }
 
-impl<'a> UpstreamPath<'a> {
+impl<'a> LibraryPath<'a> {
     /// A path with this descriptor, without a checker and a map.
     ///
     /// # Panics
     /// Without memory.
-    pub(crate) fn new(host: &'a Upstream, fd: c_int, timeout: u32) -> UpstreamPath<'a> {
+    pub(crate) fn new(host: &'a Libmultipath, fd: c_int, timeout: u32) -> LibraryPath<'a> {
         // SAFETY: the function takes nothing.
         let path = unsafe { (host.alloc_path)() };
         #[expect(clippy::expect_used, reason = "a test without memory may end")]
         let path = NonNull::new(path.cast()).expect("memory for a struct path");
-        let path = UpstreamPath {
+        let path = LibraryPath {
             host,
             path,
             map: null_mut(),
@@ -197,7 +196,7 @@ impl<'a> UpstreamPath<'a> {
         self.write::<c_int>(DISABLE, 1);
         let failed = self.start();
         self.write::<c_int>(DISABLE, 0);
-        self.write(STATE, UNCHECKED);
+        self.write(STATE, State::UNCHECKED);
         self.write(TIMEOUT, self.timeout);
         failed
     }
@@ -237,16 +236,16 @@ impl<'a> UpstreamPath<'a> {
     }
 
     /// `start_checker`; the state that it has stored.
-    pub(crate) fn check(&mut self) -> c_int {
+    pub(crate) fn check(&mut self) -> State {
         self.start();
         self.state()
     }
 
     /// `get_state`, if a check is under way.
-    pub(crate) fn pending(&mut self) -> Option<c_int> {
+    pub(crate) fn pending(&mut self) -> Option<State> {
         // SAFETY: the path is libmultipath's own.
-        (self.state() == PENDING)
-            .then(|| unsafe { (self.host.get_state)(self.path.as_ptr().cast()) })
+        (self.state() == State::PENDING)
+            .then(|| State(unsafe { (self.host.get_state)(self.path.as_ptr().cast()) }))
     }
 
     /// `checker_need_wait`.
@@ -291,10 +290,10 @@ impl<'a> UpstreamPath<'a> {
     fn start(&mut self) -> c_int {
         let (path, config) = (self.path.as_ptr().cast(), self.host.config.as_ptr());
         // SAFETY: both are libmultipath's own.
-        unsafe { (self.host.start_checker)(path, config, 0, UNCHECKED) }
+        unsafe { (self.host.start_checker)(path, config, 0, State::UNCHECKED.0) }
     }
 
-    fn state(&self) -> c_int {
+    fn state(&self) -> State {
         self.read(STATE)
     }
 
@@ -322,13 +321,15 @@ impl<'a> UpstreamPath<'a> {
 /// Where the plugins of the release are.
 static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has libmultipath find its plugins in `directory` and not where its package puts them.
+/// From now on libmultipath finds its plugins in `directory` and not where its package puts them.
 pub(crate) fn use_plugins(directory: &Path) {
     PLUGINS.get_or_init(|| directory.to_owned());
+    redirect(plugin_in_place_of);
 }
 
-/// What to open in the place of `name`, if it is a plugin of the package's directory.
-pub(crate) fn plugin_in_place_of(name: &Path) -> Option<CString> {
+/// The file to open in the place of `name`, if it is a plugin of the package's directory.
+fn plugin_in_place_of(name: &CStr) -> Option<&'static CStr> {
+    let name = Path::new(OsStr::from_bytes(name.to_bytes()));
     let of_the_package = [
         "/usr/lib/multipath",
         "/lib/multipath",
@@ -337,7 +338,26 @@ pub(crate) fn plugin_in_place_of(name: &Path) -> Option<CString> {
     .iter()
     .any(|directory| name.parent() == Some(Path::new(directory)));
     let file = PLUGINS.get()?.join(name.file_name()?);
-    of_the_package
-        .then(|| CString::new(file.as_os_str().as_bytes()).ok())
-        .flatten()
+    let file = CString::new(file.as_os_str().as_bytes()).ok()?;
+    // A few names of a few bytes, kept for good.
+    of_the_package.then(|| &*Box::leak(file.into_boxed_c_str()))
+}
+
+/// A function of a library that is loaded for all.
+///
+/// # Errors
+/// When there is none of this name.
+///
+/// # Safety
+/// `F` must be the type of a function pointer that fits the function called `name`.
+pub(crate) unsafe fn function<F>(name: &CStr) -> Result<F, String> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: a name that ends with NUL, searched in the global scope.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    if address.is_null() {
+        return Err(format!("no {name:?} in the libraries of this release"));
+    }
+    // SAFETY: a pointer that dlsym gave for a function, converted to the type that the caller vouches
+    // for; the sizes agree.
+    Ok(unsafe { std::mem::transmute_copy(&address) })
 }
