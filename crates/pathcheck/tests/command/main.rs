@@ -8,6 +8,7 @@
 mod hanging;
 mod loops;
 mod output;
+#[path = "../../../checker-directio/tests/directio/stalled.rs"]
 mod stalled;
 
 use serde_json::Value;

@@ -1,7 +1,4 @@
-//! What the tests share: a path and what its host knows of it, on a pipe, which does no asynchronous I/O.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! What the tests share: a path and what its host knows about it, on a pipe, which does no asynchronous I/O.
 
 use checker_directio::Directio;
 use checkers_core::{
@@ -12,8 +9,41 @@ use std::os::fd::RawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How long is waited for something that is about to happen.
-const LONG: Duration = Duration::from_secs(20);
+/// The limit for what is about to happen.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// Runs `test` in a process of its own, since it sets limits, forks, or counts what the process has: this
+/// program once more, with the named test of `module` alone.
+pub(crate) fn alone(module: &str, name: &str, test: impl FnOnce()) {
+    const INSIDE: &str = "CHECKER_DIRECTIO_ALONE";
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let (_, module) = module.split_once("::").unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{module}::{name}"), "--nocapture"])
+        .env(INSIDE, "")
+        .output()
+        .unwrap();
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    // A name that no test has would pass as well.
+    let passed = output.status.success() && text[0].contains("1 passed");
+    assert!(passed, "{}{}", text[0], text[1]);
+}
+
+/// A call of a host that checks asynchronously, with a time limit of five seconds.
+pub(crate) fn call(fd: RawFd, clock: fn() -> Monotonic) -> Call {
+    Call {
+        fd,
+        timeout: Seconds(5),
+        mode: Mode::Async,
+        delivery: Delivery::Pending,
+        path_state: PathState::Wild,
+        map: MapMemory::Absent,
+        clock,
+    }
+}
 
 pub(crate) struct Path {
     pub(crate) call: Call,
@@ -22,15 +52,7 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn new(fd: RawFd, clock: fn() -> Monotonic) -> Path {
-        let call = Call {
-            fd,
-            timeout: Seconds(5),
-            mode: Mode::Async,
-            delivery: Delivery::Pending,
-            path_state: PathState::Wild,
-            map: MapMemory::Absent,
-            clock,
-        };
+        let call = call(fd, clock);
         let checker = Directio::init(&call).instance.unwrap();
         Path { call, checker }
     }
@@ -56,18 +78,18 @@ impl Path {
     }
 }
 
-/// The verdict of a path that has not been looked at.
+/// Whether a verdict says that the path has not been checked.
 pub(crate) fn is_unchecked(verdict: Verdict) -> bool {
     verdict.state == PathState::Unchecked && verdict.message.unwrap().as_raw() == 100
 }
 
-/// The two ends of a pipe: what is written to, and what is read from.
+/// The two ends of a pipe: for writing, and for reading.
 pub(crate) fn pipe() -> (File, File) {
     let directory = tempfile::tempdir().unwrap();
     let name = directory.path().join("pipe");
     let made = Command::new("mkfifo").arg(&name).status();
     assert!(made.unwrap().success());
-    // Opened for both, since to open it for one only waits for the other.
+    // Opened for both directions, since opening it for one waits for the other.
     let to = File::options().read(true).write(true).open(&name).unwrap();
     (to, File::open(&name).unwrap())
 }
@@ -78,7 +100,7 @@ pub(crate) fn eventually<T>(mut poll: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(Instant::now() < give_up, "it never happened");
+        assert!(Instant::now() < give_up, "never happened");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

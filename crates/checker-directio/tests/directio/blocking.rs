@@ -1,16 +1,12 @@
-//! Where `io_submit` sleeps: the checker is not held up, and goes on as soon as the device does.
+//! Where `io_submit` sleeps: no call waits, and the verdict follows as soon as the device responds.
 //!
 //! Tests that need root, FUSE or loop devices are ignored by default, so that they are counted as
 //! not run; as root, run them with `--include-ignored`.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-#[path = "../../../pathcheck/tests/command/stalled.rs"]
-mod stalled;
-
+use crate::stalled::Stalled;
+use crate::support::{self, LONG, call};
 use checker_directio::Directio;
-use checkers_core::{Call, Checker, Delivery, MapMemory, Mode, PathState, Seconds, Verdict};
-use stalled::Stalled;
+use checkers_core::{Call, Checker, Delivery, Mode, PathState, Seconds, Verdict};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,12 +14,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a call may take that waits for nobody, on a machine that has other things to do.
+/// The most that a call without waiting may take, on a loaded machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-const LONG: Duration = Duration::from_secs(20);
-
-/// A path and what its host knows of it.
+/// A path and what its host knows about it.
 struct Host {
     call: Call,
     path: Directio,
@@ -31,15 +25,9 @@ struct Host {
 
 impl Host {
     fn new(fd: RawFd, timeout: u32, delivery: Delivery) -> Host {
-        let call = Call {
-            fd,
-            timeout: Seconds(timeout),
-            mode: Mode::Async,
-            delivery,
-            path_state: PathState::Wild,
-            map: MapMemory::Absent,
-            clock: kernel_fd::monotonic,
-        };
+        let mut call = call(fd, kernel_fd::monotonic);
+        call.timeout = Seconds(timeout);
+        call.delivery = delivery;
         let path = Directio::init(&call).instance.unwrap();
         Host { call, path }
     }
@@ -56,7 +44,7 @@ impl Host {
         at_once(|| self.path.free(&self.call));
     }
 
-    /// The first verdict of the check under way that is not "pending".
+    /// The first verdict of the running check that is not "pending".
     fn verdict(&mut self) -> Verdict {
         let give_up = Instant::now() + LONG;
         loop {
@@ -82,20 +70,9 @@ fn message(verdict: Verdict) -> i16 {
     verdict.message.unwrap().as_raw()
 }
 
-/// Two ends of a pipe, and a path on it.
+/// The two ends of a pipe, and a path on it.
 fn pipe(timeout: u32, delivery: Delivery) -> (File, File, Host) {
-    let directory = tempfile::tempdir().unwrap();
-    let name = directory.path().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&name)
-            .status()
-            .unwrap()
-            .success()
-    );
-    // Opened for both, since to open it for one only waits for the other.
-    let to = File::options().read(true).write(true).open(&name).unwrap();
-    let from = File::open(&name).unwrap();
+    let (to, from) = support::pipe();
     let host = Host::new(from.as_raw_fd(), timeout, delivery);
     (from, to, host)
 }
@@ -132,7 +109,7 @@ fn a_pipe_is_pending_then_down_then_up() {
 fn a_host_that_may_wait_does() {
     let (_from, mut to, mut host) = pipe(20, Delivery::Pending);
     host.check();
-    // The worker sleeps in io_submit; the check that waits looks after its read.
+    // The worker sleeps in io_submit; the check that waits gets the result of its read.
     host.call.mode = Mode::Sync;
     let writer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
@@ -151,7 +128,7 @@ fn freed_while_a_worker_sleeps() {
     std::thread::sleep(Duration::from_millis(20));
     host.free();
     at_once(Directio::reset);
-    // The place is the orphan's until the read has ended, then somebody else's.
+    // The slot is the orphan's until the read has ended; then another path may have it.
     let (_others, _ends, mut other) = pipe(5, Delivery::Pending);
     other.check();
     to.write_all(&[0; 4096]).unwrap();
@@ -244,7 +221,7 @@ fn a_queue_that_is_full() {
 
 #[test]
 #[ignore = "needs root and a loop device"]
-fn what_has_to_wait_for_a_moment_is_up() {
+fn a_read_that_has_to_wait_for_a_moment_is_up() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let image = directory.path().join("image");
     File::create_new(&image).unwrap().set_len(1 << 20).unwrap();
