@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use harness::devices::Lab;
-use harness::{Result, Trouble};
+use harness::Result;
+use harness::devices::hanging::Answer;
+use harness::devices::loops::Shape;
 use std::path::PathBuf;
 
 /// How pending reads of a file that hangs end.
@@ -17,7 +18,7 @@ pub enum Release {
 
 /// Devices of one test. All are gone when this is dropped.
 #[derive(Default)]
-pub struct Devices(Lab);
+pub struct Devices(harness::devices::Devices);
 
 impl Devices {
     /// A loop device of 1 MiB over a file in the page cache.
@@ -25,7 +26,7 @@ impl Devices {
     /// # Errors
     /// When this machine has none, or the caller is not root; likewise below.
     pub fn loop_device(&mut self) -> Result<PathBuf> {
-        self.ask("loop 1048576 512 0 rw").map(PathBuf::from)
+        self.0.loop_device(1 << 20, Shape::new(512))
     }
 
     /// File number `file`, whose reads can be held.
@@ -33,7 +34,7 @@ impl Devices {
     /// # Errors
     /// As above.
     pub fn stalling_file(&mut self, file: usize) -> Result<PathBuf> {
-        self.ask(&format!("stall-file {file}")).map(PathBuf::from)
+        Ok(self.0.hanging()?.path(file as u64))
     }
 
     /// A loop device over file number `file`.
@@ -41,8 +42,7 @@ impl Devices {
     /// # Errors
     /// As above.
     pub fn stalling_loop(&mut self, file: usize) -> Result<PathBuf> {
-        self.ask(&format!("stall-loop {file} 512"))
-            .map(PathBuf::from)
+        self.0.hanging_loop(file as u64, 512)
     }
 
     /// From now on reads of the file hang.
@@ -50,7 +50,8 @@ impl Devices {
     /// # Errors
     /// When there is no such file; likewise below.
     pub fn hold(&mut self, file: usize) -> Result<()> {
-        self.ask(&format!("hold {file}")).map(drop)
+        self.0.hanging()?.hold(file as u64);
+        Ok(())
     }
 
     /// Ends the reads that hang, and holds none any more.
@@ -59,10 +60,11 @@ impl Devices {
     /// As above.
     pub fn release(&mut self, file: usize, how: Release) -> Result<()> {
         let how = match how {
-            Release::Data => "data".to_owned(),
-            Release::Error => format!("error:{}", libc::EIO),
+            Release::Data => Answer::Data,
+            Release::Error => Answer::Error(libc::EIO),
         };
-        self.ask(&format!("let-go {file} {how}")).map(drop)
+        self.0.hanging()?.let_go(file as u64, how);
+        Ok(())
     }
 
     /// From now on reads that are not held fail with `EIO`, or succeed.
@@ -70,8 +72,9 @@ impl Devices {
     /// # Errors
     /// As above.
     pub fn fail(&mut self, file: usize, fails: bool) -> Result<()> {
-        let errno = if fails { libc::EIO } else { 0 };
-        self.ask(&format!("fail {file} {errno}")).map(drop)
+        let errno = fails.then_some(libc::EIO);
+        self.0.hanging()?.fail(file as u64, errno);
+        Ok(())
     }
 
     /// Ends all reads that hang, so that the processes that submitted them can end.
@@ -84,15 +87,6 @@ impl Devices {
     /// # Errors
     /// When the kernel and the file server do not agree within seconds.
     pub fn waiting(&mut self) -> Result<u64> {
-        let count = self.ask("waiting")?;
-        count
-            .parse()
-            .map_err(|_| Trouble::Broken(format!("{count:?} is no number")))
-    }
-
-    fn ask(&mut self, request: &str) -> Result<String> {
-        let words: Vec<String> = request.split(' ').map(str::to_owned).collect();
-        let reply = self.0.serve(&words)?;
-        Ok(reply.into_iter().next().unwrap_or_default())
+        self.0.in_flight()
     }
 }

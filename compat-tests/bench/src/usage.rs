@@ -61,7 +61,7 @@ pub fn descriptors() -> u64 {
 /// How many AIO contexts the process has. Each of the checkers' counts 1024 against
 /// fs.aio-max-nr, whose own count, fs.aio-nr, is the whole system's.
 pub fn aio_contexts() -> u64 {
-    harness::rings::look().map_or(0, |rings| rings.contexts as u64)
+    harness::aio_rings::inspect().map_or(0, |rings| rings.contexts as u64)
 }
 
 /// Locks all memory, as multipathd does. Says whether the kernel allowed it.

@@ -124,7 +124,7 @@ impl Checker {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(abi: Abi, class: *mut c_void, fd: c_int, timeout: c_uint) -> Result<Checker> {
-        let page = crate::rings::page_size();
+        let page = crate::aio_rings::page_size();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no other.
         let pages = unsafe {
             libc::mmap(

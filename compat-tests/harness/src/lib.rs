@@ -3,10 +3,11 @@
 //! differences.
 
 pub mod abi;
+pub mod aio_faults;
+pub mod aio_rings;
 pub mod async_plugin;
 pub mod checker_struct;
 pub mod devices;
-pub mod faults;
 pub mod host;
 pub mod interpose;
 pub mod ipc;
@@ -14,7 +15,6 @@ pub mod ledger;
 pub mod output;
 pub mod plugin;
 pub mod process;
-pub mod rings;
 pub mod scsi;
 pub mod side;
 pub mod state;

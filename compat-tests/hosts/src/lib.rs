@@ -23,7 +23,7 @@ pub fn main(kind: HostKind) -> ExitCode {
     let role = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     match role.as_str() {
-        "directio" => differential::directio::host::main(kind),
+        "directio" => differential::directio::host::main(),
         "scsi" => differential::scsi::host_main(arguments),
         "symbols" => {
             println!("{}", harness::host::visible().join(" "));

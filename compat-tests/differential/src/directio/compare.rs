@@ -1,11 +1,14 @@
 //! Compares what two sides of a scenario did, step by step and fact by fact.
+#![forbid(unsafe_code)]
 
-use crate::directio::runner::{End, Transcript};
-use crate::directio::wire::{Difference, Step};
+use super::facts::{Difference, Fact, Step};
+use super::runner::{End, Transcript};
+use harness::Trouble;
+use harness::side::Side;
 use std::collections::BTreeMap;
 
-/// The ledger's row for the levels of four log lines, which 0.9.7 lowered. It is the one difference
-/// that a scenario need not announce: it is everywhere.
+/// The ledger's entry for the levels of four log records, which 0.9.7 lowered. It is the one
+/// difference that a scenario need not announce: it is everywhere.
 pub const LEVELS: &str = "G1";
 
 /// What a comparison found.
@@ -13,43 +16,33 @@ pub const LEVELS: &str = "G1";
 pub struct Comparison {
     /// How many steps were compared.
     pub steps: usize,
-    /// How many further steps only our side went, checked against the scenario's expectations.
+    /// How many further steps only our side took, checked against the scenario's expectations.
     pub alone: usize,
     /// What must not be.
     pub mismatches: Vec<String>,
-    /// How often each row of the ledger was seen.
-    pub rows: BTreeMap<String, usize>,
+    /// How often each entry of the ledger was seen.
+    pub differences: BTreeMap<String, usize>,
     /// Why the scenario did not run, if it did not.
     pub not_run: Option<String>,
+}
+
+impl Comparison {
+    fn saw(&mut self, id: &str) {
+        *self.differences.entry(id.to_owned()).or_default() += 1;
+    }
 }
 
 /// What each side is called in reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The side of the C plugin.
-    pub c: &'a str,
+    /// The side of upstream's plugin.
+    pub upstream: &'a str,
     /// The other side.
     pub ours: &'a str,
 }
 
-/// The C plugin's log with the levels that the lines have since 0.9.7.
-fn newer_levels(log: &str) -> String {
-    let lowered = [
-        "3 directio: starting new request",
-        "3 directio: io finished ",
-        "3 directio: async io pending",
-        "3 directio: async io getevents returned ",
-    ];
-    log.lines()
-        .map(|line| {
-            if lowered.iter().any(|start| line.starts_with(start)) {
-                format!("4{}", line.get(1..).unwrap_or_default())
-            } else {
-                line.to_owned()
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
+fn text(fact: Option<&Fact>) -> String {
+    fact.map_or("not recorded".to_owned(), Fact::to_string)
 }
 
 /// What one side alone shows to be wrong.
@@ -61,9 +54,9 @@ fn inspect(name: &str, transcript: &Transcript, into: &mut Comparison) {
         }
     }
     match &transcript.end {
-        End::Done => {}
-        End::NotHere(why) => into.not_run = Some(why.clone()),
-        End::Broken(why) => into.mismatches.push(format!("{name}: {why}")),
+        End::Ended(Ok(())) => {}
+        End::Ended(Err(Trouble::NotHere(why))) => into.not_run = Some(why.clone()),
+        End::Ended(Err(trouble)) => into.mismatches.push(format!("{name}: {trouble}")),
         End::Died { during, how } => into
             .mismatches
             .push(format!("{name}: the host ended during {during:?}: {how}")),
@@ -76,7 +69,7 @@ fn inspect(name: &str, transcript: &Transcript, into: &mut Comparison) {
     }
 }
 
-/// Judges our side where it runs without a counterpart, by the scenario's expectations alone: among
+/// Checks our side where it runs without a counterpart, by the scenario's expectations alone: among
 /// them our part of the differences that the ledger allows.
 pub fn alone(name: &str, transcript: &Transcript) -> Comparison {
     let mut result = Comparison {
@@ -86,13 +79,17 @@ pub fn alone(name: &str, transcript: &Transcript) -> Comparison {
     inspect(name, transcript, &mut result);
     for (index, step) in transcript.steps.iter().enumerate() {
         for allowed in &step.differences {
-            let seen = step.fact(&allowed.fact).unwrap_or("not recorded");
-            if seen == allowed.ours {
-                *result.rows.entry(allowed.row.clone()).or_default() += 1;
+            let seen = step.like(&allowed.ours);
+            if seen == Some(&allowed.ours) {
+                result.saw(&allowed.id);
             } else {
                 result.mismatches.push(format!(
-                    "step {index}, {}: {}: ledger row {} says {:?} of {name}, but it is {seen:?}",
-                    step.label, allowed.fact, allowed.row, allowed.ours
+                    "step {index}, {}: {}: {} says {} of {name}, but it is {}",
+                    step.label,
+                    allowed.ours.name(),
+                    allowed.id,
+                    allowed.ours,
+                    text(seen)
                 ));
             }
         }
@@ -102,14 +99,19 @@ pub fn alone(name: &str, transcript: &Transcript) -> Comparison {
 
 /// Compares both sides. `same` says that both are the same plugin, so that no difference is allowed
 /// and none of the ledger can show.
-pub fn compare(names: Names<'_>, c: &Transcript, ours: &Transcript, same: bool) -> Comparison {
+pub fn compare(
+    names: Names<'_>,
+    upstream: &Transcript,
+    ours: &Transcript,
+    same: bool,
+) -> Comparison {
     let mut result = Comparison::default();
-    inspect(names.c, c, &mut result);
+    inspect(names.upstream, upstream, &mut result);
     inspect(names.ours, ours, &mut result);
     if result.not_run.is_some() && result.mismatches.is_empty() {
         return result;
     }
-    let mut theirs = c.steps.iter();
+    let mut theirs = upstream.steps.iter();
     for (index, step) in ours.steps.iter().enumerate() {
         let Some(other) = theirs.next() else {
             if step.alone {
@@ -118,14 +120,14 @@ pub fn compare(names: Names<'_>, c: &Transcript, ours: &Transcript, same: bool) 
             }
             result.mismatches.push(format!(
                 "step {index}, {}: {} ends before it",
-                step.label, names.c
+                step.label, names.upstream
             ));
             break;
         };
         if other.label != step.label {
             result.mismatches.push(format!(
                 "step {index}: {} does {:?}, {} does {:?}",
-                names.c, other.label, names.ours, step.label
+                names.upstream, other.label, names.ours, step.label
             ));
             break;
         }
@@ -143,34 +145,42 @@ pub fn compare(names: Names<'_>, c: &Transcript, ours: &Transcript, same: bool) 
 fn compare_step(
     names: Names<'_>,
     index: usize,
-    c: &Step,
+    upstream: &Step,
     ours: &Step,
     same: bool,
     result: &mut Comparison,
 ) {
-    let place = format!("step {index}, {}", c.label);
-    let mut names_seen: Vec<&str> = c.facts.iter().map(|(name, _)| name.as_str()).collect();
-    for (name, _) in &ours.facts {
-        if !names_seen.contains(&name.as_str()) {
-            names_seen.push(name);
-        }
-    }
-    for name in names_seen {
-        let theirs = c.fact(name).unwrap_or("not recorded");
-        let mine = ours.fact(name).unwrap_or("not recorded");
-        let allowed = c.differences.iter().find(|one| one.fact == name);
-        if let Some(allowed) = allowed {
-            let place = format!("{place}: {name}");
+    let place = format!("step {index}, {}", upstream.label);
+    let further = ours
+        .facts
+        .iter()
+        .filter(|fact| upstream.like(fact).is_none());
+    for fact in upstream.facts.iter().chain(further) {
+        let place = format!("{place}: {}", fact.name());
+        let (theirs, mine) = (upstream.like(fact), ours.like(fact));
+        let mut differences = upstream.differences.iter();
+        if let Some(allowed) = differences.find(|one| one.upstream.is_like(fact)) {
             compare_allowed(names, &place, allowed, [theirs, mine], same, result);
         } else if theirs == mine {
-        } else if name == "log" && !same && newer_levels(theirs) == mine {
-            *result.rows.entry(LEVELS.to_owned()).or_default() += 1;
+        } else if !same && differ_in_levels(theirs, mine) {
+            result.saw(LEVELS);
         } else {
             result.mismatches.push(format!(
-                "{place}: {name}:\n      {}: {theirs:?}\n      {}: {mine:?}",
-                names.c, names.ours
+                "{place}:\n      {}: {}\n      {}: {}",
+                names.upstream,
+                text(theirs),
+                names.ours,
+                text(mine)
             ));
         }
+    }
+}
+
+/// Whether two logs differ in nothing but the levels that 0.9.7 has lowered.
+fn differ_in_levels(upstream: Option<&Fact>, ours: Option<&Fact>) -> bool {
+    match (upstream, ours) {
+        (Some(Fact::Log(old)), Some(Fact::Log(new))) => old.with_newer_levels() == *new,
+        _ => false,
     }
 }
 
@@ -179,30 +189,34 @@ fn compare_allowed(
     names: Names<'_>,
     place: &str,
     allowed: &Difference,
-    [theirs, mine]: [&str; 2],
+    [theirs, mine]: [Option<&Fact>; 2],
     same: bool,
     result: &mut Comparison,
 ) {
-    let row = &allowed.row;
-    if theirs != allowed.c {
+    let id = &allowed.id;
+    if theirs != Some(&allowed.upstream) {
         result.mismatches.push(format!(
-            "{place}: ledger row {row} says {:?} of {}, but it is {theirs:?}",
-            allowed.c, names.c
+            "{place}: {id} says {} of {}, but it is {}",
+            allowed.upstream,
+            names.upstream,
+            text(theirs)
         ));
     }
-    let expected = if same { &allowed.c } else { &allowed.ours };
-    if mine == expected {
+    let expected = allowed.of(if same { Side::Upstream } else { Side::Ours });
+    if mine == Some(expected) {
         if !same {
-            *result.rows.entry(row.clone()).or_default() += 1;
+            result.saw(id);
         }
     } else if mine == theirs {
         result.mismatches.push(format!(
-            "{place}: ledger row {row} is out of date: both are {theirs:?}"
+            "{place}: {id} is out of date: both are {}",
+            text(theirs)
         ));
     } else {
         result.mismatches.push(format!(
-            "{place}: ledger row {row} says {expected:?} of {}, but it is {mine:?}",
-            names.ours
+            "{place}: {id} says {expected} of {}, but it is {}",
+            names.ours,
+            text(mine)
         ));
     }
 }
@@ -210,65 +224,71 @@ fn compare_allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directio::facts::Log;
+    use harness::state::State;
 
-    const NAMES: Names<'_> = Names { c: "C", ours: "R" };
+    const NAMES: Names<'_> = Names {
+        upstream: "U",
+        ours: "R",
+    };
 
-    fn step(label: &str, facts: &[(&str, &str)]) -> Step {
+    fn step(label: &str, facts: Vec<Fact>) -> Step {
         Step {
             label: label.to_owned(),
-            facts: facts
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            facts,
             ..Step::default()
         }
+    }
+
+    fn returned(state: State) -> Fact {
+        Fact::Returned(state.into())
     }
 
     fn transcript(steps: Vec<Step>) -> Transcript {
         Transcript {
             steps,
-            end: End::Done,
+            end: End::Ended(Ok(())),
             remarks: String::new(),
         }
     }
 
-    fn differing(row: &str, c: &str, ours: &str, step: Step) -> Step {
-        Step {
-            differences: vec![Difference {
-                row: row.to_owned(),
-                fact: "returned".to_owned(),
-                c: c.to_owned(),
-                ours: ours.to_owned(),
-            }],
-            ..step
-        }
+    /// A side that returns `state` where upstream returns DOWN and ours UP.
+    fn pinned(state: State) -> Transcript {
+        let mut step = step("check", vec![returned(state)]);
+        step.differences.push(Difference {
+            id: "I4".to_owned(),
+            upstream: returned(State::DOWN),
+            ours: returned(State::UP),
+        });
+        transcript(vec![step])
     }
 
     #[test]
     fn equal_sides_agree_and_unequal_ones_do_not() {
-        let one = |state| transcript(vec![step("check", &[("returned", state)])]);
-        let good = compare(NAMES, &one("up"), &one("up"), false);
+        let one = |state| transcript(vec![step("check", vec![returned(state)])]);
+        let good = compare(NAMES, &one(State::UP), &one(State::UP), false);
         assert_eq!((good.steps, good.mismatches.len()), (1, 0));
         for same in [false, true] {
-            let bad = compare(NAMES, &one("up"), &one("down"), same);
+            let bad = compare(NAMES, &one(State::UP), &one(State::DOWN), same);
             assert_eq!(bad.mismatches.len(), 1);
         }
     }
 
     #[test]
     fn a_missing_or_further_step_or_fact_is_a_mismatch() {
-        let short = transcript(vec![step("a", &[])]);
-        let long = transcript(vec![step("a", &[]), step("b", &[])]);
-        let other = transcript(vec![step("c", &[])]);
-        let fact = transcript(vec![step("a", &[("x", "1")])]);
-        for (c, ours) in [
+        let short = transcript(vec![step("a", vec![])]);
+        let long = transcript(vec![step("a", vec![]), step("b", vec![])]);
+        let other = transcript(vec![step("c", vec![])]);
+        let fact = transcript(vec![step("a", vec![Fact::Msgid(1)])]);
+        for (upstream, ours) in [
             (&short, &long),
             (&long, &short),
             (&short, &other),
             (&short, &fact),
             (&fact, &short),
         ] {
-            assert_eq!(compare(NAMES, c, ours, false).mismatches.len(), 1);
+            let result = compare(NAMES, upstream, ours, false);
+            assert_eq!(result.mismatches.len(), 1);
         }
         let mut further = long.clone();
         if let Some(last) = further.steps.last_mut() {
@@ -280,71 +300,59 @@ mod tests {
 
     #[test]
     fn an_allowed_difference_must_show_exactly_as_written() {
-        let run = |c, ours, same| {
-            let side = |state| {
-                transcript(vec![differing(
-                    "I4",
-                    "down",
-                    "up",
-                    step("check", &[("returned", state)]),
-                )])
-            };
-            let result = compare(NAMES, &side(c), &side(ours), same);
-            (result.mismatches.len(), result.rows.get("I4").copied())
-        };
-        assert_eq!(run("down", "up", false), (0, Some(1)));
-        assert_eq!(run("down", "down", false), (1, None));
-        assert_eq!(run("down", "pending", false), (1, None));
-        assert_eq!(run("up", "up", false), (1, Some(1)));
-        assert_eq!(run("down", "down", true), (0, None));
-        assert_eq!(run("down", "up", true), (1, None));
+        let (up, down, pending) = (State::UP, State::DOWN, State::PENDING);
+        for (upstream, ours, same, mismatches, seen) in [
+            (down, up, false, 0, Some(1)),
+            (down, down, false, 1, None),
+            (down, pending, false, 1, None),
+            (up, up, false, 1, Some(1)),
+            (down, down, true, 0, None),
+            (down, up, true, 1, None),
+        ] {
+            let result = compare(NAMES, &pinned(upstream), &pinned(ours), same);
+            assert_eq!(result.mismatches.len(), mismatches);
+            assert_eq!(result.differences.get("I4").copied(), seen);
+        }
     }
 
     #[test]
-    fn lower_log_levels_are_a_row_of_their_own() {
-        let side = |log| transcript(vec![step("check", &[("log", log)])]);
-        let old = side("4 directio: called\n3 directio: starting new request");
-        let new = side("4 directio: called\n4 directio: starting new request");
-        let result = compare(NAMES, &old, &new, false);
+    fn lower_log_levels_are_an_entry_of_their_own() {
+        let side = |level| {
+            let log = Fact::Log(Log::called().starts(level));
+            transcript(vec![step("check", vec![log])])
+        };
+        let result = compare(NAMES, &side(3), &side(4), false);
         assert_eq!(result.mismatches.len(), 0);
-        assert_eq!(result.rows.get(LEVELS), Some(&1));
-        assert_eq!(compare(NAMES, &old, &new, true).mismatches.len(), 1);
-        assert_eq!(compare(NAMES, &new, &old, false).mismatches.len(), 1);
+        assert_eq!(result.differences.get(LEVELS), Some(&1));
+        let same = compare(NAMES, &side(3), &side(4), true);
+        let other_way = compare(NAMES, &side(4), &side(3), false);
+        assert_eq!((same.mismatches.len(), other_way.mismatches.len()), (1, 1));
     }
 
     #[test]
     fn what_one_side_shows_to_be_wrong_counts() {
-        let mut bad = step("check", &[]);
+        let mut bad = step("check", vec![]);
         bad.wrong.push("bytes were changed".to_owned());
         let bad = transcript(vec![bad]);
-        let good = transcript(vec![step("check", &[])]);
+        let good = transcript(vec![step("check", vec![])]);
         assert_eq!(compare(NAMES, &good, &bad, false).mismatches.len(), 1);
         assert_eq!(compare(NAMES, &bad, &good, false).mismatches.len(), 1);
         assert_eq!(alone("R", &bad).mismatches.len(), 1);
-        let pinned = |state| {
-            let step = step("check", &[("returned", state)]);
-            transcript(vec![differing("I4", "down", "up", step)])
-        };
-        assert_eq!(alone("R", &pinned("up")).mismatches.len(), 0);
-        assert_eq!(alone("R", &pinned("down")).mismatches.len(), 1);
+        assert_eq!(alone("R", &pinned(State::UP)).mismatches.len(), 0);
+        assert_eq!(alone("R", &pinned(State::DOWN)).mismatches.len(), 1);
         let died = Transcript {
-            steps: Vec::new(),
             end: End::Died {
                 during: "reset".to_owned(),
                 how: "signal 11".to_owned(),
             },
-            remarks: String::new(),
+            ..transcript(vec![])
         };
         assert_eq!(alone("R", &died).mismatches.len(), 1);
     }
 
     #[test]
     fn what_cannot_run_here_is_not_a_success() {
-        let absent = Transcript {
-            steps: Vec::new(),
-            end: End::NotHere("no FUSE".to_owned()),
-            remarks: String::new(),
-        };
+        let absent = Transcript::failed(Trouble::NotHere("no FUSE".to_owned()));
         let result = compare(NAMES, &absent, &absent, false);
         assert_eq!(result.not_run.as_deref(), Some("no FUSE"));
         assert!(result.mismatches.is_empty());

@@ -1,96 +1,81 @@
-//! The main program of every host executable: loads one plugin and plays one scenario.
+//! The role `directio` of a test host: loads one plugin and runs one scenario, for the runner behind
+//! its standard input.
+#![forbid(unsafe_code)]
 
-use crate::directio::scenarios;
-use crate::directio::session::{Session, Setting, Side, socket};
+use super::driver::Driver;
+use super::message::Start;
+use super::scenarios;
 use harness::abi::Abi;
+use harness::ipc::Channel;
 use harness::plugin::Plugin;
 use harness::process::HostKind;
-use harness::{Result, Trouble, plugin};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use harness::{Doing, Result, Trouble, plugin};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::fmt;
 use std::process::ExitCode;
 
-/// The host executables.
+/// A host in which a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// Exports what 0.8.6 to 0.10.x export.
-    B,
-    /// Exports what 0.7.9 to 0.8.5 export: another `dlog`, no `libmp_verbosity`.
-    BOld,
-    /// Exports what 0.11.0 to 0.13.x export.
-    C,
-    /// Exports what 0.14.x exports.
-    CPrime,
-    /// Exports what 0.15.0 exports.
-    D,
-    /// Exports nothing, and says which ABI it is through `libcheck_assume_abi`.
+    /// One that is linked to libmultipath.
+    Of(HostKind),
+    /// One that exports nothing and states its ABI through `libcheck_assume_abi`.
     Assuming(Abi),
-    /// Exports nothing and says nothing, but has loaded libmultipath 0.9.4 for itself alone.
+    /// One that exports nothing and states nothing, but has loaded libmultipath 0.9.4 for itself
+    /// alone.
     Hidden,
-    /// Exports nothing and says nothing.
-    Stranger,
+    /// One that exports nothing and states nothing.
+    Unknown,
 }
 
 impl Host {
-    /// What reports call it.
-    pub fn name(self) -> String {
-        match self {
-            Host::Assuming(abi) => format!("none, assuming {abi}"),
-            Host::Hidden => "none, libmultipath hidden".to_owned(),
-            Host::Stranger => "none".to_owned(),
-            Host::B => Abi::V0_7_9.to_string(),
-            Host::BOld => "0.7.9 before 0.8.6".to_owned(),
-            Host::C => Abi::V0_11.to_string(),
-            Host::CPrime => Abi::V0_14.to_string(),
-            Host::D => Abi::V0_15.to_string(),
-        }
-    }
-
     /// The executable.
     pub fn kind(self) -> HostKind {
         match self {
-            Host::B => HostKind::V0_8_6,
-            Host::BOld => HostKind::V0_7_9,
-            Host::C => HostKind::V0_11,
-            Host::CPrime => HostKind::V0_14,
-            Host::D => HostKind::V0_15,
-            Host::Assuming(_) | Host::Hidden | Host::Stranger => HostKind::WithoutLibmultipath,
+            Host::Of(kind) => kind,
+            Host::Assuming(_) | Host::Hidden | Host::Unknown => HostKind::WithoutLibmultipath,
         }
     }
 
-    /// The ABI whose protocol the host speaks.
+    /// The ABI by which the host calls plugins.
     pub fn abi(self) -> Abi {
         match self {
-            Host::B | Host::BOld | Host::Hidden | Host::Stranger => Abi::V0_7_9,
-            Host::C => Abi::V0_11,
-            Host::CPrime => Abi::V0_14,
-            Host::D => Abi::V0_15,
             Host::Assuming(abi) => abi,
+            Host::Hidden | Host::Unknown => Abi::V0_7_9,
+            Host::Of(kind) => match kind {
+                HostKind::V0_11 => Abi::V0_11,
+                HostKind::V0_14 => Abi::V0_14,
+                HostKind::V0_15 => Abi::V0_15,
+                _ => Abi::V0_7_9,
+            },
         }
     }
 
-    /// How a real host of this kind makes libmultipath's symbols visible, as a word for the command
-    /// line.
-    pub fn libmultipath(self) -> Option<&'static str> {
+    /// Whether the host has loaded libmultipath, and if so, whether plugins see its symbols.
+    pub fn libmultipath_is_global(self) -> Option<bool> {
         match self {
-            Host::B => Some("global"),
-            Host::Hidden => Some("local"),
+            Host::Of(HostKind::V0_8_6) => Some(true),
+            Host::Hidden => Some(false),
             _ => None,
         }
     }
 }
 
-/// The role `directio` of a test host: loads one plugin and runs one scenario, for the runner behind
-/// its standard input.
-pub fn main(kind: HostKind) -> ExitCode {
-    let abi = match kind {
-        HostKind::V0_7_9 | HostKind::V0_8_6 | HostKind::WithoutLibmultipath => Abi::V0_7_9,
-        HostKind::V0_11 => Abi::V0_11,
-        HostKind::V0_14 => Abi::V0_14,
-        HostKind::V0_15 => Abi::V0_15,
-    };
-    let arguments: Vec<String> = std::env::args().skip(2).collect();
-    match play(abi, &arguments) {
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Of(HostKind::V0_7_9) => f.write_str("0.7.9 before 0.8.6"),
+            Host::Of(_) => self.abi().fmt(f),
+            Host::Assuming(abi) => write!(f, "none, assuming {abi}"),
+            Host::Hidden => f.write_str("none, libmultipath hidden"),
+            Host::Unknown => f.write_str("none"),
+        }
+    }
+}
+
+/// Runs the role.
+pub fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("{trouble}");
@@ -99,68 +84,34 @@ pub fn main(kind: HostKind) -> ExitCode {
     }
 }
 
-fn play(abi: Abi, arguments: &[String]) -> Result<()> {
-    let mut options: BTreeMap<&str, &str> = BTreeMap::new();
-    for pair in arguments.chunks(2) {
-        if let [name, value] = pair {
-            options.insert(name, value);
-        }
+fn run() -> Result<()> {
+    let mut channel = Channel::of_host()?;
+    let start: Option<Start> = channel.receive().doing("waiting for the runner")?;
+    let start = start.ok_or_else(|| Trouble::Broken("the runner starts this".to_owned()))?;
+    let scenario = scenarios::find(&start.scenario)?;
+    if let Some(library) = &start.libmultipath {
+        let scope = if start.global {
+            libc::RTLD_GLOBAL
+        } else {
+            libc::RTLD_LOCAL
+        };
+        plugin::open(library, libc::RTLD_NOW | scope)?;
     }
-    let option = |name: &str| {
-        options
-            .get(name)
-            .copied()
-            .ok_or_else(|| Trouble::Broken(format!("{name} is missing; the runner starts hosts")))
-    };
-    let scenario = scenarios::find(option("--scenario")?)?;
-    let path = PathBuf::from(option("--plugin")?);
-    let assumed: Option<Abi> = match options.get("--assume") {
-        Some(name) => Some(name.parse()?),
-        None => None,
-    };
-    for (name, flags) in [
-        ("--libmultipath-global", libc::RTLD_NOW | libc::RTLD_GLOBAL),
-        ("--libmultipath-local", libc::RTLD_NOW | libc::RTLD_LOCAL),
-    ] {
-        if let Some(library) = options.get(name) {
-            plugin::open(Path::new(library), flags)?;
-        }
-    }
-    let abi = assumed.unwrap_or(abi);
-    if assumed.is_some() {
-        // Loading it twice is loading it once: the word given here holds for the session's handle.
-        let plugin = Plugin::load(&path, abi)?;
-        let answer = plugin.assume_abi(abi.letter().into());
+    if start.assume {
+        // A second load gives the same object: what is assumed here holds for the driver's handle.
+        let plugin = Plugin::load(&start.plugin, start.abi)?;
+        let answer = plugin.assume_abi(start.abi.letter().into());
         if answer != Some(0) {
             return Err(Trouble::Broken(format!(
-                "libcheck_assume_abi answered {answer:?}"
+                "libcheck_assume_abi returned {answer:?}"
             )));
         }
     }
-    let setting = Setting {
-        side: if option("--side")? == "c" {
-            Side::C
-        } else {
-            Side::Ours
-        },
-        abi,
-        plugin: path,
-        seed: option("--seed")?.parse().unwrap_or(0),
-    };
-    raise_descriptor_limit();
-    let mut session = Session::new(setting, socket()?)?;
-    let outcome = (scenario.play)(&mut session);
-    session.end(&outcome)
-}
-
-/// Thousands of instances have thousands of descriptors.
-fn raise_descriptor_limit() {
-    // SAFETY: reads and writes a structure of this function; on failure the limit stays.
-    unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max.min(1 << 20);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
+    // Thousands of instances have thousands of descriptors; on failure the limit stays.
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most.min(1 << 20), most);
     }
+    let mut driver = Driver::new(start, channel)?;
+    let outcome = (scenario.run)(&mut driver);
+    driver.end(outcome)
 }

@@ -1,15 +1,20 @@
 //! Differential tests of the directio checker.
 //!
-//! Three kinds of processes take part. The *runner* (`compat-directio`) owns the devices
-//! ([`harness::devices`]) and compares. For every scenario and side it starts a *test host* (`host-b`,
-//! `host-c`, …), which exports what `libmultipath` of one ABI exports, loads one plugin and runs one
-//! scenario ([`session`], [`scenarios`]). The two communicate over a socket ([`wire`]): a plugin that
-//! crashes or hangs takes no device with it.
+//! Three kinds of processes take part. The [runner] (`compat-directio`) owns the devices
+//! ([`harness::devices`]) and [compares](compare). For every scenario and side it starts a test
+//! [host], which exports what `libmultipath` of one ABI exports, loads one plugin and runs one
+//! [scenario](scenarios) through a [`driver`]. The two exchange [messages](message) over a socket: a
+//! plugin that crashes or hangs takes no device with it.
 
+mod calls;
 pub mod compare;
+pub mod devices;
+pub mod driver;
+mod during;
+pub mod facts;
 pub mod host;
-
+pub mod message;
 pub mod runner;
 pub mod scenarios;
-pub mod session;
-pub mod wire;
+pub mod seen;
+pub mod suite;

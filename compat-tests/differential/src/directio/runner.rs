@@ -1,32 +1,32 @@
-//! Starts one host process per scenario and side, serves it devices and writes down what it says.
+//! Starts one test host per scenario and side, makes devices for it and records its steps.
+#![forbid(unsafe_code)]
 
-use crate::directio::host::Host;
-use crate::directio::session::{NO_FURTHER, Side};
-use crate::directio::wire::{Message, Step, receive, send};
-use harness::devices::Lab;
-use harness::process::Launch;
+use super::driver::NO_FURTHER;
+use super::facts::Step;
+use super::host::Host;
+use super::message::{Message, Start};
+use harness::devices::Devices;
+use harness::process::{Launch, TestHost};
+use harness::side::Side;
 use harness::surroundings::Surroundings;
 use harness::{Doing, Result, Trouble};
-use std::io::{BufReader, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// How long a host may be silent before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a side of a scenario ended.
+/// How often a scenario is run that other programs disturb.
+const ATTEMPTS: u32 = 5;
+
+/// How one side of a scenario ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was played to the end.
-    Done,
-    /// It cannot run here.
-    NotHere(String),
-    /// The harness failed.
-    Broken(String),
-    /// The process ended in the middle, or had to be ended.
+    /// The host sent this.
+    Ended(Result<()>),
+    /// The process ended before that, or had to be ended.
     Died {
         /// The call it was in.
         during: String,
@@ -46,9 +46,20 @@ pub struct Transcript {
     pub remarks: String,
 }
 
-/// What is played on one side.
-#[derive(Clone, Debug)]
-pub struct Play<'a> {
+impl Transcript {
+    /// One without steps.
+    pub fn failed(trouble: Trouble) -> Transcript {
+        Transcript {
+            steps: Vec::new(),
+            end: End::Ended(Err(trouble)),
+            remarks: String::new(),
+        }
+    }
+}
+
+/// What is run on one side.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
     /// The scenario's name.
     pub scenario: &'a str,
     /// In which host.
@@ -57,172 +68,137 @@ pub struct Play<'a> {
     pub side: Side,
     /// The plugin's file.
     pub plugin: &'a Path,
-    /// What belongs to the C plugin.
+    /// What belongs to upstream's plugin.
     pub surroundings: &'a Surroundings,
     /// Where random scenarios begin.
     pub seed: u64,
 }
 
-/// How often a scenario is played that other programs disturb.
-const ATTEMPTS: u32 = 5;
-
-/// Plays one side of a scenario.
-pub fn play(play: &Play<'_>) -> Transcript {
+/// Runs one side of a scenario.
+pub fn run(run: &Run<'_>) -> Transcript {
     for _ in 0..ATTEMPTS {
-        let mut steps = Vec::new();
-        let mut remarks = String::new();
-        let end = match follow(play, &mut steps, &mut remarks) {
-            Ok(end) => end,
-            Err(Trouble::NotHere(why)) => End::NotHere(why),
-            Err(Trouble::Broken(why)) => End::Broken(why),
-            Err(Trouble::Disturbed) => continue,
-        };
-        return Transcript {
-            steps,
-            end,
-            remarks,
-        };
+        match follow(run) {
+            Err(Trouble::Disturbed) => {}
+            Err(trouble) => return Transcript::failed(trouble),
+            Ok(transcript) if transcript.end == End::Ended(Err(Trouble::Disturbed)) => {}
+            Ok(transcript) => return transcript,
+        }
     }
-    Transcript {
-        steps: Vec::new(),
-        end: End::NotHere(format!("{}, {ATTEMPTS} times in a row", Trouble::Disturbed)),
-        remarks: String::new(),
-    }
+    let why = format!("{}, {ATTEMPTS} times in a row", Trouble::Disturbed);
+    Transcript::failed(Trouble::NotHere(why))
 }
 
-fn command(play: &Play<'_>) -> Result<Command> {
-    let mut command = Launch::new(play.host.kind(), "directio")?
-        .with(play.surroundings)
+fn start(run: &Run<'_>) -> Result<Start> {
+    let scope = run.host.libmultipath_is_global();
+    let libmultipath = run.surroundings.libmultipath.clone();
+    if scope.is_some() && libmultipath.is_none() {
+        let why = "no libmultipath.so.0 next to upstream's plugin";
+        return Err(Trouble::NotHere(why.to_owned()));
+    }
+    Ok(Start {
+        scenario: run.scenario.to_owned(),
+        side: run.side,
+        abi: run.host.abi(),
+        assume: matches!(run.host, Host::Assuming(_)),
+        libmultipath: libmultipath.filter(|_| scope.is_some()),
+        global: scope == Some(true),
+        plugin: run.plugin.to_owned(),
+        seed: run.seed,
+    })
+}
+
+fn follow(run: &Run<'_>) -> Result<Transcript> {
+    let start = start(run)?;
+    let mut command = Launch::new(run.host.kind(), "directio")?
+        .with(run.surroundings)
         .command()?;
-    let side = match play.side {
-        Side::C => "c",
-        Side::Ours => "ours",
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut host = TestHost::start_with_limit(&mut command, Some(PATIENCE))?;
+    let mut devices = Devices::default();
+    let mut steps = Vec::new();
+    let mut during = "loading the plugin".to_owned();
+    let heard = match host.send(&start) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Heard::Gone),
+        Err(error) => Err(error.into()),
+        Ok(()) => converse(&mut host, &mut devices, &mut steps, &mut during),
     };
-    command
-        .args(["--scenario", play.scenario, "--side", side])
-        .args(["--seed", &play.seed.to_string()])
-        .arg("--plugin")
-        .arg(play.plugin);
-    if let Host::Assuming(abi) = play.host {
-        command.args(["--assume", abi.name()]);
-    }
-    if let Some(scope) = play.host.libmultipath() {
-        let Some(library) = &play.surroundings.libmultipath else {
-            return Err(Trouble::NotHere(
-                "no libmultipath.so.0 next to the C plugin".to_owned(),
-            ));
-        };
-        command.arg(format!("--libmultipath-{scope}")).arg(library);
-    }
-    Ok(command)
-}
-
-fn follow(play: &Play<'_>, steps: &mut Vec<Step>, remarks: &mut String) -> Result<End> {
-    let (ours, theirs) = UnixStream::pair().doing("making a socket")?;
-    ours.set_read_timeout(Some(PATIENCE))
-        .doing("setting a time limit")?;
-    let mut child = command(play)?
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .doing(&format!("starting {}", play.host.kind().executable()))?;
-    let mut lab = Lab::default();
-    let mut calling = "loading the plugin".to_owned();
-    let spoken = converse(&ours, &mut lab, steps, &mut calling);
     // A process with reads in flight ends only when they are answered.
-    lab.let_all_go();
-    let died = |how: String| End::Died {
-        during: calling.clone(),
+    devices.let_all_go();
+    if matches!(heard, Ok(Heard::Silence) | Err(_)) {
+        // It may have ended by itself meanwhile.
+        let _ = host.process().kill();
+    }
+    let mut remarks = String::new();
+    if let Some(mut stderr) = host.process().stderr.take() {
+        // Until the process has ended; what is not text is no remark.
+        let _ = stderr.read_to_string(&mut remarks);
+    }
+    let status = host.process().wait().doing("waiting for the host")?;
+    let died = |during: &str, how: String| End::Died {
+        during: during.to_owned(),
         how,
     };
-    if matches!(spoken, Ok(Heard::Silence) | Err(_)) {
-        // It may have ended by itself meanwhile.
-        let _ = child.kill();
-    }
-    if let Some(mut stderr) = child.stderr.take() {
-        // Until the process has ended; what is not text is no remark.
-        let _ = stderr.read_to_string(remarks);
-    }
-    let status = child.wait().doing("waiting for the host")?;
-    match spoken {
-        Ok(Heard::End(end)) => {
-            let undefined = play.side == Side::C && steps.iter().any(|it| it.label == NO_FURTHER);
-            if status.success() || undefined || !matches!(end, End::Done) {
-                Ok(end)
-            } else {
-                Ok(End::Died {
-                    during: "the end of the process".to_owned(),
-                    how: status.to_string(),
-                })
+    let end = match heard? {
+        Heard::End(Ok(())) => {
+            let undefined =
+                run.side == Side::Upstream && steps.iter().any(|it| it.label == NO_FURTHER);
+            match status.success() || undefined {
+                true => End::Ended(Ok(())),
+                false => died("the end of the process", status.to_string()),
             }
         }
-        Ok(Heard::Disturbance) => Err(Trouble::Disturbed),
-        Ok(Heard::Gone) => Ok(died(status.to_string())),
-        Ok(Heard::Silence) => Ok(died(format!(
-            "said nothing for {} s and was killed",
-            PATIENCE.as_secs()
-        ))),
-        Err(trouble) => Err(trouble),
-    }
+        Heard::End(outcome) => End::Ended(outcome),
+        Heard::Gone => died(&during, status.to_string()),
+        Heard::Silence => {
+            let seconds = PATIENCE.as_secs();
+            died(
+                &during,
+                format!("sent nothing for {seconds} s and was killed"),
+            )
+        }
+    };
+    Ok(Transcript {
+        steps,
+        end,
+        remarks,
+    })
 }
 
 /// How a conversation with a host ended.
 enum Heard {
-    /// The host said how the scenario came out.
-    End(End),
-    /// Another program has spoilt the scenario.
-    Disturbance,
-    /// It is gone without a word.
+    /// The host said how the scenario ended.
+    End(Result<()>),
+    /// Its connection is closed.
     Gone,
-    /// It says nothing any more.
+    /// It sends nothing any more.
     Silence,
 }
 
-/// Listens until the host has no more to say.
+/// Receives until the host has no more to send.
 fn converse(
-    socket: &UnixStream,
-    lab: &mut Lab,
+    host: &mut TestHost,
+    devices: &mut Devices,
     steps: &mut Vec<Step>,
-    calling: &mut String,
+    during: &mut String,
 ) -> Result<Heard> {
-    use std::io::ErrorKind;
-    let mut reader = BufReader::new(socket.try_clone().doing("copying the socket")?);
-    let mut writer = socket;
     loop {
-        let fields = match receive(&mut reader) {
-            Ok(Some(fields)) => fields,
+        let message = match host.receive() {
+            Ok(Some(message)) => message,
             Ok(None) => return Ok(Heard::Gone),
-            Err(error) => {
-                return match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(Heard::Silence),
-                    ErrorKind::ConnectionReset => Ok(Heard::Gone),
-                    _ => Err(error.into()),
-                };
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(Heard::Silence);
             }
+            Err(error) => return Err(error.into()),
         };
-        match Message::parse(fields)? {
-            Message::Calling(label) => *calling = label,
+        match message {
+            Message::Calling(label) => *during = label,
             Message::Step(step) => steps.push(*step),
-            Message::Done => return Ok(Heard::End(End::Done)),
-            Message::Disturbed => return Ok(Heard::Disturbance),
-            Message::NotHere(why) => return Ok(Heard::End(End::NotHere(why))),
-            Message::Broken(why) => return Ok(Heard::End(End::Broken(why))),
-            Message::Ask(words) => {
-                let answer = match lab.serve(&words) {
-                    Ok(mut words) => {
-                        words.insert(0, "ok".to_owned());
-                        words
-                    }
-                    Err(Trouble::NotHere(why)) => vec!["not-here".to_owned(), why],
-                    Err(trouble) => vec!["broken".to_owned(), trouble.to_string()],
-                };
-                match send(&mut writer, &answer) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Heard::Gone),
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            Message::Ended(outcome) => return Ok(Heard::End(outcome)),
+            Message::Devices(request) => match host.send(&devices.serve(request)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Heard::Gone),
+                Err(error) => return Err(error.into()),
+            },
         }
     }
 }

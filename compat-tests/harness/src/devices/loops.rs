@@ -1,6 +1,8 @@
 //! Loop devices that are gone when the last descriptor is closed, however the process ends.
 
 use crate::{Doing, Result, Trouble};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::ffi::c_ulong;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -43,17 +45,71 @@ struct LoopConfig {
 
 const _: () = assert!(size_of::<LoopInfo64>() == 232 && size_of::<LoopConfig>() == 304);
 
-/// What a loop device is to look like.
-#[derive(Clone, Copy, Debug)]
+nix::ioctl_none_bad!(
+    /// Returns the number of a free loop device.
+    loop_ctl_get_free,
+    LOOP_CTL_GET_FREE
+);
+nix::ioctl_write_ptr_bad!(
+    /// Attaches a loop device to a file.
+    loop_configure,
+    LOOP_CONFIGURE,
+    LoopConfig
+);
+nix::ioctl_write_ptr_bad!(
+    /// Sets the block size that `BLKBSZGET` returns.
+    blkbszset,
+    BLKBSZSET,
+    u32
+);
+
+/// What a loop device is to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// The logical block size in bytes; 0 leaves it to the kernel.
-    pub block: u32,
-    /// The block size that `BLKBSZGET` answers, in bytes; 0 leaves it to the kernel.
-    pub soft_block: u32,
+    block: u32,
+    /// The block size that `BLKBSZGET` returns, in bytes; 0 leaves it to the kernel.
+    soft_block: u32,
     /// Whether the device refuses to be written.
-    pub read_only: bool,
+    read_only: bool,
     /// Whether the device reads its file past the page cache.
-    pub direct: bool,
+    direct: bool,
+}
+
+impl Shape {
+    /// Logical blocks of this size.
+    pub fn new(block: u32) -> Shape {
+        Shape {
+            block,
+            soft_block: 0,
+            read_only: false,
+            direct: false,
+        }
+    }
+
+    /// The same; `BLKBSZGET` returns this size.
+    #[must_use]
+    pub fn soft(self, soft_block: u32) -> Shape {
+        Shape { soft_block, ..self }
+    }
+
+    /// The same, read-only.
+    #[must_use]
+    pub fn read_only(self) -> Shape {
+        Shape {
+            read_only: true,
+            ..self
+        }
+    }
+
+    /// The same, reading its file past the page cache.
+    #[must_use]
+    pub fn direct(self) -> Shape {
+        Shape {
+            direct: true,
+            ..self
+        }
+    }
 }
 
 /// An attached loop device.
@@ -83,10 +139,10 @@ impl Loop {
         if shape.direct {
             flags |= LO_FLAGS_DIRECT_IO;
         }
-        // Between asking for a free device and taking it, somebody else may take it.
+        // Between asking for a free device and taking it, another process may take it.
         for _ in 0..20 {
             // SAFETY: the request takes no argument.
-            let number = crate::os(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) })
+            let number = unsafe { loop_ctl_get_free(control.as_raw_fd()) }
                 .map_err(|error| Trouble::NotHere(format!("no free loop device: {error}")))?;
             let number = u32::try_from(number).unwrap_or_default();
             let device = OpenOptions::new()
@@ -100,10 +156,7 @@ impl Loop {
             config.block_size = shape.block;
             config.info.lo_flags = flags;
             // SAFETY: the request reads one loop_config.
-            let done = crate::os(unsafe {
-                libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config)
-            });
-            match done {
+            match unsafe { loop_configure(device.as_raw_fd(), &raw const config) } {
                 Ok(_) => {
                     set_soft_block(&device, shape)?;
                     return Ok(Loop {
@@ -111,7 +164,7 @@ impl Loop {
                         number,
                     });
                 }
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                Err(Errno::EBUSY) => {}
                 Err(error) => {
                     return Err(Trouble::NotHere(format!(
                         "the kernel refuses a loop device of this shape ({shape:?}): {error}"
@@ -120,7 +173,7 @@ impl Loop {
             }
         }
         Err(Trouble::NotHere(
-            "every free loop device was taken by somebody else".to_owned(),
+            "every free loop device was taken by another process".to_owned(),
         ))
     }
 
@@ -148,11 +201,10 @@ fn set_soft_block(device: &File, shape: Shape) -> Result<()> {
         return Ok(());
     }
     // SAFETY: the request reads one int.
-    crate::os(unsafe { libc::ioctl(device.as_raw_fd(), BLKBSZSET, &raw const shape.soft_block) })
-        .map_err(|error| {
-        Trouble::NotHere(format!("the kernel refuses BLKBSZSET ({shape:?}): {error}"))
-    })?;
-    Ok(())
+    let done = unsafe { blkbszset(device.as_raw_fd(), &raw const shape.soft_block) };
+    let refused =
+        |error| Trouble::NotHere(format!("the kernel refuses BLKBSZSET ({shape:?}): {error}"));
+    done.map(drop).map_err(refused)
 }
 
 fn node(number: u32) -> PathBuf {

@@ -4,14 +4,16 @@
 //! detach themselves, image files have no name. Only scratch directories next to the executable
 //! can be left behind by a kill.
 
+pub mod hanging;
 pub mod loops;
 pub mod mount;
-pub mod stall;
+pub mod request;
 
 use crate::{Doing, Result, Trouble};
+use hanging::Hanging;
 use loops::{Loop, Shape};
 use mount::Mount;
-use stall::{Answer, Stall};
+use request::FileSystem;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,19 +27,19 @@ use std::time::{Duration, Instant};
 static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// A loop device over a file that can hang.
-struct StallLoop {
+struct HangingLoop {
     device: Loop,
     file: u64,
 }
 
-/// What one host process has asked for.
+/// What one test has asked for.
 #[derive(Default)]
-pub struct Lab {
+pub struct Devices {
     // The order of the fields is the order of their end: nothing may hang when a loop device goes.
-    stall_loops: Vec<StallLoop>,
-    mounts: Vec<(String, Mount)>,
+    hanging_loops: Vec<HangingLoop>,
+    mounts: Vec<(FileSystem, Mount)>,
     loops: Vec<Loop>,
-    stall: Option<Arc<Stall>>,
+    hanging: Option<Arc<Hanging>>,
     scratch: Option<Scratch>,
 }
 
@@ -50,91 +52,17 @@ impl Drop for Scratch {
     }
 }
 
-impl Drop for Lab {
+impl Drop for Devices {
     fn drop(&mut self) {
         self.let_all_go();
     }
 }
 
-/// Bytes as they are written in requests.
-fn number<T: std::str::FromStr>(word: &str) -> Result<T> {
-    word.parse()
-        .map_err(|_| Trouble::Broken(format!("{word:?} is no number that fits")))
-}
-
-/// How a read is to end, as requests write it: `data`, `error:N`, `short:N`.
-fn answer(word: &str) -> Result<Answer> {
-    match word.split_once(':') {
-        None if word == "data" => Ok(Answer::Data),
-        Some(("error", errno)) => Ok(Answer::Error(number(errno)?)),
-        Some(("short", bytes)) => Ok(Answer::Short(number(bytes)?)),
-        _ => Err(Trouble::Broken(format!("{word:?} is no answer"))),
-    }
-}
-
-impl Lab {
-    /// Does what a host process asks for; the answer is a list of words.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] when this machine cannot.
-    pub fn serve(&mut self, request: &[String]) -> Result<Vec<String>> {
-        let words: Vec<&str> = request.iter().map(String::as_str).collect();
-        let path = |path: PathBuf| Ok(vec![path.to_string_lossy().into_owned()]);
-        let count = |count: u64| Ok(vec![count.to_string()]);
-        let nothing = Ok(Vec::new());
-        match *words.as_slice() {
-            ["scratch"] => path(self.scratch()?.to_owned()),
-            ["file-system", kind] => path(self.file_system(kind)?),
-            ["loop", bytes, block, soft_block, read_only] => path(self.loop_device(
-                number(bytes)?,
-                Shape {
-                    block: number(block)?,
-                    soft_block: number(soft_block)?,
-                    read_only: read_only == "ro",
-                    direct: false,
-                },
-            )?),
-            ["stall-file", file] => path(self.stall()?.path(number(file)?)),
-            ["stall-loop", file, block] => path(self.stall_loop(number(file)?, number(block)?)?),
-            ["hold", file] => {
-                self.stall()?.hold(number(file)?);
-                nothing
-            }
-            ["fail", file, errno] => {
-                let errno = number(errno)?;
-                self.stall()?
-                    .fail(number(file)?, (errno != 0).then_some(errno));
-                nothing
-            }
-            ["answer", file, how_many, how] => count(self.stall()?.answer(
-                number(file)?,
-                number(how_many)?,
-                answer(how)?,
-            )?),
-            ["let-go", file, how] => count(self.stall()?.let_go(number(file)?, answer(how)?)?),
-            ["let-go-later", millis, file, how] => {
-                let (millis, file, how) = (number(millis)?, number(file)?, answer(how)?);
-                let stall = Arc::clone(self.stall()?);
-                std::thread::spawn(move || {
-                    std::thread::sleep(Duration::from_millis(millis));
-                    // Fails only when the scenario has ended first.
-                    let _ = stall.let_go(file, how);
-                });
-                nothing
-            }
-            ["waiting"] => count(self.waiting()?),
-            ["started", file] => count(self.stall()?.started(number(file)?)),
-            _ => Err(Trouble::Broken(format!(
-                "the lab does not know {:?}",
-                words.join(" ")
-            ))),
-        }
-    }
-
+impl Devices {
     /// Answers all reads that hang, so that the process that submitted them can end.
     pub fn let_all_go(&self) {
-        if let Some(stall) = &self.stall {
-            stall.let_all_go();
+        if let Some(hanging) = &self.hanging {
+            hanging.let_all_go();
         }
     }
 
@@ -171,7 +99,11 @@ impl Lab {
         Ok(file)
     }
 
-    fn loop_device(&mut self, bytes: u64, shape: Shape) -> Result<PathBuf> {
+    /// A loop device over a file of zeros.
+    ///
+    /// # Errors
+    /// [`Trouble::NotHere`] when the kernel does not allow the shape.
+    pub fn loop_device(&mut self, bytes: u64, shape: Shape) -> Result<PathBuf> {
         let image = self.image(bytes)?;
         let device = Loop::attach(image.as_fd(), shape)?;
         let path = device.path();
@@ -180,40 +112,35 @@ impl Lab {
         Ok(path)
     }
 
-    fn file_system(&mut self, kind: &str) -> Result<PathBuf> {
-        if kind == "disk" {
-            return Ok(self.scratch()?.to_owned());
-        }
-        if let Some((_, mount)) = self.mounts.iter().find(|(name, _)| name == kind) {
+    /// The root of a file system.
+    ///
+    /// # Errors
+    /// [`Trouble::NotHere`] when the kernel or a program for it is missing.
+    pub fn file_system(&mut self, kind: FileSystem) -> Result<PathBuf> {
+        if let Some((_, mount)) = self.mounts.iter().find(|(one, _)| *one == kind) {
             return Ok(mount.path(""));
         }
         let mount = match kind {
-            "tmpfs" => Mount::new(c"tmpfs", &[], &[])?,
-            "ramfs" => Mount::new(c"ramfs", &[], &[])?,
-            "ext4" => {
+            FileSystem::Disk => return Ok(self.scratch()?.to_owned()),
+            FileSystem::Tmpfs => Mount::new(c"tmpfs", &[])?,
+            FileSystem::Ramfs => Mount::new(c"ramfs", &[])?,
+            FileSystem::Ext4 => {
                 let device = self.formatted("mkfs.ext4", &["-q", "-F"], 16 << 20)?;
-                Mount::new(c"ext4", &[(c"source", &device)], &[])?
+                Mount::new(c"ext4", &[(c"source", &device)])?
             }
-            "xfs" => {
+            FileSystem::Xfs => {
                 let device = self.formatted("mkfs.xfs", &["-q", "-f"], 300 << 20)?;
-                Mount::new(c"xfs", &[(c"source", &device)], &[])?
+                Mount::new(c"xfs", &[(c"source", &device)])?
             }
-            _ => return Err(Trouble::Broken(format!("no file system {kind}"))),
         };
         let path = mount.path("");
-        self.mounts.push((kind.to_owned(), mount));
+        self.mounts.push((kind, mount));
         Ok(path)
     }
 
     /// A loop device with a new file system on it.
     fn formatted(&mut self, program: &str, options: &[&str], bytes: u64) -> Result<String> {
-        let shape = Shape {
-            block: 512,
-            soft_block: 0,
-            read_only: false,
-            direct: false,
-        };
-        let device = self.loop_device(bytes, shape)?;
+        let device = self.loop_device(bytes, Shape::new(512))?;
         let status = Command::new(program)
             .args(options)
             .arg(&device)
@@ -227,49 +154,52 @@ impl Lab {
         Ok(device.to_string_lossy().into_owned())
     }
 
-    fn stall(&mut self) -> Result<&Arc<Stall>> {
-        let stall = match self.stall.take() {
-            Some(stall) => stall,
-            None => Arc::new(Stall::new()?),
+    /// The files that can hang.
+    ///
+    /// # Errors
+    /// [`Trouble::NotHere`] without FUSE.
+    pub fn hanging(&mut self) -> Result<&Arc<Hanging>> {
+        let hanging = match self.hanging.take() {
+            Some(hanging) => hanging,
+            None => Arc::new(Hanging::new()?),
         };
-        Ok(self.stall.insert(stall))
+        Ok(self.hanging.insert(hanging))
     }
 
-    fn stall_loop(&mut self, file: u64, block: u32) -> Result<PathBuf> {
+    /// A loop device over a file that can hang.
+    ///
+    /// # Errors
+    /// [`Trouble::NotHere`] without FUSE or loop devices.
+    pub fn hanging_loop(&mut self, file: u64, block: u32) -> Result<PathBuf> {
         let backing = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(libc::O_DIRECT)
-            .open(self.stall()?.path(file))
+            .open(self.hanging()?.path(file))
             .doing("opening a file that can hang")?;
         // Past the page cache, so that every read of the device is a read of the file.
-        let shape = Shape {
-            block,
-            soft_block: 0,
-            read_only: false,
-            direct: true,
-        };
-        let device = Loop::attach(backing.as_fd(), shape)?;
+        let device = Loop::attach(backing.as_fd(), Shape::new(block).direct())?;
         let path = device.path();
-        self.stall_loops.push(StallLoop { device, file });
+        self.hanging_loops.push(HangingLoop { device, file });
         settle_udev();
         Ok(path)
     }
 
-    /// How many reads of the scenario the kernel has not answered, wherever they wait.
-    fn waiting(&mut self) -> Result<u64> {
-        if self.stall.is_none() {
+    /// How many reads of the test the kernel has not answered, wherever they wait.
+    ///
+    /// # Errors
+    /// When the kernel's counters do not agree within five seconds.
+    pub fn in_flight(&mut self) -> Result<u64> {
+        let Some(hanging) = &self.hanging else {
             return Ok(0);
-        }
+        };
         let start = Instant::now();
         loop {
-            let waiting = self.stall()?.waiting()?;
+            let waiting = hanging.waiting()?;
             // Requests of a loop device reach the file a moment after they were submitted.
             let mut settled = true;
-            for StallLoop { device, file } in &self.stall_loops {
-                let stall = self.stall.as_ref();
-                let held = stall.map_or(0, |stall| stall.waiting_in(*file));
-                settled &= device.in_flight()? == held;
+            for HangingLoop { device, file } in &self.hanging_loops {
+                settled &= device.in_flight()? == hanging.waiting_in(*file);
             }
             if settled {
                 return Ok(waiting);

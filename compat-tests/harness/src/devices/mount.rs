@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 const FSOPEN_CLOEXEC: c_int = 1;
 const FSMOUNT_CLOEXEC: c_int = 1;
-const FSCONFIG_SET_FLAG: c_int = 0;
 const FSCONFIG_SET_STRING: c_int = 1;
 const FSCONFIG_CMD_CREATE: c_int = 6;
 
@@ -31,11 +30,11 @@ fn not_here(error: std::io::Error, kind: &str) -> Trouble {
 }
 
 impl Mount {
-    /// Mounts a file system of this kind with options that have values, and options that have none.
+    /// Mounts a file system of this kind with these options.
     ///
     /// # Errors
     /// [`Trouble::NotHere`] without the right or the file system.
-    pub fn new(kind: &CStr, values: &[(&CStr, &str)], flags: &[&CStr]) -> Result<Mount> {
+    pub fn new(kind: &CStr, options: &[(&CStr, &str)]) -> Result<Mount> {
         let name = kind.to_string_lossy();
         let nothing = std::ptr::null::<u8>();
         // SAFETY: the name is a string.
@@ -58,13 +57,10 @@ impl Mount {
             })
             .map_err(|error| not_here(error, &name))
         };
-        for (key, value) in values {
+        for (key, value) in options {
             let value = CString::new(*value)
                 .map_err(|_| Trouble::Broken("a mount option with a NUL".to_owned()))?;
             configure(FSCONFIG_SET_STRING, Some(key), Some(&value))?;
-        }
-        for flag in flags {
-            configure(FSCONFIG_SET_FLAG, Some(flag), None)?;
         }
         configure(FSCONFIG_CMD_CREATE, None, None)?;
         // SAFETY: the context is configured; the call makes a descriptor.
@@ -90,13 +86,7 @@ impl Mount {
     /// # Errors
     /// What `fstat` says.
     pub fn minor(&self) -> Result<u32> {
-        // SAFETY: fstat fills the structure, for which any bytes are valid.
-        let status = unsafe {
-            let mut status: libc::stat = std::mem::zeroed();
-            crate::os(libc::fstat(self.0.as_raw_fd(), &raw mut status))
-                .doing("looking at a mount")?;
-            status
-        };
+        let status = nix::sys::stat::fstat(&self.0).doing("inspecting a mount")?;
         Ok(libc::minor(status.st_dev))
     }
 }

@@ -1,97 +1,60 @@
 //! System calls that fail: no AIO contexts left, no request taken, no event given.
 
-use super::{Scenario, held_device, held_device_instance};
-use crate::directio::session::Session;
-use harness::faults::Syscall;
-use harness::{Doing, Result, Trouble};
+use super::prelude::*;
+use harness::aio_faults::Syscall;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both("setup-eagain", "io_setup fails with EAGAIN", |h| {
-        setup_fails(h, libc::EAGAIN)
-    }),
-    Scenario::both("setup-enomem", "io_setup fails with ENOMEM", |h| {
-        setup_fails(h, libc::ENOMEM)
-    }),
-    Scenario::both("setup-enosys", "io_setup fails with ENOSYS", |h| {
-        setup_fails(h, libc::ENOSYS)
-    }),
-    Scenario::both("aio-max-nr", "fs.aio-max-nr is exhausted", aio_max_nr).exclusive(),
-    Scenario::both(
-        "submit-fails",
-        "io_submit fails, then works again",
-        submit_fails,
-    ),
-    Scenario::both(
-        "submit-takes-nothing",
-        "io_submit takes no request",
-        submit_takes_nothing,
-    ),
-    Scenario::both(
-        "getevents-fails",
-        "io_getevents fails in a synchronous check",
-        getevents_fails,
-    ),
-    Scenario::both(
-        "getevents-interrupted",
-        "signals end every io_getevents of a synchronous check",
-        getevents_interrupted,
-    ),
-    Scenario::both(
-        "cancel-succeeds",
-        "io_cancel says it succeeded",
-        cancel_succeeds,
-    ),
-    Scenario::both(
-        "cancel-free",
-        "io_cancel says it succeeded in free",
-        cancel_free,
-    ),
-    Scenario::both(
-        "cancel-in-progress",
-        "io_cancel says it is in progress",
-        cancel_in_progress,
-    ),
-    Scenario::both(
-        "call-counts",
-        "contexts and requests, by the system calls made",
-        call_counts,
-    ),
-];
+pub(super) const SCENARIOS: &[Scenario] = scenarios! {
+    Both "setup-eagain" "io_setup fails with EAGAIN" => |d| setup_fails(d, libc::EAGAIN);
+    Both "setup-enomem" "io_setup fails with ENOMEM" => |d| setup_fails(d, libc::ENOMEM);
+    Both "setup-enosys" "io_setup fails with ENOSYS" => |d| setup_fails(d, libc::ENOSYS);
+    BothApart "aio-max-nr" "fs.aio-max-nr is exhausted" => aio_max_nr;
+    Both "submit-fails" "io_submit fails, then works again" => submit_fails;
+    Both "submit-takes-nothing" "io_submit takes no request" => submit_takes_nothing;
+    Both "getevents-fails" "io_getevents fails in a synchronous check" => getevents_fails;
+    Both "getevents-interrupted" "signals end every io_getevents of a synchronous check" => getevents_interrupted;
+    Both "cancel-succeeds" "io_cancel says it succeeded" => cancel_succeeds;
+    Both "cancel-free" "io_cancel says it succeeded in free" => cancel_free;
+    Both "cancel-in-progress" "io_cancel says it is in progress" => cancel_in_progress;
+    Both "call-counts" "contexts and requests, by the system calls made" => call_counts;
+};
 
-const HINT: &str =
-    "1 directio: global number of io events too small. Increase fs.aio-max-nr with sysctl";
-const SETUP_FAILED: &str = "1 directio: io_setup failed";
+fn setup_failed() -> Log {
+    Log::default().line(1, "directio: io_setup failed")
+}
 
-fn setup_fails(h: &mut Session, errno: i32) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let faults = h.faults()?;
+/// What ours adds when the quota is exhausted. Upstream looks for the reason in errno, where libaio does
+/// not leave it.
+fn with_hint() -> Log {
+    setup_failed().line(
+        1,
+        "directio: global number of io events too small. Increase fs.aio-max-nr with sysctl",
+    )
+}
+
+/// The log of a check whose `io_submit` fails. Upstream prints errno, which libaio does not set.
+fn submit_error(sync: bool, level: i32, number: i32) -> Log {
+    let log = Log::called_sync(sync).starts(level);
+    log.line(3, &format!("directio: io_submit error {number}"))
+}
+
+fn setup_fails(d: &mut Driver, errno: i32) -> Result<()> {
+    let fd = d.open_file()?;
+    let faults = d.faults()?;
     faults.fail(Syscall::Setup, -errno);
     for _ in 0..2 {
-        h.started(fd, 30)?;
-        h.expect(&[
-            ("returned", "failed"),
-            ("context", "null"),
-            ("contexts", "0"),
-        ]);
+        let seen = d.init(fd, 30)?.1;
+        let seen = seen.returned(Returned::Failed).context(false).contexts(0);
         if errno == libc::EAGAIN {
-            // C looks for the reason in errno, where libaio does not leave it.
-            h.differs(
-                "I1",
-                "log",
-                SETUP_FAILED,
-                &format!("{SETUP_FAILED}\n{HINT}"),
-            );
+            seen.differs_in_log("I1", setup_failed(), with_hint());
         } else {
-            h.expect(&[("log", SETUP_FAILED)]);
+            seen.logged(setup_failed());
         }
     }
     faults.allow(Syscall::Setup);
-    let id = h.started(fd, 30)?;
-    h.expect(&[("returned", "ok"), ("contexts", "1")]);
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    let (id, seen) = d.init(fd, 30)?;
+    seen.returned(Returned::Ok).contexts(1);
+    d.verdict(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
 const LIMIT: &str = "/proc/sys/fs/aio-max-nr";
@@ -117,261 +80,200 @@ impl Drop for Limit {
     }
 }
 
-fn aio_max_nr(h: &mut Session) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
+fn aio_max_nr(d: &mut Driver) -> Result<()> {
+    let fd = d.open_file()?;
     let limit = Limit::lower()?;
-    h.started(fd, 30)?;
-    h.expect(&[
-        ("returned", "failed"),
-        ("context", "null"),
-        ("contexts", "0"),
-    ]);
-    h.differs(
-        "I1",
-        "log",
-        SETUP_FAILED,
-        &format!("{SETUP_FAILED}\n{HINT}"),
-    );
+    d.init(fd, 30)?
+        .1
+        .returned(Returned::Failed)
+        .context(false)
+        .contexts(0)
+        .differs_in_log("I1", setup_failed(), with_hint());
     drop(limit);
-    let id = h.started(fd, 30)?;
-    h.expect(&[("returned", "ok"), ("contexts", "1")]);
+    let (id, seen) = d.init(fd, 30)?;
+    seen.returned(Returned::Ok).contexts(1);
     let limit = Limit::lower()?;
     // What is there goes on working, and has room for more instances.
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    let other = h.started(fd, 30)?;
-    h.expect(&[("returned", "ok"), ("contexts", "1")]);
+    d.verdict(id)?.is(UP);
+    let (other, seen) = d.init(fd, 30)?;
+    seen.returned(Returned::Ok).contexts(1);
     drop(limit);
-    h.free(other)?;
-    h.free(id)
+    d.free(other)?;
+    d.free(id).map(drop)
 }
 
-fn submit_fails(h: &mut Session) -> Result<()> {
-    let (gate, fd) = held_device(h, 1)?;
-    let id = h.started(fd, 3)?;
-    let faults = h.faults()?;
+fn submit_fails(d: &mut Driver) -> Result<()> {
+    let (gate, fd) = held_device(d, 1)?;
+    let id = d.started(fd, 3)?;
+    let faults = d.faults()?;
     for errno in [libc::EAGAIN, libc::EINVAL, libc::ENOMEM, libc::EIO] {
         faults.fail(Syscall::Submit, -errno);
         for sync in [false, true] {
-            h.sync(sync);
-            h.check(id)?;
-            h.expect(&[
-                ("returned", "unchecked"),
-                ("msgid", "100"),
-                ("waiting", "0"),
-            ]);
-            let mode = if sync {
-                "4 directio: called in synchronous mode\n"
-            } else {
-                ""
-            };
-            let log = |level: u32, number: i32| {
-                format!(
-                    "4 directio: called for <device>\n{mode}{level} directio: starting new request\n\
-                     3 directio: io_submit error {number}"
-                )
-            };
-            // C prints errno, which libaio does not set.
-            h.differs("I1", "log", &log(3, 0), &log(4, errno));
+            d.sync(sync);
+            d.check(id)?.not_available().in_flight(0).differs_in_log(
+                "I1",
+                submit_error(sync, 3, 0),
+                submit_error(sync, 4, errno),
+            );
         }
     }
     faults.allow(Syscall::Submit);
-    h.sync(false);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
+    d.sync(false);
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
     faults.fail(Syscall::Submit, -libc::EAGAIN);
-    h.check(id)?;
-    h.expect(&[("returned", "unchecked")]);
-    let log = |level: u32, number: i32| {
-        format!(
-            "4 directio: called for <device>\n{level} directio: starting new request\n\
-             3 directio: io_submit error {number}"
-        )
-    };
-    h.differs("I1", "log", &log(3, 0), &log(4, libc::EAGAIN));
+    d.check(id)?.is(State::UNCHECKED).differs_in_log(
+        "I1",
+        submit_error(false, 3, 0),
+        submit_error(false, 4, libc::EAGAIN),
+    );
     // Nothing is in flight: free leaves no orphan.
-    h.free(id)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once")]);
+    d.free(id)?;
+    d.reset()?.contexts(0).took(0);
     Ok(())
 }
 
-fn submit_takes_nothing(h: &mut Session) -> Result<()> {
-    let (_gate, fd) = held_device(h, 1)?;
-    let id = h.started(fd, 3)?;
-    let faults = h.faults()?;
+fn submit_takes_nothing(d: &mut Driver) -> Result<()> {
+    let (_gate, fd) = held_device(d, 1)?;
+    let id = d.started(fd, 3)?;
+    let faults = d.faults()?;
     faults.fail(Syscall::Submit, 0);
-    h.check(id)?;
-    h.expect(&[("returned", "unchecked"), ("msgid", "100")]);
-    h.expect_line("directio: io_submit error 0");
+    d.check(id)?
+        .not_available()
+        .line("directio: io_submit error 0");
     faults.allow(Syscall::Submit);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.free(id)
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.free(id).map(drop)
 }
 
-fn getevents_fails(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 5)?;
-    let faults = h.faults()?;
-    h.sync(true);
+fn getevents_fails(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 5)?;
+    let faults = d.faults()?;
+    d.sync(true);
     faults.fail(Syscall::GetEvents, -libc::EINVAL);
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("took", "at once"), ("waiting", "1")]);
-    let log = |level: u32, line: &str| {
-        format!(
-            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-             {level} directio: starting new request\n\
-             {level} directio: async io getevents returned {line}\n\
-             3 directio: abort check on timeout"
-        )
+    let log = |level, reason: &str| {
+        let text = format!("directio: async io getevents returned {reason}");
+        let log = Log::called_sync(true).starts(level);
+        log.line(level, &text).aborts()
     };
-    h.differs(
+    d.check(id)?.is(DOWN).took(0).in_flight(1).differs_in_log(
         "I1",
-        "log",
-        &log(3, "-22 (errno=Success)"),
-        &log(4, "Invalid argument"),
+        log(3, "-22 (errno=Success)"),
+        log(4, "Invalid argument"),
     );
     faults.allow(Syscall::GetEvents);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn getevents_interrupted(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 1)?;
-    let faults = h.faults()?;
-    h.sync(true);
+fn getevents_interrupted(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 1)?;
+    let faults = d.faults()?;
+    d.sync(true);
     faults.fail(Syscall::GetEvents, -libc::EINTR);
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("waiting", "1")]);
-    h.differs("I4", "took", "at once", "about 1 s");
-    let begin = |level: u32| {
-        format!(
-            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-             {level} directio: starting new request\n"
-        )
-    };
-    let aborted = "3 directio: abort check on timeout";
-    let c = format!(
-        "{}3 directio: async io getevents returned -4 (errno=Success)\n{aborted}",
-        begin(3)
+    let log = |level| Log::called_sync(true).starts(level);
+    let upstream = log(3).line(
+        3,
+        "directio: async io getevents returned -4 (errno=Success)",
     );
-    h.differs("I4", "log", &c, &format!("{}{aborted}", begin(4)));
+    d.check(id)?
+        .is(DOWN)
+        .in_flight(1)
+        .differs_in_time("I4", 0, 1)
+        .differs_in_log("I4", upstream.aborts(), log(4).aborts());
     // Waiting on must not mean to spin: one call in a millisecond at most.
+    let few = Fact::Note("few".to_owned());
     let calls = match faults.count(Syscall::GetEvents) {
-        0..1500 => "few",
-        _ => "many",
+        0..1500 => few.clone(),
+        _ => Fact::Note("many".to_owned()),
     };
-    h.note("waits that were interrupted", "io_getevents calls", calls)?;
-    h.expect(&[("io_getevents calls", "few")]);
+    d.note("interrupted io_getevents calls", calls)?.has(few);
     faults.allow(Syscall::GetEvents);
-    h.sync(false);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.sync(false);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
 /// Believing `io_cancel`, C takes the request for gone, and submits a second read into the same
 /// buffer while the first one is in flight.
-fn cancel_succeeds(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 1)?;
-    let faults = h.faults()?;
+fn cancel_succeeds(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 1)?;
+    let faults = d.faults()?;
     faults.fail(Syscall::Cancel, 0);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("waiting", "1")]);
-    h.check(id)?;
-    h.differs("I2", "returned", "pending", "down");
-    h.differs("I2", "msgid", "101", "5");
-    h.differs("I2", "text", " is waiting on aio", " reports path is down");
-    h.differs("I2", "waiting", "2", "1");
-    h.differs("I2", "io_submit calls", "2", "1");
-    let called = "4 directio: called for <device>";
-    h.differs(
-        "I2",
-        "log",
-        &format!("{called}\n3 directio: starting new request\n3 directio: async io pending"),
-        &format!("{called}\n3 directio: abort check on timeout"),
-    );
-    if h.c_ends("two events will arrive for one request")? {
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.check(id)?.is(DOWN).in_flight(1);
+    let upstream = Log::called()
+        .starts(3)
+        .line(3, "directio: async io pending");
+    d.check(id)?
+        .differs_in_state("I2", PENDING, DOWN)
+        .differs_in_flight("I2", 2, 1)
+        .differs("I2", Fact::Submits(2), Fact::Submits(1))
+        .differs_in_log("I2", upstream, Log::called().aborts());
+    if d.upstream_ends("two events will arrive for one request")? {
         return Ok(());
     }
     faults.allow(Syscall::Cancel);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("waiting", "0")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).in_flight(0);
+    d.free(id).map(drop)
 }
 
 /// Believing `io_cancel`, C frees the buffer that the kernel will write to.
-fn cancel_free(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 5)?;
-    h.check(id)?;
-    let faults = h.faults()?;
+fn cancel_free(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 5)?;
+    d.check(id)?;
+    let faults = d.faults()?;
     faults.fail(Syscall::Cancel, 0);
-    h.free(id)?;
-    h.expect(&[("context", "null"), ("flags", "none"), ("waiting", "1")]);
-    if h.c_ends("the kernel will write to freed memory")? {
+    d.free(id)?.freed().in_flight(1);
+    if d.upstream_ends("the kernel will write to freed memory")? {
         return Ok(());
     }
-    let (other, neighbour) = held_device_instance(h, 2, 5)?;
-    h.check(neighbour)?;
-    h.answer(gate, 1, "data")?;
-    h.check(neighbour)?;
-    h.expect(&[("returned", "pending")]);
-    h.expect_line("directio: io finished 4096/0");
-    h.answer(other, 1, "data")?;
-    h.check(neighbour)?;
-    h.free(neighbour)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    let (other, neighbour) = held_device_instance(d, 2, 5)?;
+    d.check(neighbour)?;
+    d.answer(gate, 1, DATA)?;
+    d.check(neighbour)?
+        .is(PENDING)
+        .line("directio: io finished 4096/0");
+    d.answer(other, 1, DATA)?;
+    d.check(neighbour)?;
+    d.free(neighbour)?;
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn cancel_in_progress(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 1)?;
-    let faults = h.faults()?;
+fn cancel_in_progress(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 1)?;
+    let faults = d.faults()?;
     faults.fail(Syscall::Cancel, -libc::EINPROGRESS);
-    for state in ["pending", "down", "down"] {
-        h.check(id)?;
-        h.expect(&[("returned", state), ("waiting", "1")]);
+    for state in [PENDING, DOWN, DOWN] {
+        d.check(id)?.is(state).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn call_counts(h: &mut Session) -> Result<()> {
-    let faults = h.faults()?;
-    let (gate, id) = held_device_instance(h, 1, 1)?;
-    h.expect(&[("io_setup calls", "1"), ("io_submit calls", "0")]);
+fn call_counts(d: &mut Driver) -> Result<()> {
+    let faults = d.faults()?;
+    let (gate, id) = held_device_instance(d, 1, 1)?;
+    d.seen().has(Fact::Setups(1)).submits(0);
     for _ in 0..4 {
-        h.check(id)?;
-        h.expect(&[("io_submit calls", "1")]);
+        d.check(id)?.submits(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("io_submit calls", "1")]);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("io_submit calls", "2")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.free(id)?;
-    h.expect(&[("io_destroy calls", "0")]);
-    h.reset()?;
-    h.expect(&[
-        ("io_setup calls", "1"),
-        ("io_destroy calls", "1"),
-        ("contexts", "0"),
-    ]);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).submits(1);
+    d.check(id)?.is(PENDING).submits(2);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?;
+    d.free(id)?.has(Fact::Destroys(0));
+    d.reset()?
+        .has(Fact::Setups(1))
+        .has(Fact::Destroys(1))
+        .contexts(0);
     drop(faults);
     Ok(())
 }

@@ -1,299 +1,204 @@
 //! Shared AIO contexts of 1024 requests each, and the requests that outlive their instance.
 
-use super::{Scenario, crowd, held, held_instance};
-use crate::directio::session::{Id, Session};
-use harness::Result;
-use std::os::fd::RawFd;
-use std::time::Duration;
+use super::prelude::*;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both(
-        "instances-1025",
-        "the 1025th instance opens a second context",
-        |h| instances(h, 1024, 1),
-    ),
-    Scenario::both(
-        "instances-4096",
-        "4096 instances need exactly four contexts",
-        |h| instances(h, 4096, 4),
-    ),
-    Scenario::both(
-        "init-fails",
-        "a failed init keeps the context and no place in it",
-        init_fails,
-    ),
-    Scenario::both(
-        "free-nothing",
-        "free without, twice, and check after it",
-        free_nothing,
-    ),
-    Scenario::both(
-        "free-finished",
-        "free when the read has ended unseen",
-        free_finished,
-    ),
-    Scenario::both(
-        "free-in-flight",
-        "free with a read in flight; a neighbour reaps it",
-        orphan,
-    ),
-    Scenario::both(
-        "free-timed-out",
-        "free after the time limit, the read still hanging",
-        |h| {
-            let (gate, id) = held_instance(h, 1, 1)?;
-            h.check(id)?;
-            h.check(id)?;
-            h.expect(&[("returned", "down"), ("waiting", "1")]);
-            reap(h, gate, id)
-        },
-    ),
-    Scenario::both(
-        "free-sync-timed-out",
-        "the same after a synchronous check",
-        |h| {
-            let (gate, id) = held_instance(h, 1, 1)?;
-            h.sync(true);
-            h.check(id)?;
-            h.expect(&[("returned", "down"), ("waiting", "1")]);
-            h.sync(false);
-            reap(h, gate, id)
-        },
-    ),
-    Scenario::both(
-        "orphans-hold-places",
-        "orphans count as holders until they end",
-        places,
-    ),
-    Scenario::both(
-        "orphans-1023",
-        "1023 orphans and one that ended leave the group",
-        orphans_1023,
-    ),
-    Scenario::both(
-        "orphans-1024",
-        "the 1024th orphan ends the group",
-        orphans_1024,
-    ),
-];
+pub(super) const SCENARIOS: &[Scenario] = scenarios! {
+    Both "instances-1025" "the 1025th instance opens a second context" => |d| instances(d, 1024, 1);
+    Both "instances-4096" "4096 instances need exactly four contexts" => |d| instances(d, 4096, 4);
+    Both "init-fails" "a failed init keeps the context and no place in it" => init_fails;
+    Both "free-nothing" "free without, twice, and check after it" => free_nothing;
+    Both "free-finished" "free when the read has ended unseen" => free_finished;
+    Both "free-in-flight" "free with a read in flight; a neighbour reaps it" => orphan;
+    Both "free-timed-out" "free after the time limit, the read still hanging" => |d| {
+            let (gate, id) = held_instance(d, 1, 1)?;
+            d.check(id)?;
+            d.check(id)?.is(DOWN).in_flight(1);
+            reap(d, gate, id)
+        };
+    Both "free-sync-timed-out" "the same after a synchronous check" => |d| {
+            let (gate, id) = held_instance(d, 1, 1)?;
+            d.sync(true);
+            d.check(id)?.is(DOWN).in_flight(1);
+            d.sync(false);
+            reap(d, gate, id)
+        };
+    Both "orphans-hold-places" "orphans count as holders until they end" => places;
+    Both "orphans-1023" "1023 orphans and one that ended leave the group" => orphans_1023;
+    Both "orphans-1024" "the 1024th orphan ends the group" => orphans_1024;
+};
 
-fn many(h: &mut Session, fd: RawFd, count: usize) -> Result<Vec<Id>> {
+fn many(d: &mut Driver, fd: RawFd, count: usize) -> Result<Vec<Id>> {
     let mut ids = Vec::new();
-    h.bulk(&format!("init of {count} instances"), |h| {
+    d.count(&format!("init of {count} instances"), |d| {
         for _ in 0..count {
-            ids.push(h.started(fd, 30)?);
+            ids.push(d.started(fd, 30)?);
         }
         Ok(())
     })?;
     Ok(ids)
 }
 
-fn free_all(h: &mut Session, ids: &[Id]) -> Result<()> {
-    h.bulk(&format!("free of {} instances", ids.len()), |h| {
-        for id in ids {
-            h.free(*id)?;
-        }
-        Ok(())
+fn free_all<'a>(d: &'a mut Driver, ids: &[Id]) -> Result<Seen<'a>> {
+    d.count_each(&format!("free of {} instances", ids.len()), ids, |d, id| {
+        d.free(id).map(drop)
     })
 }
 
-fn instances(h: &mut Session, count: usize, contexts: usize) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let ids = many(h, fd, count)?;
-    h.expect(&[("contexts", &contexts.to_string())]);
-    let one_more = h.started(fd, 30)?;
-    h.expect(&[("contexts", &(contexts + 1).to_string())]);
-    h.sync(true);
+fn instances(d: &mut Driver, count: usize, contexts: usize) -> Result<()> {
+    let fd = d.open_file()?;
+    let ids = many(d, fd, count)?;
+    d.seen().contexts(contexts);
+    let (one_more, seen) = d.init(fd, 30)?;
+    seen.contexts(contexts + 1);
+    d.sync(true);
     for id in [ids.first(), ids.last(), Some(&one_more)]
         .into_iter()
         .flatten()
     {
-        h.verdict(*id)?;
-        h.expect(&[("returned", "up")]);
+        d.verdict(*id)?.is(UP);
     }
-    h.bulk("check of all", |h| {
-        for id in &ids {
-            h.check(*id)?;
-        }
-        Ok(())
-    })?;
-    h.expect(&[("results", &format!("{count} × check → up"))]);
-    h.free(one_more)?;
-    free_all(h, &ids)?;
-    // Freeing returns places, not contexts.
-    h.expect(&[("contexts", &(contexts + 1).to_string())]);
-    let again = many(h, fd, count + 1)?;
-    h.expect(&[("contexts", &(contexts + 1).to_string())]);
-    free_all(h, &again)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    d.count_each("check of all", &ids, |d, id| d.check(id).map(drop))?
+        .all(count as u64, "check", UP);
+    d.free(one_more)?;
+    free_all(d, &ids)?
+        // Freeing returns places, not contexts.
+        .contexts(contexts + 1);
+    let again = many(d, fd, count + 1)?;
+    d.seen().contexts(contexts + 1);
+    free_all(d, &again)?;
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn init_fails(h: &mut Session) -> Result<()> {
+fn init_fails(d: &mut Driver) -> Result<()> {
     for _ in 0..3 {
-        h.started(-1, 30)?;
-        h.expect(&[("returned", "failed"), ("contexts", "1")]);
+        d.init(-1, 30)?.1.returned(Returned::Failed).contexts(1);
     }
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let ids = many(h, fd, 1024)?;
-    h.expect(&[("contexts", "1")]);
-    free_all(h, &ids)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    let fd = d.open_file()?;
+    let ids = many(d, fd, 1024)?;
+    d.seen().contexts(1);
+    free_all(d, &ids)?;
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn free_nothing(h: &mut Session) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let never = h.instance(fd, 30)?;
-    h.free(never)?;
-    h.expect(&[("context", "null"), ("contexts", "0")]);
-    h.check(never)?;
-    h.expect(&[("returned", "unchecked"), ("msgid", "0")]);
-    let id = h.started(fd, 30)?;
-    h.verdict(id)?;
-    h.free(id)?;
-    h.expect(&[("context", "null"), ("flags", "none")]);
-    h.free(id)?;
-    h.expect(&[("context", "null"), ("flags", "none")]);
+fn free_nothing(d: &mut Driver) -> Result<()> {
+    let fd = d.open_file()?;
+    let never = d.instance(fd, 30)?;
+    d.free(never)?.context(false).contexts(0);
+    d.check(never)?.refused();
+    let id = d.started(fd, 30)?;
+    d.verdict(id)?;
+    d.free(id)?.freed();
+    d.free(id)?.freed();
     for sync in [false, true] {
-        h.sync(sync);
-        h.check(id)?;
-        h.expect(&[("returned", "unchecked"), ("msgid", "0"), ("log", "")]);
+        d.sync(sync);
+        d.check(id)?.refused().logged(Log::default());
     }
     Ok(())
 }
 
-fn free_finished(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 3)?;
-    h.check(id)?;
-    h.answer(gate, 1, "data")?;
+fn free_finished(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 3)?;
+    d.check(id)?;
+    d.answer(gate, 1, DATA)?;
     // The completion waits in the ring: nobody has told the checker.
-    h.free(id)?;
-    h.expect(&[("took", "at once"), ("context", "null"), ("waiting", "0")]);
-    let (other_gate, other) = held_instance(h, 2, 3)?;
-    h.check(other)?;
-    h.expect(&[("contexts", "1")]);
-    h.answer(other_gate, 1, "data")?;
-    h.check(other)?;
-    h.free(other)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once")]);
+    d.free(id)?.took(0).context(false).in_flight(0);
+    let (other_gate, other) = held_instance(d, 2, 3)?;
+    d.check(other)?.contexts(1);
+    d.answer(other_gate, 1, DATA)?;
+    d.check(other)?;
+    d.free(other)?;
+    d.reset()?.contexts(0).took(0);
     Ok(())
 }
 
 /// Frees an instance whose read hangs and lets another one see the end of that read.
-fn reap(h: &mut Session, gate: crate::directio::session::Gate, id: Id) -> Result<()> {
-    h.free(id)?;
-    h.expect(&[
-        ("took", "at once"),
-        ("context", "null"),
-        ("flags", "none"),
-        ("waiting", "1"),
-    ]);
-    let (neighbours_gate, neighbour) = held_instance(h, 2, 3)?;
-    h.check(neighbour)?;
-    h.expect(&[("returned", "pending"), ("waiting", "2"), ("contexts", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.check(neighbour)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.answer(neighbours_gate, 1, "data")?;
-    h.check(neighbour)?;
-    h.expect(&[("returned", "up"), ("waiting", "0")]);
-    h.free(neighbour)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once")]);
+fn reap(d: &mut Driver, gate: Gate, id: Id) -> Result<()> {
+    d.free(id)?.freed().took(0).in_flight(1);
+    let (neighbours_gate, neighbour) = held_instance(d, 2, 3)?;
+    d.check(neighbour)?.is(PENDING).in_flight(2).contexts(1);
+    d.answer(gate, 1, DATA)?;
+    d.check(neighbour)?.is(PENDING).in_flight(1);
+    d.answer(neighbours_gate, 1, DATA)?;
+    d.check(neighbour)?.is(UP).in_flight(0);
+    d.free(neighbour)?;
+    d.reset()?.contexts(0).took(0);
     Ok(())
 }
 
-fn orphan(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 3)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    reap(h, gate, id)
+fn orphan(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 3)?;
+    d.check(id)?.is(PENDING).in_flight(1);
+    reap(d, gate, id)
 }
 
-fn places(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 1024, 5)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1024")]);
+fn places(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 1024, 5)?;
+    d.seen().contexts(1).in_flight(1024);
     let (leavers, stayers) = ids.split_at(10);
-    free_all(h, leavers)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1024")]);
-    let (_other, fd) = held(h, 2)?;
-    let next = h.started(fd, 5)?;
-    h.expect(&[("contexts", "2")]);
-    h.free(next)?;
+    free_all(d, leavers)?;
+    d.seen().contexts(1).in_flight(1024);
+    let (_other, fd) = held(d, 2)?;
+    let (next, seen) = d.init(fd, 5)?;
+    seen.contexts(2);
+    d.free(next)?;
     // The ten oldest reads are those of the instances that left.
-    h.answer(gate, 10, "data")?;
+    d.answer(gate, 10, DATA)?;
     let Some(stayer) = stayers.first() else {
         return Ok(());
     };
-    h.check(*stayer)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1014")]);
+    d.check(*stayer)?.is(PENDING).in_flight(1014);
     // 1024 in the second group and ten in the first.
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let filled = many(h, fd, 1034)?;
-    h.expect(&[("contexts", "2")]);
-    let last = h.started(fd, 30)?;
-    h.expect(&[("contexts", "3")]);
-    h.free(last)?;
-    free_all(h, &filled)?;
-    h.answer(gate, 1014, "data")?;
-    h.bulk("check of all who stayed", |h| {
-        for id in stayers {
-            h.check(*id)?;
-        }
-        Ok(())
-    })?;
-    h.expect(&[("results", "1014 × check → up")]);
-    free_all(h, stayers)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    let fd = d.open_file()?;
+    let filled = many(d, fd, 1034)?;
+    d.seen().contexts(2);
+    let (last, seen) = d.init(fd, 30)?;
+    seen.contexts(3);
+    d.free(last)?;
+    free_all(d, &filled)?;
+    d.answer(gate, 1014, DATA)?;
+    d.count_each("check of all who stayed", stayers, |d, id| {
+        d.check(id).map(drop)
+    })?
+    .all(1014, "check", UP);
+    free_all(d, stayers)?;
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn orphans_1023(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 1024, 5)?;
-    h.answer(gate, 1, "data")?;
+fn orphans_1023(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 1024, 5)?;
+    d.answer(gate, 1, DATA)?;
     let Some((first, rest)) = ids.split_first() else {
         return Ok(());
     };
-    h.check(*first)?;
-    h.expect(&[("returned", "up"), ("waiting", "1023")]);
-    free_all(h, rest)?;
-    h.free(*first)?;
-    h.expect(&[("contexts", "1"), ("took", "at once"), ("waiting", "1023")]);
-    h.answer(gate, 1023, "data")?;
-    let (_other, id) = held_instance(h, 2, 5)?;
-    h.check(id)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1")]);
-    h.free(id)
+    d.check(*first)?.is(UP).in_flight(1023);
+    free_all(d, rest)?;
+    d.free(*first)?.contexts(1).took(0).in_flight(1023);
+    d.answer(gate, 1023, DATA)?;
+    let (_other, id) = held_instance(d, 2, 5)?;
+    d.check(id)?.contexts(1).in_flight(1);
+    d.free(id).map(drop)
 }
 
-fn orphans_1024(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 1024, 5)?;
+fn orphans_1024(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 1024, 5)?;
     let Some((last, rest)) = ids.split_last() else {
         return Ok(());
     };
-    free_all(h, rest)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1024")]);
-    h.let_go_later(Duration::from_secs(2), gate, "data");
+    free_all(d, rest)?;
+    d.seen().contexts(1).in_flight(1024);
+    d.let_go_later(2, gate, DATA);
     // Nobody can use this group any more: C ends it, which waits for all its reads.
-    h.free(*last)?;
-    h.expect(&[("context", "null"), ("flags", "none")]);
-    h.differs("I6", "took", "about 2 s", "at once");
-    h.expect(&[("contexts", "0")]);
-    h.differs("I6", "waiting", "0", "1024");
-    h.let_go_unseen(gate, "data")?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once"), ("waiting", "0")]);
-    let (_other, id) = held_instance(h, 2, 5)?;
-    h.check(id)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1")]);
-    h.free(id)
+    d.free(*last)?
+        .freed()
+        .differs_in_time("I6", 2, 0)
+        .contexts(0)
+        .differs_in_flight("I6", 0, 1024);
+    d.let_go_unseen(gate, DATA)?;
+    d.reset()?.contexts(0).took(0).in_flight(0);
+    let (_other, id) = held_instance(d, 2, 5)?;
+    d.check(id)?.contexts(1).in_flight(1);
+    d.free(id).map(drop)
 }

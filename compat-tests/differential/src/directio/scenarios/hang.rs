@@ -1,173 +1,73 @@
 //! Reads that hang, fail late or end at last: the asynchronous and the synchronous protocol.
 
-use super::{Scenario, crowd, held_device_instance, held_instance};
-use crate::directio::session::Session;
-use harness::Result;
-use std::time::Duration;
+use super::prelude::*;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::both(
-        "hang-async",
-        "pending, down, and up when the read ends at last",
-        async_hang,
-    ),
-    Scenario::both(
-        "hang-asleep",
-        "whether a check sleeps while the read hangs",
-        asleep,
-    ),
-    Scenario::both("hang-error", "a read that hangs, then fails", |h| {
-        late(h, "error:5", "down")
-    }),
-    Scenario::both(
-        "hang-enodev",
-        "a read that hangs until the device is gone",
-        |h| late(h, "error:19", "down"),
-    ),
-    Scenario::both("hang-short", "a read that hangs, then falls short", |h| {
-        late(h, "short:512", "down")
-    }),
-    Scenario::both(
-        "hang-nothing",
-        "a read that hangs, then gives nothing",
-        |h| late(h, "short:0", "down"),
-    ),
-    Scenario::both("fails-and-recovers", "EIO, then data, then EIO", recovers),
-    Scenario::both("timeout-0", "no time at all", timeout_0),
-    Scenario::both("timeout-1", "a time limit of one second", |h| limited(h, 1)),
-    Scenario::both("timeout-5", "a time limit of five seconds", |h| {
-        limited(h, 5)
-    }),
-    Scenario::both(
-        "timeout-int-max",
-        "the longest time limit that C understands",
-        |h| endless(h, 0x7fff_ffff, false),
-    ),
-    Scenario::both(
-        "timeout-huge",
-        "a time limit that C takes for a negative one",
-        |h| endless(h, 0x8000_0000, true),
-    ),
-    Scenario::both("timeout-max", "the longest time limit", |h| {
-        endless(h, u32::MAX, true)
-    }),
-    Scenario::both(
-        "timeout-changes",
-        "the time limit changes with a read in flight",
-        changes,
-    ),
-    Scenario::both(
-        "sync-hang",
-        "a synchronous check waits its time, each time",
-        sync_hang,
-    ),
-    Scenario::both(
-        "sync-late",
-        "the read ends while a synchronous check waits",
-        sync_late,
-    ),
-    Scenario::both(
-        "sync-late-error",
-        "it fails while a synchronous check waits",
-        sync_late_error,
-    ),
-    Scenario::both(
-        "sync-timeout-0",
-        "a synchronous check without time",
-        sync_timeout_0,
-    ),
-    Scenario::both(
-        "flip",
-        "from asynchronous to synchronous and back, in flight",
-        flip,
-    ),
-    Scenario::both(
-        "neighbours",
-        "one instance takes the other's completion",
-        neighbours,
-    ),
-    Scenario::both(
-        "neighbours-sync",
-        "the same while one waits synchronously",
-        neighbours_sync,
-    ),
-    Scenario::both(
-        "neighbours-257",
-        "one instance takes 257 completions",
-        neighbours_257,
-    ),
-    Scenario::both(
-        "healthy-beside-hung",
-        "a hung device holds up no other",
-        healthy_beside,
-    ),
-    Scenario::both(
-        "interrupted",
-        "a signal during a synchronous wait",
-        interrupted,
-    ),
-    Scenario::both(
-        "interrupted-late",
-        "a signal, and then the read ends",
-        interrupted_late,
-    ),
-    Scenario::both("device-async", "a block device that hangs", device_async),
-    Scenario::both(
-        "device-sync",
-        "a block device that hangs, synchronously",
-        device_sync,
-    ),
-    Scenario::both(
-        "device-fails",
-        "a block device that fails and recovers",
-        device_fails,
-    ),
-    Scenario::both("threads", "calls from different threads", threads),
-    Scenario::both("fork", "a check in a forked child", fork),
-    Scenario::both(
-        "verbosity",
-        "lines above the host's verbosity are not logged",
-        verbosity,
-    ),
-];
+pub(super) const SCENARIOS: &[Scenario] = scenarios! {
+    Both "hang-async" "pending, down, and up when the read ends at last" => async_hang;
+    Both "hang-asleep" "whether a check sleeps while the read hangs" => asleep;
+    Both "hang-error" "a read that hangs, then fails" => |d| late(d, EIO, DOWN);
+    Both "hang-enodev" "a read that hangs until the device is gone" => |d| late(d, Answer::Error(libc::ENODEV), DOWN);
+    Both "hang-short" "a read that hangs, then falls short" => |d| late(d, Answer::Short(512), DOWN);
+    Both "hang-nothing" "a read that hangs, then gives nothing" => |d| late(d, Answer::Short(0), DOWN);
+    Both "fails-and-recovers" "EIO, then data, then EIO" => recovers;
+    Both "timeout-0" "no time at all" => timeout_0;
+    Both "timeout-1" "a time limit of one second" => |d| limited(d, 1);
+    Both "timeout-5" "a time limit of five seconds" => |d| limited(d, 5);
+    Both "timeout-int-max" "the longest time limit that C understands" => |d| endless(d, 0x7fff_ffff, false);
+    Both "timeout-huge" "a time limit that C takes for a negative one" => |d| endless(d, 0x8000_0000, true);
+    Both "timeout-max" "the longest time limit" => |d| endless(d, u32::MAX, true);
+    Both "timeout-changes" "the time limit changes with a read in flight" => changes;
+    Both "sync-hang" "a synchronous check waits its time, each time" => sync_hang;
+    Both "sync-late" "the read ends while a synchronous check waits" => sync_late;
+    Both "sync-late-error" "it fails while a synchronous check waits" => sync_late_error;
+    Both "sync-timeout-0" "a synchronous check without time" => sync_timeout_0;
+    Both "flip" "from asynchronous to synchronous and back, in flight" => flip;
+    Both "neighbours" "one instance takes the other's completion" => neighbours;
+    Both "neighbours-sync" "the same while one waits synchronously" => neighbours_sync;
+    Both "neighbours-257" "one instance takes 257 completions" => neighbours_257;
+    Both "healthy-beside-hung" "a hung device holds up no other" => healthy_beside;
+    Both "interrupted" "a signal during a synchronous wait" => interrupted;
+    Both "interrupted-late" "a signal, and then the read ends" => interrupted_late;
+    Both "device-async" "a block device that hangs" => device_async;
+    Both "device-sync" "a block device that hangs, synchronously" => device_sync;
+    Both "device-fails" "a block device that fails and recovers" => device_fails;
+    Both "threads" "calls from different threads" => threads;
+    Both "fork" "a check in a forked child" => fork;
+    Both "verbosity" "lines above the host's verbosity are not logged" => verbosity;
+};
 
-fn async_hang(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 3)?;
+fn async_hang(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 3)?;
     for _ in 0..3 {
-        h.check(id)?;
-        h.expect(&[("returned", "pending"), ("msgid", "101"), ("waiting", "1")]);
+        d.check(id)?.is(PENDING).in_flight(1);
     }
     for _ in 0..3 {
-        h.check(id)?;
-        h.expect(&[("returned", "down"), ("msgid", "5"), ("waiting", "1")]);
-        h.expect_line("directio: abort check on timeout");
+        d.check(id)?
+            .is(DOWN)
+            .in_flight(1)
+            .line("directio: abort check on timeout");
     }
-    h.note_reads(gate, 1)?;
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4"), ("waiting", "0")]);
-    h.note_reads(gate, 1)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.note_reads(gate, 2)?;
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)?;
-    h.expect(&[("flags", "none"), ("context", "null"), ("contexts", "1")]);
+    d.note_reads(gate, 1)?;
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).in_flight(0);
+    d.note_reads(gate, 1)?;
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.note_reads(gate, 2)?;
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id)?.freed().contexts(1);
     Ok(())
 }
 
-fn asleep(h: &mut Session) -> Result<()> {
+fn asleep(d: &mut Driver) -> Result<()> {
     const CHECKS: i64 = 20;
-    let (_, id) = held_device_instance(h, 1, 100)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending")]);
+    let (_, id) = held_device_instance(d, 1, 100)?;
+    d.check(id)?.is(PENDING);
     let mut slept = 0;
-    h.bulk("checks", |h| {
+    d.count("checks", |d| {
         let before = voluntary_switches();
         for _ in 0..CHECKS {
-            h.check(id)?;
+            d.check(id)?;
         }
         slept = voluntary_switches() - before;
         Ok(())
@@ -177,484 +77,396 @@ fn asleep(h: &mut Session) -> Result<()> {
         CHECKS.. => "in each".to_owned(),
         some => format!("{some} times"),
     };
-    h.note("twenty looks", "asleep", &slept)?;
-    h.differs("I15", "asleep", "in each", "in none");
+    d.note("twenty checks: asleep", Fact::Note(slept))?.differs(
+        "I15",
+        Fact::Note("in each".to_owned()),
+        Fact::Note("in none".to_owned()),
+    );
     Ok(())
 }
 
-/// How often this thread has given the processor away to wait for something.
+/// How often this thread has given up the processor to wait for something.
 fn voluntary_switches() -> i64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the kernel fills in one rusage, of which all zeros is a value, too.
-    unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
-        usage.assume_init().ru_nvcsw
-    }
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
 }
 
-fn late(h: &mut Session, how: &str, verdict: &str) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
-    for state in ["pending", "pending", "down"] {
-        h.check(id)?;
-        h.expect(&[("returned", state)]);
+fn late(d: &mut Driver, how: Answer, verdict: State) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
+    for state in [PENDING, PENDING, DOWN] {
+        d.check(id)?.is(state);
     }
-    h.answer(gate, 1, how)?;
-    h.check(id)?;
-    h.expect(&[("returned", verdict), ("waiting", "0")]);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, how)?;
+    d.check(id)?.is(verdict).in_flight(0);
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn recovers(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate(1)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
+fn recovers(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate(1)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
     for sync in [false, true] {
-        h.sync(sync);
-        for (errno, state) in [(5, "down"), (0, "up"), (6, "down"), (0, "up")] {
-            h.fail_reads(gate, errno)?;
-            h.verdict(id)?;
-            h.expect(&[("returned", state)]);
+        d.sync(sync);
+        for (errno, state) in [
+            (Some(libc::EIO), DOWN),
+            (None, UP),
+            (Some(libc::ENXIO), DOWN),
+            (None, UP),
+        ] {
+            d.fail_reads(gate, errno)?;
+            d.verdict(id)?.is(state);
         }
     }
-    h.free(id)
+    d.free(id).map(drop)
 }
 
-fn timeout_0(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_device_instance(h, 1, 0)?;
+fn timeout_0(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_device_instance(d, 1, 0)?;
     for _ in 0..2 {
-        h.check(id)?;
-        h.expect(&[("returned", "down"), ("waiting", "1")]);
+        d.check(id)?.is(DOWN).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn limited(h: &mut Session, limit: u32) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, limit)?;
+fn limited(d: &mut Driver, limit: u32) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, limit)?;
     for call in 0..limit + 2 {
-        h.check(id)?;
-        let state = if call < limit { "pending" } else { "down" };
-        h.expect(&[("returned", state), ("waiting", "1")]);
+        let state = if call < limit { PENDING } else { DOWN };
+        d.check(id)?.is(state).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?;
     // The count begins anew with the next request.
-    h.check(id)?;
-    h.expect(&[("returned", "pending")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.free(id)
+    d.check(id)?.is(PENDING);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?;
+    d.free(id).map(drop)
 }
 
 /// C compares its count of calls with the time limit as a signed number, and a limit above 2³¹-1
 /// with it is negative.
-fn endless(h: &mut Session, limit: u32, negative_in_c: bool) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, limit)?;
+fn endless(d: &mut Driver, limit: u32, negative_in_c: bool) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, limit)?;
     for call in 0..3 {
-        h.check(id)?;
+        let seen = d.check(id)?;
         if negative_in_c {
-            h.differs("I12", "returned", "down", "pending");
-            h.differs("I12", "msgid", "5", "101");
-            h.differs("I12", "text", " reports path is down", " is waiting on aio");
-            let start = |level| {
-                if call == 0 {
-                    format!("{level} directio: starting new request\n")
-                } else {
-                    String::new()
-                }
+            let log = |level| match call {
+                0 => Log::called().starts(level),
+                _ => Log::called(),
             };
-            let called = "4 directio: called for <device>\n";
-            h.differs(
+            let ours = log(4).line(4, "directio: async io pending");
+            seen.differs_in_state("I12", DOWN, PENDING).differs_in_log(
                 "I12",
-                "log",
-                &format!("{called}{}3 directio: abort check on timeout", start(3)),
-                &format!("{called}{}4 directio: async io pending", start(4)),
+                log(3).aborts(),
+                ours,
             );
         } else {
-            h.expect(&[("returned", "pending")]);
+            seen.is(PENDING);
         }
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn changes(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 5)?;
+fn changes(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 5)?;
     for (limit, state) in [
-        (5, "pending"),
-        (5, "pending"),
-        (1, "down"),
-        (9, "pending"),
-        (0, "down"),
+        (5, PENDING),
+        (5, PENDING),
+        (1, DOWN),
+        (9, PENDING),
+        (0, DOWN),
     ] {
-        h.checker(id)?.set_timeout(limit);
-        h.check(id)?;
-        h.expect(&[("returned", state)]);
+        d.checker(id)?.set_timeout(limit);
+        d.check(id)?.is(state);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?;
+    d.free(id).map(drop)
 }
 
-fn sync_hang(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
-    h.sync(true);
+fn sync_hang(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
+    d.sync(true);
     for _ in 0..2 {
-        h.check(id)?;
-        h.expect(&[
-            ("returned", "down"),
-            ("msgid", "5"),
-            ("took", "about 2 s"),
-            ("waiting", "1"),
-        ]);
-        h.expect_line("directio: abort check on timeout");
+        d.check(id)?
+            .is(DOWN)
+            .took(2)
+            .in_flight(1)
+            .line("directio: abort check on timeout");
     }
-    h.note_reads(gate, 1)?;
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "at once")]);
-    h.note_reads(gate, 1)?;
-    h.free(id)
+    d.note_reads(gate, 1)?;
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).took(0);
+    d.note_reads(gate, 1)?;
+    d.free(id).map(drop)
 }
 
-fn sync_late(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 5)?;
-    h.sync(true);
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "about 2 s")]);
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "at once")]);
-    h.free(id)
+fn sync_late(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 5)?;
+    d.sync(true);
+    d.let_go_later(2, gate, DATA);
+    d.check(id)?.is(UP).took(2);
+    d.check(id)?.is(UP).took(0);
+    d.free(id).map(drop)
 }
 
-fn sync_late_error(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 5)?;
-    h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate, "error:5");
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("took", "about 1 s")]);
-    h.free(id)
+fn sync_late_error(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 5)?;
+    d.sync(true);
+    d.let_go_later(1, gate, EIO);
+    d.check(id)?.is(DOWN).took(1);
+    d.free(id).map(drop)
 }
 
-fn sync_timeout_0(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 0)?;
-    h.sync(true);
+fn sync_timeout_0(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 0)?;
+    d.sync(true);
     for _ in 0..2 {
-        h.check(id)?;
-        h.expect(&[("returned", "down"), ("took", "at once"), ("waiting", "1")]);
+        d.check(id)?.is(DOWN).took(0).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn flip(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending")]);
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("took", "about 2 s")]);
-    h.sync(false);
+fn flip(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
+    d.check(id)?.is(PENDING);
+    d.sync(true);
+    d.check(id)?.is(DOWN).took(2);
+    d.sync(false);
     // The synchronous call was counted as well.
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("took", "at once")]);
-    h.note_reads(gate, 1)?;
-    h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate, "data");
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "about 1 s")]);
-    h.sync(false);
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.hold(gate)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending")]);
-    h.answer(gate, 1, "data")?;
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("waiting", "0")]);
-    h.free(id)
+    d.check(id)?.is(DOWN).took(0);
+    d.note_reads(gate, 1)?;
+    d.sync(true);
+    d.let_go_later(1, gate, DATA);
+    d.check(id)?.is(UP).took(1);
+    d.sync(false);
+    d.verdict(id)?.is(UP);
+    d.hold(gate)?;
+    d.check(id)?.is(PENDING);
+    d.answer(gate, 1, DATA)?;
+    d.sync(true);
+    d.check(id)?.is(UP).in_flight(0);
+    d.free(id).map(drop)
 }
 
-fn neighbours(h: &mut Session) -> Result<()> {
-    let (gate_a, a) = held_instance(h, 1, 5)?;
-    let (gate_b, b) = held_instance(h, 2, 5)?;
-    h.check(a)?;
-    h.check(b)?;
-    h.expect(&[("waiting", "2"), ("contexts", "1")]);
-    h.answer(gate_a, 1, "data")?;
-    h.check(b)?;
-    h.expect(&[("returned", "pending")]);
-    h.check(a)?;
-    h.expect(&[("returned", "up"), ("waiting", "1")]);
-    h.note_reads(gate_a, 1)?;
-    h.answer(gate_b, 1, "error:5")?;
-    h.check(a)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.check(b)?;
-    h.expect(&[("returned", "down")]);
-    h.note_reads(gate_b, 1)?;
-    h.answer(gate_a, 1, "data")?;
+fn neighbours(d: &mut Driver) -> Result<()> {
+    let (gate_a, a) = held_instance(d, 1, 5)?;
+    let (gate_b, b) = held_instance(d, 2, 5)?;
+    d.check(a)?;
+    d.check(b)?.in_flight(2).contexts(1);
+    d.answer(gate_a, 1, DATA)?;
+    d.check(b)?.is(PENDING);
+    d.check(a)?.is(UP).in_flight(1);
+    d.note_reads(gate_a, 1)?;
+    d.answer(gate_b, 1, EIO)?;
+    d.check(a)?.is(PENDING).in_flight(1);
+    d.check(b)?.is(DOWN);
+    d.note_reads(gate_b, 1)?;
+    d.answer(gate_a, 1, DATA)?;
     // Ended, but nobody has looked: free must not take it for a read in flight.
-    h.free(a)?;
-    h.check(b)?;
-    h.answer(gate_b, 1, "data")?;
-    h.check(b)?;
-    h.free(b)
+    d.free(a)?;
+    d.check(b)?;
+    d.answer(gate_b, 1, DATA)?;
+    d.check(b)?;
+    d.free(b).map(drop)
 }
 
-fn neighbours_sync(h: &mut Session) -> Result<()> {
-    let (gate_a, a) = held_instance(h, 1, 5)?;
-    let (gate_b, b) = held_instance(h, 2, 4)?;
-    h.check(a)?;
-    h.sync(true);
-    h.let_go_later(Duration::from_secs(1), gate_a, "data");
-    h.let_go_later(Duration::from_secs(3), gate_b, "data");
+fn neighbours_sync(d: &mut Driver) -> Result<()> {
+    let (gate_a, a) = held_instance(d, 1, 5)?;
+    let (gate_b, b) = held_instance(d, 2, 4)?;
+    d.check(a)?;
+    d.sync(true);
+    d.let_go_later(1, gate_a, DATA);
+    d.let_go_later(3, gate_b, DATA);
     // The neighbour's completion after one second must not end the wait.
-    h.check(b)?;
-    h.expect(&[("returned", "up"), ("took", "about 3 s")]);
-    h.check(a)?;
-    h.expect(&[("returned", "up"), ("took", "at once")]);
-    h.note_reads(gate_a, 1)?;
-    h.free(a)?;
-    h.free(b)
+    d.check(b)?.is(UP).took(3);
+    d.check(a)?.is(UP).took(0);
+    d.note_reads(gate_a, 1)?;
+    d.free(a)?;
+    d.free(b).map(drop)
 }
 
-fn neighbours_257(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 257, 5)?;
-    h.expect(&[("waiting", "257"), ("contexts", "1")]);
-    h.answer(gate, 257, "data")?;
+fn neighbours_257(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 257, 5)?;
+    d.seen().in_flight(257).contexts(1);
+    d.answer(gate, 257, DATA)?;
     let Some((first, rest)) = ids.split_first() else {
         return Ok(());
     };
-    h.check(*first)?;
-    h.expect(&[("returned", "up")]);
-    h.bulk("check of all others", |h| {
-        for id in rest {
-            h.check(*id)?;
-        }
-        Ok(())
-    })?;
-    h.expect(&[("results", "256 × check → up"), ("waiting", "0")]);
-    h.note_reads(gate, 257)?;
-    h.bulk("free of all", |h| {
-        for id in &ids {
-            h.free(*id)?;
-        }
-        Ok(())
-    })
+    d.check(*first)?.is(UP);
+    d.count_each("check of all others", rest, |d, id| d.check(id).map(drop))?
+        .all(256, "check", UP)
+        .in_flight(0);
+    d.note_reads(gate, 257)?;
+    d.count_each("free of all", &ids, |d, id| d.free(id).map(drop))
+        .map(drop)
 }
 
-fn healthy_beside(h: &mut Session) -> Result<()> {
-    let (_gate, hung) = held_instance(h, 1, 3)?;
-    let (_open, path) = h.gate(2)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let healthy = h.started(fd, 3)?;
+fn healthy_beside(d: &mut Driver) -> Result<()> {
+    let (_gate, hung) = held_instance(d, 1, 3)?;
+    let (_open, path) = d.gate(2)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let healthy = d.started(fd, 3)?;
     for _ in 0..5 {
-        h.check(hung)?;
-        h.verdict(healthy)?;
-        h.expect(&[("returned", "up"), ("took", "at once"), ("waiting", "1")]);
+        d.check(hung)?;
+        d.verdict(healthy)?.is(UP).took(0).in_flight(1);
     }
-    h.sync(true);
-    h.verdict(healthy)?;
-    h.expect(&[("returned", "up"), ("took", "at once")]);
-    h.free(healthy)?;
-    h.free(hung)?;
-    h.expect(&[("took", "at once")]);
+    d.sync(true);
+    d.verdict(healthy)?.is(UP).took(0);
+    d.free(healthy)?;
+    d.free(hung)?.took(0);
     Ok(())
 }
 
-const ABORTED: &str = "directio: abort check on timeout";
-
-fn interrupted(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 3)?;
-    h.sync(true);
-    h.interrupt_after(Duration::from_secs(1));
-    h.check(id)?;
-    h.expect(&[("returned", "down")]);
-    h.differs("I4", "took", "about 1 s", "about 3 s");
-    let begin = |level: u32| {
-        format!(
-            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-             {level} directio: starting new request\n"
-        )
-    };
-    // C looks up the text of an errno that libaio does not set.
-    let c = format!(
-        "{}3 directio: async io getevents returned -4 (errno=Success)\n3 {ABORTED}",
-        begin(3)
-    );
-    h.differs("I4", "log", &c, &format!("{}3 {ABORTED}", begin(4)));
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+/// What upstream logs when a signal ends its wait. It prints the text of an errno that libaio does not
+/// set.
+fn interrupted_log() -> Log {
+    let text = "directio: async io getevents returned -4 (errno=Success)";
+    let log = Log::called_sync(true).starts(3);
+    log.line(3, text).aborts()
 }
 
-fn interrupted_late(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 5)?;
-    h.sync(true);
-    h.interrupt_after(Duration::from_secs(1));
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.check(id)?;
-    h.differs("I4", "returned", "down", "up");
-    h.differs("I4", "msgid", "5", "4");
-    h.differs("I4", "text", " reports path is down", " reports path is up");
-    h.differs("I4", "took", "about 1 s", "about 2 s");
-    h.differs("I4", "waiting", "1", "0");
-    let begin = |level: u32| {
-        format!(
-            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-             {level} directio: starting new request\n"
-        )
-    };
-    let c = format!(
-        "{}3 directio: async io getevents returned -4 (errno=Success)\n3 {ABORTED}",
-        begin(3)
-    );
-    h.differs(
-        "I4",
-        "log",
-        &c,
-        &format!("{}4 directio: io finished 4096/0", begin(4)),
-    );
+fn interrupted(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 3)?;
+    d.sync(true);
+    d.interrupt_after(1);
+    let ours = Log::called_sync(true).starts(4).aborts();
+    d.check(id)?
+        .is(DOWN)
+        .differs_in_time("I4", 1, 3)
+        .differs_in_log("I4", interrupted_log(), ours);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
+}
+
+fn interrupted_late(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 5)?;
+    d.sync(true);
+    d.interrupt_after(1);
+    d.let_go_later(2, gate, DATA);
+    let ours = Log::called_sync(true).starts(4).finishes(4, 4096);
+    d.check(id)?
+        .differs_in_state("I4", DOWN, UP)
+        .differs_in_time("I4", 1, 2)
+        .differs_in_flight("I4", 1, 0)
+        .differs_in_log("I4", interrupted_log(), ours);
     Ok(())
 }
 
-fn device_async(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate_device(1, 512)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 2)?;
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.hold(gate)?;
-    for state in ["pending", "pending", "down", "down"] {
-        h.check(id)?;
-        h.expect(&[("returned", state), ("waiting", "1")]);
+fn device_async(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate_device(1, 512)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 2)?;
+    d.verdict(id)?.is(UP);
+    d.hold(gate)?;
+    for state in [PENDING, PENDING, DOWN, DOWN] {
+        d.check(id)?.is(state).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("waiting", "0")]);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.free(id)?;
-    h.expect(&[("took", "at once"), ("flags", "none"), ("waiting", "1")]);
-    let again = h.started(fd, 2)?;
-    h.check(again)?;
-    h.expect(&[("returned", "pending"), ("waiting", "2"), ("contexts", "1")]);
-    h.answer(gate, 2, "error:5")?;
-    h.check(again)?;
-    h.expect(&[("returned", "down"), ("waiting", "0")]);
-    h.free(again)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).in_flight(0);
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.free(id)?.took(0).flags(0).in_flight(1);
+    let again = d.started(fd, 2)?;
+    d.check(again)?.is(PENDING).in_flight(2).contexts(1);
+    d.answer(gate, 2, EIO)?;
+    d.check(again)?.is(DOWN).in_flight(0);
+    d.free(again).map(drop)
 }
 
-fn device_sync(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate_device(1, 4096)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 2)?;
-    h.sync(true);
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.hold(gate)?;
-    h.check(id)?;
-    h.expect(&[
-        ("returned", "down"),
-        ("took", "about 2 s"),
-        ("waiting", "1"),
-    ]);
-    h.let_go_later(Duration::from_secs(1), gate, "data");
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "about 1 s")]);
-    h.free(id)
+fn device_sync(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate_device(1, 4096)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 2)?;
+    d.sync(true);
+    d.verdict(id)?.is(UP);
+    d.hold(gate)?;
+    d.check(id)?.is(DOWN).took(2).in_flight(1);
+    d.let_go_later(1, gate, DATA);
+    d.check(id)?.is(UP).took(1);
+    d.free(id).map(drop)
 }
 
-fn device_fails(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate_device(1, 512)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
+fn device_fails(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate_device(1, 512)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
     for sync in [false, true] {
-        h.sync(sync);
-        for (errno, state) in [(0, "up"), (5, "down"), (5, "down"), (0, "up")] {
-            h.fail_reads(gate, errno)?;
-            h.verdict(id)?;
-            h.expect(&[("returned", state)]);
+        d.sync(sync);
+        for (errno, state) in [
+            (None, UP),
+            (Some(libc::EIO), DOWN),
+            (Some(libc::EIO), DOWN),
+            (None, UP),
+        ] {
+            d.fail_reads(gate, errno)?;
+            d.verdict(id)?.is(state);
         }
     }
-    h.free(id)
+    d.free(id).map(drop)
 }
 
-fn threads(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 3)?;
-    h.check_on_thread(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.check(id)?;
-    h.answer(gate, 1, "data")?;
-    h.check_on_thread(id)?;
-    h.expect(&[("returned", "up")]);
-    h.check_on_thread(id)?;
-    h.free(id)?;
-    h.expect(&[("took", "at once")]);
+fn threads(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 3)?;
+    d.check_on_thread(id)?.is(PENDING).in_flight(1);
+    d.check(id)?;
+    d.answer(gate, 1, DATA)?;
+    d.check_on_thread(id)?.is(UP);
+    d.check_on_thread(id)?;
+    d.free(id)?.took(0);
     Ok(())
 }
 
-fn fork(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate(1)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 3)?;
+fn fork(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate(1)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 3)?;
     // AIO contexts belong to the parent: C cannot submit anything in the child, ours makes a context.
-    h.sync(true);
-    h.check_in_child(id)?;
-    h.expect(&[("child's end", "0")]);
-    h.differs("I17", "returned", "unchecked", "up");
-    h.differs("I17", "msgid", "100", "4");
-    let begin = |level: u32| {
-        format!(
-            "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-             {level} directio: starting new request\n"
+    d.sync(true);
+    let log = |level| Log::called_sync(true).starts(level);
+    d.check_in_child(id)?
+        .differs(
+            "I17",
+            Fact::Returned(State::UNCHECKED.into()),
+            Fact::Returned(UP.into()),
         )
-    };
-    let c = format!("{}3 directio: io_submit error 0", begin(3));
-    let ours = format!("{}4 directio: io finished 4096/0", begin(4));
-    h.differs("I17", "log", &c, &ours);
-    h.sync(false);
-    h.hold(gate)?;
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("waiting", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+        .differs("I17", Fact::Msgid(100), Fact::Msgid(4))
+        .differs_in_log(
+            "I17",
+            log(3).line(3, "directio: io_submit error 0"),
+            log(4).finishes(4, 4096),
+        );
+    d.sync(false);
+    d.hold(gate)?;
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn verbosity(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 4)?;
+fn verbosity(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 4)?;
     for level in 0..=4 {
-        harness::host::set_verbosity(level);
-        h.check(id)?;
+        host::set_verbosity(level);
+        let seen = d.check(id)?;
         if level == 3 {
-            h.differs("G1", "log", "3 directio: async io pending", "");
+            let upstream = Log::default().line(3, "directio: async io pending");
+            seen.differs_in_log("G1", upstream, Log::default());
         }
     }
-    harness::host::set_verbosity(3);
-    h.check(id)?;
-    h.expect(&[("log", &format!("3 {ABORTED}"))]);
-    harness::host::set_verbosity(2);
-    h.check(id)?;
-    h.expect(&[("log", "")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("log", "")]);
-    h.free(id)
+    host::set_verbosity(3);
+    d.check(id)?.logged(Log::default().aborts());
+    host::set_verbosity(2);
+    d.check(id)?.logged(Log::default());
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP).logged(Log::default());
+    d.free(id).map(drop)
 }

@@ -1,191 +1,111 @@
 //! Which host loaded the plugin: finding the ABI, being told, refusing strangers.
 
-use super::{Scenario, held, held_instance};
-use crate::directio::host::Host;
-use crate::directio::session::Session;
-use harness::Result;
-use harness::abi::Abi;
+use super::prelude::*;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::ours(
-        "abi-asked",
-        "a host with libmultipath cannot be overruled by libcheck_assume_abi",
-        &[
-            Host::B,
-            Host::BOld,
-            Host::C,
-            Host::CPrime,
-            Host::D,
-            Host::Hidden,
-        ],
-        overruled,
-    ),
-    Scenario::ours(
-        "abi-assumed",
-        "a host without libmultipath says its ABI, with any letter but a wrong one",
-        &[
-            Host::Assuming(Abi::V0_7_9),
-            Host::Assuming(Abi::V0_11),
-            Host::Assuming(Abi::V0_15),
-        ],
-        assumed,
-    ),
-    Scenario::ours(
-        "abi-unknown",
-        "a host that says nothing is refused and nothing is touched",
-        &[Host::Stranger],
-        unknown,
-    ),
-    Scenario::ours(
-        "abi-hidden",
-        "libmultipath loaded by the host for itself alone is found",
-        &[Host::Hidden],
-        hidden,
-    ),
-    Scenario::ours(
-        "old-dlog",
-        "dlog with the sink in front, as before 0.8.6",
-        &[Host::BOld],
-        old_dlog,
-    ),
-    Scenario::ours(
-        "message-table",
-        "the texts that every host prints",
-        &[Host::B, Host::C, Host::CPrime, Host::D],
-        messages,
-    ),
-];
+pub(super) const SCENARIOS: &[Scenario] = scenarios! {
+    Ours(&[V0_8_6, OLD, V0_11, V0_14, V0_15, Host::Hidden]) "abi-asked" "a host with libmultipath cannot be overruled by libcheck_assume_abi" => overruled;
+    Ours(&[Host::Assuming(Abi::V0_7_9), Host::Assuming(Abi::V0_11), Host::Assuming(Abi::V0_15)]) "abi-assumed" "a host without libmultipath says its ABI, with any letter but a wrong one" => assumed;
+    Ours(&[Host::Unknown]) "abi-unknown" "a host that says nothing is refused and nothing is touched" => unknown;
+    Ours(&[Host::Hidden]) "abi-hidden" "libmultipath loaded by the host for itself alone is found" => hidden;
+    Ours(&[OLD]) "old-dlog" "dlog with the sink in front, as before 0.8.6" => old_dlog;
+    Ours(&[V0_8_6, V0_11, V0_14, V0_15]) "message-table" "the texts that every host prints" => messages;
+};
 
-/// Calls `libcheck_assume_abi` and records its answer.
-fn assume(h: &mut Session, letter: u8, answer: &str) -> Result<()> {
-    let value = h.plugin()?.assume_abi(letter.into());
-    h.note(
-        &format!("assume {:?}", char::from(letter)),
-        "returned",
-        &value.map_or("no such function".to_owned(), |value| value.to_string()),
-    )?;
-    h.expect(&[("returned", answer)]);
+/// Calls `libcheck_assume_abi` and records what it returns.
+fn assume(d: &mut Driver, letter: u8, expected: i32) -> Result<()> {
+    let value = d.plugin()?.assume_abi(letter.into());
+    let label = format!("assume {:?}", char::from(letter));
+    d.note(&label, Fact::Returned(Returned::Number(value)))?
+        .returned(Returned::Number(Some(expected)));
     Ok(())
 }
 
-fn overruled(h: &mut Session) -> Result<()> {
+fn overruled(d: &mut Driver) -> Result<()> {
     for letter in *b"BCDX\0" {
-        assume(h, letter, "-1")?;
+        assume(d, letter, -1)?;
     }
-    let (gate, id) = held_instance(h, 1, 3)?;
-    h.expect(&[("returned", "ok"), ("context", "set")]);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("msgid", "101")]);
-    h.answer(gate, 1, "data")?;
-    h.tick(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    assume(h, b'B', "-1")?;
-    h.free(id)
+    let (gate, id) = held_instance(d, 1, 3)?;
+    d.seen().returned(Returned::Ok).context(true);
+    d.check(id)?.is(PENDING);
+    d.answer(gate, 1, DATA)?;
+    d.tick(id)?.is(UP);
+    assume(d, b'B', -1)?;
+    d.free(id).map(drop)
 }
 
-fn assumed(h: &mut Session) -> Result<()> {
+fn assumed(d: &mut Driver) -> Result<()> {
     for letter in *b"AX\0" {
-        assume(h, letter, "-1")?;
+        assume(d, letter, -1)?;
     }
-    let (gate, id) = held_instance(h, 1, 30)?;
-    h.expect(&[("returned", "ok"), ("context", "set")]);
-    h.check(id)?;
-    h.expect(&[("returned", "pending"), ("msgid", "101"), ("waiting", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.tick(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    h.free(id)?;
-    h.expect(&[("flags", "none"), ("context", "null")]);
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    let (gate, id) = held_instance(d, 1, 30)?;
+    d.seen().returned(Returned::Ok).context(true);
+    d.check(id)?.is(PENDING).in_flight(1);
+    d.answer(gate, 1, DATA)?;
+    d.tick(id)?.is(UP);
+    d.free(id)?.freed();
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn unknown(h: &mut Session) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
+fn unknown(d: &mut Driver) -> Result<()> {
+    let fd = d.open_file()?;
     for _ in 0..2 {
-        h.started(fd, 30)?;
-        h.expect(&[
-            ("returned", "failed"),
-            ("context", "null"),
-            ("msgid", "0"),
-            ("flags", "none"),
-            ("contexts", "0"),
-        ]);
+        d.init(fd, 30)?
+            .1
+            .returned(Returned::Failed)
+            .freed()
+            .msgid(0)
+            .contexts(0);
     }
     // Nor do the other entry points touch a struct whose layout they do not know.
-    let id = h.instance(fd, 30)?;
-    h.check(id)?;
-    h.expect(&[
-        ("returned", "unchecked"),
-        ("msgid", "0"),
-        ("context", "null"),
-    ]);
-    h.free(id)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    let id = d.instance(fd, 30)?;
+    d.check(id)?.refused().context(false);
+    d.free(id)?;
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn hidden(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 1)?;
-    h.expect(&[("returned", "ok"), ("context", "set")]);
-    for state in ["pending", "down"] {
-        h.check(id)?;
-        h.expect(&[("returned", state), ("waiting", "1")]);
+fn hidden(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 1)?;
+    d.seen().returned(Returned::Ok).context(true);
+    for state in [PENDING, DOWN] {
+        d.check(id)?.is(state).in_flight(1);
     }
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    h.free(id)
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn old_dlog(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 1)?;
-    let called = "4 directio: called for <device>";
-    h.check(id)?;
-    // dlog filters by itself on these hosts, so every line arrives.
-    h.expect(&[(
-        "log",
-        &format!("{called}\n4 directio: starting new request\n4 directio: async io pending"),
-    )]);
-    h.check(id)?;
-    h.expect(&[(
-        "log",
-        &format!("{called}\n3 directio: abort check on timeout"),
-    )]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("log", &format!("{called}\n4 directio: io finished 4096/0"))]);
-    h.free(id)?;
-    let (_gate, fd) = held(h, 2)?;
-    let other = h.started(fd, 1)?;
-    h.close(fd);
-    h.check(other)?;
-    h.expect_line("directio: io_submit error 9");
-    h.free(other)
+fn old_dlog(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 1)?;
+    // dlog filters by itself on these hosts, so every record arrives.
+    let log = Log::called().starts(4);
+    d.check(id)?
+        .logged(log.line(4, "directio: async io pending"));
+    d.check(id)?.logged(Log::called().aborts());
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.logged(Log::called().finishes(4, 4096));
+    d.free(id)?;
+    let (_gate, fd) = held(d, 2)?;
+    let other = d.started(fd, 1)?;
+    d.close(fd);
+    d.check(other)?.line("directio: io_submit error 9");
+    d.free(other).map(drop)
 }
 
-fn messages(h: &mut Session) -> Result<()> {
-    let table = h.plugin()?.messages().join("|");
-    h.note("the plugin's own messages", "table", &table)?;
-    h.expect(&[(
-        "table",
-        " is not available| is waiting on aio| cannot get blocksize, set default",
-    )]);
+fn messages(d: &mut Driver) -> Result<()> {
+    let table = Fact::Text(d.plugin()?.messages().join("|"));
+    let expected = " is not available| is waiting on aio| cannot get blocksize, set default";
+    d.note("the plugin's own messages", table)?
+        .has(Fact::Text(expected.to_owned()));
     // A regular file has no block size to ask for.
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
-    h.expect(&[
-        ("msgid", "102"),
-        ("text", " cannot get blocksize, set default"),
-    ]);
-    h.free(id)?;
-    let device = h.loop_device(1 << 20, 512, false)?;
-    let fd = h.open(&device, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
-    h.expect(&[("msgid", "0"), ("text", "")]);
-    h.free(id)
+    let fd = d.open_file()?;
+    let (id, seen) = d.init(fd, 30)?;
+    seen.msgid(102)
+        .has(Fact::Text(" cannot get blocksize, set default".to_owned()));
+    d.free(id)?;
+    let fd = d.open_loop_device(libc::O_RDONLY)?;
+    let (id, seen) = d.init(fd, 30)?;
+    seen.msgid(0).has(Fact::Text("".to_owned()));
+    d.free(id).map(drop)
 }

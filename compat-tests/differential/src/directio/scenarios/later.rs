@@ -1,777 +1,572 @@
 //! Hosts of 0.11.0 and later, where `libcheck_check` starts and `libcheck_pending` collects: what
 //! our plugin must do there, by the rules of those releases' checker.
 
-use super::{Scenario, crowd, held, held_instance};
-use crate::directio::host::Host;
-use crate::directio::session::{Gate, Id, Session};
-use harness::Result;
-use harness::abi::Abi;
-use harness::state::State;
-use std::os::fd::RawFd;
-use std::time::Duration;
+use super::prelude::*;
 
 const LATER: &[Host] = &[
-    Host::C,
-    Host::CPrime,
-    Host::D,
+    V0_11,
+    V0_14,
+    V0_15,
     Host::Assuming(Abi::V0_11),
     Host::Assuming(Abi::V0_15),
 ];
 
 /// Those that can ask for synchronous checks: without `checker_is_sync` a host cannot.
-const LINKED: &[Host] = &[Host::C, Host::CPrime, Host::D];
+const LINKED: &[Host] = &[V0_11, V0_14, V0_15];
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::later(
-        "later-async",
-        "start, look, look again, collect",
-        LATER,
-        start_and_collect,
-    ),
-    Scenario::later(
-        "later-tick",
-        "the host's own tick on devices that answer",
-        LATER,
-        ticks,
-    ),
-    Scenario::later(
-        "later-log",
-        "every line of a check and its level",
-        &[Host::C, Host::D],
-        lines,
-    ),
-    Scenario::later(
-        "later-deadline",
-        "a time limit in seconds, not in calls",
-        LATER,
-        deadline,
-    ),
-    Scenario::later("later-timeout-0", "no time at all", LINKED, timeout_0),
-    Scenario::later(
-        "later-huge-timeout",
-        "time limits above 2³¹-1",
-        LATER,
-        huge_timeout,
-    ),
-    Scenario::later(
-        "later-deadline-stays",
-        "the limit set at submission holds",
-        LATER,
-        stays,
-    ),
-    Scenario::later(
-        "later-sync",
-        "a synchronous check waits its time",
-        LINKED,
-        sync,
-    ),
-    Scenario::later(
-        "later-flip",
-        "from asynchronous to synchronous and back",
-        LINKED,
-        flip,
-    ),
-    Scenario::later(
-        "later-interrupted",
-        "a signal during a synchronous wait",
-        LINKED,
-        interrupted,
-    ),
-    Scenario::later(
-        "later-idle",
-        "pending and need_wait with nothing in flight",
-        LATER,
-        idle,
-    ),
-    Scenario::later(
-        "later-neighbours",
-        "one takes the other's completion",
-        LATER,
-        neighbours,
-    ),
-    Scenario::later(
-        "later-257",
-        "one look takes 257 completions",
-        LATER,
-        neighbours_257,
-    ),
-    Scenario::later(
-        "later-submit-fails",
-        "a read that cannot be started",
-        LATER,
-        submit_fails,
-    ),
-    Scenario::later("later-free", "free with a read in flight", LATER, free),
-    Scenario::later(
-        "later-reset-orphan",
-        "reset over a read that hangs",
-        LATER,
-        reset_over_orphan,
-    ),
-    Scenario::later(
-        "later-reset-in-flight",
-        "the same, of a living instance",
-        LATER,
-        reset_in_flight,
-    ),
-    Scenario::later(
-        "later-walk",
-        "some 400 random calls on four instances",
-        LINKED,
-        walk,
-    ),
-    Scenario::later("later-1025", "1025 instances", LATER, instances),
-    Scenario::later("later-orphans-1024", "1024 orphans", LATER, orphans_1024),
-    Scenario::later(
-        "later-device",
-        "a block device that hangs, fails, recovers",
-        LATER,
-        device,
-    ),
-    Scenario::later(
-        "later-child",
-        "a check in a forked child, without a map",
-        LINKED,
-        child,
-    ),
-    Scenario::later(
-        "later-large-blocks",
-        "blocks of 8192 bytes",
-        LATER,
-        large_blocks,
-    ),
-];
+pub(super) const SCENARIOS: &[Scenario] = scenarios! {
+    Later(LATER) "later-async" "start, look, look again, collect" => start_and_collect;
+    Later(LATER) "later-tick" "the host's own tick on devices that answer" => ticks;
+    Later(&[V0_11, V0_15]) "later-log" "every line of a check and its level" => lines;
+    Later(LATER) "later-deadline" "a time limit in seconds, not in calls" => deadline;
+    Later(LINKED) "later-timeout-0" "no time at all" => timeout_0;
+    Later(LATER) "later-huge-timeout" "time limits above 2³¹-1" => huge_timeout;
+    Later(LATER) "later-deadline-stays" "the limit set at submission holds" => stays;
+    Later(LINKED) "later-sync" "a synchronous check waits its time" => sync;
+    Later(LINKED) "later-flip" "from asynchronous to synchronous and back" => flip;
+    Later(LINKED) "later-interrupted" "a signal during a synchronous wait" => interrupted;
+    Later(LATER) "later-idle" "pending and need_wait with nothing in flight" => idle;
+    Later(LATER) "later-neighbours" "one takes the other's completion" => neighbours;
+    Later(LATER) "later-257" "one look takes 257 completions" => neighbours_257;
+    Later(LATER) "later-submit-fails" "a read that cannot be started" => submit_fails;
+    Later(LATER) "later-free" "free with a read in flight" => free;
+    Later(LATER) "later-reset-orphan" "reset over a read that hangs" => reset_over_orphan;
+    Later(LATER) "later-reset-in-flight" "the same, of a living instance" => reset_in_flight;
+    Later(LINKED) "later-random" "some 400 random calls on four instances" => random;
+    Later(LATER) "later-1025" "1025 instances" => instances;
+    Later(LATER) "later-orphans-1024" "1024 orphans" => orphans_1024;
+    Later(LATER) "later-device" "a block device that hangs, fails, recovers" => device;
+    Later(LINKED) "later-child" "a check in a forked child, without a map" => child;
+    Later(LATER) "later-large-blocks" "blocks of 8192 bytes" => large_blocks;
+};
 
 /// `libcheck_check`, which must leave the verdict open without waiting.
-fn start(h: &mut Session, id: Id) -> Result<()> {
-    h.check(id)?;
-    h.expect(&[
-        ("returned", "pending"),
-        ("msgid", "101"),
-        ("took", "at once"),
-    ]);
+fn start(d: &mut Driver, id: Id) -> Result<Seen<'_>> {
+    Ok(d.check(id)?.is(PENDING).took(0))
+}
+
+/// `libcheck_pending`, with the state that it must return.
+fn collect(d: &mut Driver, id: Id, state: State) -> Result<Seen<'_>> {
+    Ok(d.pending(id)?.is(state).took(0))
+}
+
+fn need_wait(d: &mut Driver, id: Id, expected: bool) -> Result<()> {
+    d.need_wait(id)?.returned(Returned::Wait(expected));
     Ok(())
 }
 
-/// `libcheck_pending`, with the state and message it must give.
-fn collect(h: &mut Session, id: Id, state: &str, msgid: &str) -> Result<()> {
-    h.pending(id)?;
-    h.expect(&[("returned", state), ("msgid", msgid), ("took", "at once")]);
-    Ok(())
-}
-
-fn need_wait(h: &mut Session, id: Id, answer: &str) -> Result<()> {
-    h.need_wait(id)?;
-    h.expect(&[("returned", answer)]);
-    Ok(())
-}
-
-fn start_and_collect(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 30)?;
-    h.expect(&[
-        ("returned", "ok"),
-        ("context", "set"),
-        ("flags", "direct"),
-        ("contexts", "1"),
-    ]);
-    need_wait(h, id, "no")?;
-    start(h, id)?;
-    h.expect(&[("waiting", "1")]);
-    need_wait(h, id, "yes")?;
-    need_wait(h, id, "yes")?;
-    collect(h, id, "pending", "101")?;
-    need_wait(h, id, "no")?;
+fn start_and_collect(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 30)?;
+    d.seen()
+        .returned(Returned::Ok)
+        .context(true)
+        .flags(libc::O_DIRECT)
+        .contexts(1);
+    need_wait(d, id, false)?;
+    start(d, id)?.in_flight(1);
+    need_wait(d, id, true)?;
+    need_wait(d, id, true)?;
+    collect(d, id, PENDING)?;
+    need_wait(d, id, false)?;
     // The host's next tick: the same read, and no wait for it.
-    start(h, id)?;
-    h.expect(&[("waiting", "1")]);
-    need_wait(h, id, "no")?;
-    collect(h, id, "pending", "101")?;
-    h.answer(gate, 1, "data")?;
-    collect(h, id, "up", "4")?;
-    h.expect(&[("waiting", "0")]);
-    need_wait(h, id, "no")?;
-    h.note_reads(gate, 1)?;
-    start(h, id)?;
-    h.note_reads(gate, 2)?;
-    need_wait(h, id, "yes")?;
-    h.answer(gate, 1, "error:5")?;
-    collect(h, id, "down", "5")?;
-    start(h, id)?;
-    h.answer(gate, 1, "short:512")?;
-    collect(h, id, "down", "5")?;
+    start(d, id)?.in_flight(1);
+    need_wait(d, id, false)?;
+    collect(d, id, PENDING)?;
+    d.answer(gate, 1, DATA)?;
+    collect(d, id, UP)?.in_flight(0);
+    need_wait(d, id, false)?;
+    d.note_reads(gate, 1)?;
+    start(d, id)?;
+    d.note_reads(gate, 2)?;
+    need_wait(d, id, true)?;
+    d.answer(gate, 1, EIO)?;
+    collect(d, id, DOWN)?;
+    start(d, id)?;
+    d.answer(gate, 1, Answer::Short(512))?;
+    collect(d, id, DOWN)?;
     // check itself does not look at the ring: only pending does.
-    start(h, id)?;
-    h.answer(gate, 1, "data")?;
-    start(h, id)?;
-    h.note_reads(gate, 4)?;
-    collect(h, id, "up", "4")?;
-    h.free(id)?;
-    h.expect(&[("flags", "none"), ("context", "null"), ("took", "at once")]);
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    start(d, id)?;
+    d.answer(gate, 1, DATA)?;
+    start(d, id)?;
+    d.note_reads(gate, 4)?;
+    collect(d, id, UP)?;
+    d.free(id)?.freed().took(0);
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn ticks(h: &mut Session) -> Result<()> {
-    let path = h.loop_device(1 << 20, 512, false)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
+fn ticks(d: &mut Driver) -> Result<()> {
+    let fd = d.open_loop_device(libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
     for mode in [false, true, false] {
-        h.sync(mode);
-        h.verdict(id)?;
-        h.expect(&[("returned", "up"), ("msgid", "4"), ("flags", "direct")]);
+        d.sync(mode);
+        d.verdict(id)?.is(UP).flags(libc::O_DIRECT);
     }
-    h.free(id)?;
-    let path = h.loop_device(0, 512, false)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
-    h.verdict(id)?;
-    h.expect(&[("returned", "down"), ("msgid", "5")]);
-    h.free(id)
+    d.free(id)?;
+    let path = d.loop_device(0, Shape::new(512))?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
+    d.verdict(id)?.is(DOWN);
+    d.free(id).map(drop)
 }
 
-fn lines(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 1)?;
-    let called = "4 directio: called for <device>";
-    h.check(id)?;
-    h.expect(&[(
-        "log",
-        &format!("{called}\n4 directio: starting new request"),
-    )]);
-    h.pending(id)?;
-    h.expect(&[("log", "4 directio: async io pending")]);
-    std::thread::sleep(Duration::from_millis(1100));
-    h.check(id)?;
-    h.expect(&[("log", called)]);
-    h.pending(id)?;
-    h.expect(&[("log", "3 directio: abort check on timeout")]);
-    h.answer(gate, 1, "error:5")?;
-    h.pending(id)?;
-    let failed = format!("4 directio: io finished {}/0", -5_i64 as u64);
-    h.expect(&[("log", &failed)]);
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[(
-        "log",
-        &format!(
-            "{called}\n4 directio: called in synchronous mode\n4 directio: starting new request\n\
-             3 directio: abort check on timeout"
-        ),
-    )]);
-    h.free(id)?;
-    h.expect(&[("log", "")]);
+fn lines(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 1)?;
+    let pending = Log::default().line(4, "directio: async io pending");
+    d.check(id)?.logged(Log::called().starts(4));
+    d.pending(id)?.logged(pending);
+    sleep(Duration::from_millis(1100));
+    d.check(id)?.logged(Log::called());
+    d.pending(id)?.logged(Log::default().aborts());
+    d.answer(gate, 1, EIO)?;
+    let failed = Log::default().finishes(4, -i64::from(libc::EIO));
+    d.pending(id)?.logged(failed);
+    d.sync(true);
+    d.check(id)?
+        .logged(Log::called_sync(true).starts(4).aborts());
+    d.free(id)?.logged(Log::default());
     Ok(())
 }
 
-fn deadline(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
+fn deadline(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
     // Twenty ticks in no time: calls do not count.
     for _ in 0..20 {
-        start(h, id)?;
-        collect(h, id, "pending", "101")?;
+        start(d, id)?;
+        collect(d, id, PENDING)?;
     }
-    std::thread::sleep(Duration::from_secs(1));
-    start(h, id)?;
-    collect(h, id, "pending", "101")?;
-    std::thread::sleep(Duration::from_millis(1200));
+    sleep(Duration::from_secs(1));
+    start(d, id)?;
+    collect(d, id, PENDING)?;
+    sleep(Duration::from_millis(1200));
     for _ in 0..2 {
         // After the deadline each tick is open from check and down from pending.
-        start(h, id)?;
-        need_wait(h, id, "no")?;
-        collect(h, id, "down", "5")?;
-        h.expect_line("directio: abort check on timeout");
-        h.expect(&[("waiting", "1")]);
+        start(d, id)?;
+        need_wait(d, id, false)?;
+        collect(d, id, DOWN)?
+            .line("directio: abort check on timeout")
+            .in_flight(1);
     }
-    h.note_reads(gate, 1)?;
-    start(h, id)?;
-    h.answer(gate, 1, "data")?;
-    collect(h, id, "up", "4")?;
+    d.note_reads(gate, 1)?;
+    start(d, id)?;
+    d.answer(gate, 1, DATA)?;
+    collect(d, id, UP)?;
     // The next request has a deadline of its own.
-    start(h, id)?;
-    need_wait(h, id, "yes")?;
-    collect(h, id, "pending", "101")?;
-    h.note_reads(gate, 2)?;
-    h.free(id)
+    start(d, id)?;
+    need_wait(d, id, true)?;
+    collect(d, id, PENDING)?;
+    d.note_reads(gate, 2)?;
+    d.free(id).map(drop)
 }
 
-fn timeout_0(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 0)?;
-    start(h, id)?;
-    need_wait(h, id, "yes")?;
-    collect(h, id, "down", "5")?;
-    start(h, id)?;
-    h.answer(gate, 1, "data")?;
-    collect(h, id, "up", "4")?;
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[("returned", "down"), ("took", "at once"), ("waiting", "1")]);
-    h.answer(gate, 1, "data")?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    h.free(id)
+fn timeout_0(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 0)?;
+    start(d, id)?;
+    need_wait(d, id, true)?;
+    collect(d, id, DOWN)?;
+    start(d, id)?;
+    d.answer(gate, 1, DATA)?;
+    collect(d, id, UP)?;
+    d.sync(true);
+    d.check(id)?.is(DOWN).took(0).in_flight(1);
+    d.answer(gate, 1, DATA)?;
+    d.check(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
 /// C adds the limit to the clock as a signed number.
-fn huge_timeout(h: &mut Session) -> Result<()> {
+fn huge_timeout(d: &mut Driver) -> Result<()> {
     for (gate, limit) in [(1, 0x7fff_ffff), (2, 0x8000_0000), (3, u32::MAX)] {
-        let (gate, id) = held_instance(h, gate, limit)?;
-        start(h, id)?;
-        h.pending(id)?;
+        let (gate, id) = held_instance(d, gate, limit)?;
+        start(d, id)?;
+        let seen = d.pending(id)?;
         if limit > 0x7fff_ffff {
-            h.differs("I12", "returned", "down", "pending");
-            h.differs("I12", "msgid", "5", "101");
-            h.differs("I12", "text", " reports path is down", " is waiting on aio");
-            h.differs_log(
+            let ours = Log::default().line(4, "directio: async io pending");
+            seen.differs_in_state("I12", DOWN, PENDING).differs_in_log(
                 "I12",
-                &format!("3 {ABORTED}"),
-                "4 directio: async io pending",
+                Log::default().aborts(),
+                ours,
             );
         } else {
-            h.expect(&[("returned", "pending"), ("msgid", "101")]);
+            seen.is(PENDING);
         }
-        h.answer(gate, 1, "data")?;
-        collect(h, id, "up", "4")?;
-        h.free(id)?;
+        d.answer(gate, 1, DATA)?;
+        collect(d, id, UP)?;
+        d.free(id)?;
     }
     Ok(())
 }
 
-const ABORTED: &str = "directio: abort check on timeout";
-
-fn stays(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 1)?;
-    start(h, id)?;
-    h.checker(id)?.set_timeout(30);
-    std::thread::sleep(Duration::from_millis(1200));
-    start(h, id)?;
-    collect(h, id, "down", "5")?;
-    h.answer(gate, 1, "data")?;
-    start(h, id)?;
-    collect(h, id, "up", "4")?;
-    start(h, id)?;
-    h.checker(id)?.set_timeout(0);
-    collect(h, id, "pending", "101")?;
-    h.free(id)
+fn stays(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 1)?;
+    start(d, id)?;
+    d.checker(id)?.set_timeout(30);
+    sleep(Duration::from_millis(1200));
+    start(d, id)?;
+    collect(d, id, DOWN)?;
+    d.answer(gate, 1, DATA)?;
+    start(d, id)?;
+    collect(d, id, UP)?;
+    start(d, id)?;
+    d.checker(id)?.set_timeout(0);
+    collect(d, id, PENDING)?;
+    d.free(id).map(drop)
 }
 
-fn sync(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
-    h.sync(true);
+fn sync(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
+    d.sync(true);
     for _ in 0..2 {
-        h.check(id)?;
-        h.expect(&[
-            ("returned", "down"),
-            ("msgid", "5"),
-            ("took", "about 2 s"),
-            ("waiting", "1"),
-        ]);
-        need_wait(h, id, "no")?;
+        d.check(id)?.is(DOWN).took(2).in_flight(1);
+        need_wait(d, id, false)?;
     }
-    h.note_reads(gate, 1)?;
-    h.let_go_later(Duration::from_secs(1), gate, "data");
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("msgid", "4"), ("took", "about 1 s")]);
-    h.note_reads(gate, 1)?;
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "at once")]);
-    h.free(id)
+    d.note_reads(gate, 1)?;
+    d.let_go_later(1, gate, DATA);
+    d.check(id)?.is(UP).took(1);
+    d.note_reads(gate, 1)?;
+    d.check(id)?.is(UP).took(0);
+    d.free(id).map(drop)
 }
 
-fn flip(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 2)?;
-    start(h, id)?;
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[
-        ("returned", "down"),
-        ("took", "about 2 s"),
-        ("waiting", "1"),
-    ]);
-    h.sync(false);
+fn flip(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 2)?;
+    start(d, id)?;
+    d.sync(true);
+    d.check(id)?.is(DOWN).took(2).in_flight(1);
+    d.sync(false);
     // The asynchronous deadline was set at submission and has passed.
-    std::thread::sleep(Duration::from_millis(200));
-    start(h, id)?;
-    collect(h, id, "down", "5")?;
-    h.note_reads(gate, 1)?;
-    h.answer(gate, 1, "data")?;
-    h.sync(true);
-    h.check(id)?;
-    h.expect(&[("returned", "up"), ("took", "at once"), ("waiting", "0")]);
-    h.note_reads(gate, 1)?;
-    h.free(id)
+    sleep(Duration::from_millis(200));
+    start(d, id)?;
+    collect(d, id, DOWN)?;
+    d.note_reads(gate, 1)?;
+    d.answer(gate, 1, DATA)?;
+    d.sync(true);
+    d.check(id)?.is(UP).took(0).in_flight(0);
+    d.note_reads(gate, 1)?;
+    d.free(id).map(drop)
 }
 
-fn interrupted(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 5)?;
-    h.sync(true);
-    h.interrupt_after(Duration::from_secs(1));
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.check(id)?;
-    h.differs("I4", "returned", "down", "up");
-    h.differs("I4", "msgid", "5", "4");
-    h.differs("I4", "text", " reports path is down", " reports path is up");
-    h.differs("I4", "took", "about 1 s", "about 2 s");
-    h.differs("I4", "waiting", "1", "0");
-    let begin = "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-                 4 directio: starting new request\n";
-    h.differs_log(
-        "I4",
-        &format!(
-            "{begin}4 directio: async io getevents returned Interrupted system call\n3 {ABORTED}"
-        ),
-        &format!("{begin}4 directio: io finished 4096/0"),
-    );
+fn interrupted(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 5)?;
+    d.sync(true);
+    d.interrupt_after(1);
+    d.let_go_later(2, gate, DATA);
+    let log = || Log::called_sync(true).starts(4);
+    let interrupted = "directio: async io getevents returned Interrupted system call";
+    d.check(id)?
+        .differs_in_state("I4", DOWN, UP)
+        .differs_in_time("I4", 1, 2)
+        .differs_in_flight("I4", 1, 0)
+        .differs_in_log(
+            "I4",
+            log().line(4, interrupted).aborts(),
+            log().finishes(4, 4096),
+        );
     Ok(())
 }
 
-fn idle(h: &mut Session) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let never = h.instance(fd, 30)?;
-    let id = h.started(fd, 30)?;
+fn idle(d: &mut Driver) -> Result<()> {
+    let fd = d.open_file()?;
+    let never = d.instance(fd, 30)?;
+    let id = d.started(fd, 30)?;
     for id in [never, id] {
         // What the host has stored comes back, with a message where directio has one.
-        for (state, name, msgid) in [
-            (State::UNCHECKED, "unchecked", "100"),
-            (State::DOWN, "down", "5"),
-            (State::UP, "up", "4"),
-            (State::PENDING, "pending", "101"),
-            (State::WILD, "wild", "0"),
-            (State::SHAKY, "shaky", "0"),
-            (State::TIMEOUT, "timeout", "0"),
+        for (state, msgid) in [
+            (State::UNCHECKED, 100),
+            (DOWN, 5),
+            (UP, 4),
+            (PENDING, 101),
+            (State::WILD, 0),
+            (State::SHAKY, 0),
+            (State::TIMEOUT, 0),
         ] {
-            h.checker(id)?.set_path_state(state);
-            h.checker(id)?.set_msgid(0);
-            collect(h, id, name, msgid)?;
-            h.expect(&[("log", "")]);
-            need_wait(h, id, "no")?;
+            d.checker(id)?.set_path_state(state);
+            d.checker(id)?.set_msgid(0);
+            collect(d, id, state)?.msgid(msgid).logged(Log::default());
+            need_wait(d, id, false)?;
         }
     }
-    h.check(never)?;
-    h.expect(&[("returned", "unchecked"), ("msgid", "0")]);
-    h.free(never)?;
-    h.free(id)?;
-    need_wait(h, id, "no")?;
+    d.check(never)?.refused();
+    d.free(never)?;
+    d.free(id)?;
+    need_wait(d, id, false)?;
     Ok(())
 }
 
-fn neighbours(h: &mut Session) -> Result<()> {
-    let (gate_a, a) = held_instance(h, 1, 30)?;
-    let (gate_b, b) = held_instance(h, 2, 30)?;
-    start(h, a)?;
-    start(h, b)?;
-    h.expect(&[("waiting", "2"), ("contexts", "1")]);
-    h.answer(gate_a, 1, "data")?;
-    collect(h, b, "pending", "101")?;
+fn neighbours(d: &mut Driver) -> Result<()> {
+    let (gate_a, a) = held_instance(d, 1, 30)?;
+    let (gate_b, b) = held_instance(d, 2, 30)?;
+    start(d, a)?;
+    start(d, b)?.in_flight(2).contexts(1);
+    d.answer(gate_a, 1, DATA)?;
+    collect(d, b, PENDING)?;
     // a has not been looked at, but its read has ended: nothing to wait for.
-    need_wait(h, a, "no")?;
-    collect(h, a, "up", "4")?;
-    start(h, a)?;
-    h.answer(gate_a, 1, "error:5")?;
-    collect(h, b, "pending", "101")?;
+    need_wait(d, a, false)?;
+    collect(d, a, UP)?;
+    start(d, a)?;
+    d.answer(gate_a, 1, EIO)?;
+    collect(d, b, PENDING)?;
     // check finds it as well, and starts nothing new.
-    h.check(a)?;
-    h.expect(&[("returned", "down"), ("msgid", "5")]);
-    h.note_reads(gate_a, 2)?;
-    h.answer(gate_b, 1, "data")?;
-    start(h, a)?;
-    h.answer(gate_a, 1, "data")?;
-    collect(h, a, "up", "4")?;
-    h.check(b)?;
-    h.expect(&[("returned", "up"), ("msgid", "4")]);
-    h.note_reads(gate_b, 1)?;
-    h.free(a)?;
-    h.free(b)
+    d.check(a)?.is(DOWN);
+    d.note_reads(gate_a, 2)?;
+    d.answer(gate_b, 1, DATA)?;
+    start(d, a)?;
+    d.answer(gate_a, 1, DATA)?;
+    collect(d, a, UP)?;
+    d.check(b)?.is(UP);
+    d.note_reads(gate_b, 1)?;
+    d.free(a)?;
+    d.free(b).map(drop)
 }
 
-fn neighbours_257(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 257, 30)?;
-    h.answer(gate, 257, "data")?;
+fn neighbours_257(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 257, 30)?;
+    d.answer(gate, 257, DATA)?;
     let Some((first, rest)) = ids.split_first() else {
         return Ok(());
     };
-    collect(h, *first, "up", "4")?;
-    h.bulk("check of all others", |h| {
-        for id in rest {
-            h.check(*id)?;
-        }
-        Ok(())
-    })?;
-    h.expect(&[("results", "256 × check → up"), ("waiting", "0")]);
-    h.note_reads(gate, 257)
+    collect(d, *first, UP)?;
+    d.count_each("check of all others", rest, |d, id| d.check(id).map(drop))?
+        .all(256, "check", UP)
+        .in_flight(0);
+    d.note_reads(gate, 257)
 }
 
-fn submit_fails(h: &mut Session) -> Result<()> {
-    let (_gate, fd) = held(h, 1)?;
-    let id = h.started(fd, 30)?;
-    h.close(fd);
+fn submit_fails(d: &mut Driver) -> Result<()> {
+    let (_gate, fd) = held(d, 1)?;
+    let id = d.started(fd, 30)?;
+    d.close(fd);
     for mode in [false, true] {
-        h.sync(mode);
-        h.check(id)?;
-        h.expect(&[
-            ("returned", "unchecked"),
-            ("msgid", "100"),
-            ("waiting", "0"),
-        ]);
-        h.expect_line("directio: io_submit error 9");
-        need_wait(h, id, "no")?;
-        collect(h, id, "unchecked", "100")?;
+        d.sync(mode);
+        d.check(id)?
+            .not_available()
+            .in_flight(0)
+            .line("directio: io_submit error 9");
+        need_wait(d, id, false)?;
+        collect(d, id, State::UNCHECKED)?.msgid(100);
     }
-    h.free(id)
+    d.free(id).map(drop)
 }
 
-fn free(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 30)?;
-    start(h, id)?;
-    h.free(id)?;
-    h.expect(&[
-        ("took", "at once"),
-        ("context", "null"),
-        ("flags", "none"),
-        ("waiting", "1"),
-    ]);
-    let (other, neighbour) = held_instance(h, 2, 30)?;
-    start(h, neighbour)?;
-    h.expect(&[("contexts", "1"), ("waiting", "2")]);
-    h.answer(gate, 1, "data")?;
-    collect(h, neighbour, "pending", "101")?;
-    h.answer(other, 1, "data")?;
-    collect(h, neighbour, "up", "4")?;
-    h.free(neighbour)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once")]);
+fn free(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 30)?;
+    start(d, id)?;
+    d.free(id)?.freed().took(0).in_flight(1);
+    let (other, neighbour) = held_instance(d, 2, 30)?;
+    start(d, neighbour)?.contexts(1).in_flight(2);
+    d.answer(gate, 1, DATA)?;
+    collect(d, neighbour, PENDING)?;
+    d.answer(other, 1, DATA)?;
+    collect(d, neighbour, UP)?;
+    d.free(neighbour)?;
+    d.reset()?.contexts(0).took(0);
     Ok(())
 }
 
-fn reset_over_orphan(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 30)?;
-    start(h, id)?;
-    h.free(id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
-    h.differs("I6", "took", "about 2 s", "at once");
-    h.differs("I6", "waiting", "0", "1");
-    h.let_go_unseen(gate, "data")?;
-    let (_other, id) = held_instance(h, 2, 30)?;
-    start(h, id)?;
-    h.expect(&[("contexts", "1"), ("waiting", "1")]);
-    h.free(id)
+fn reset_over_orphan(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 30)?;
+    start(d, id)?;
+    d.free(id)?;
+    d.let_go_later(2, gate, DATA);
+    d.reset()?
+        .contexts(0)
+        .differs_in_time("I6", 2, 0)
+        .differs_in_flight("I6", 0, 1);
+    d.let_go_unseen(gate, DATA)?;
+    let (_other, id) = held_instance(d, 2, 30)?;
+    start(d, id)?.contexts(1).in_flight(1);
+    d.free(id).map(drop)
 }
 
-fn reset_in_flight(h: &mut Session) -> Result<()> {
-    let (gate, id) = held_instance(h, 1, 30)?;
-    start(h, id)?;
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.reset()?;
-    h.differs("I6", "took", "about 2 s", "at once");
-    h.differs("I5", "contexts", "0", "1");
-    h.differs("I6", "waiting", "0", "1");
-    if h.c_ends("its instances point to a group that is no more")? {
+fn reset_in_flight(d: &mut Driver) -> Result<()> {
+    let (gate, id) = held_instance(d, 1, 30)?;
+    start(d, id)?;
+    d.let_go_later(2, gate, DATA);
+    d.reset()?
+        .differs_in_time("I6", 2, 0)
+        .differs("I5", Fact::Contexts(0), Fact::Contexts(1))
+        .differs_in_flight("I6", 0, 1);
+    if d.upstream_ends("its instances point to a group that is no more")? {
         return Ok(());
     }
-    start(h, id)?;
-    h.let_go(gate, "data")?;
-    collect(h, id, "up", "4")?;
-    h.expect(&[("contexts", "1"), ("waiting", "0")]);
-    h.free(id)?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("took", "at once")]);
+    start(d, id)?;
+    d.let_go(gate, DATA)?;
+    collect(d, id, UP)?.contexts(1).in_flight(0);
+    d.free(id)?;
+    d.reset()?.contexts(0).took(0);
     Ok(())
 }
 
-fn instances(h: &mut Session) -> Result<()> {
-    let path = h.file_on("disk", "file", 1 << 20)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
+fn instances(d: &mut Driver) -> Result<()> {
+    let fd = d.open_file()?;
     let mut ids = Vec::new();
-    for (count, contexts) in [(1024, "1"), (1, "2")] {
-        h.bulk(&format!("init of {count} instances"), |h| {
+    for (count, contexts) in [(1024, 1), (1, 2)] {
+        d.count(&format!("init of {count} instances"), |d| {
             for _ in 0..count {
-                ids.push(h.started(fd, 30)?);
+                ids.push(d.started(fd, 30)?);
             }
             Ok(())
-        })?;
-        h.expect(&[("contexts", contexts)]);
+        })?
+        .contexts(contexts);
     }
-    h.bulk("free of all", |h| {
-        for id in &ids {
-            h.free(*id)?;
-        }
-        Ok(())
-    })?;
-    h.expect(&[("contexts", "2")]);
-    h.reset()?;
-    h.expect(&[("contexts", "0")]);
+    d.count_each("free of all", &ids, |d, id| d.free(id).map(drop))?
+        .contexts(2);
+    d.reset()?.contexts(0);
     Ok(())
 }
 
-fn orphans_1024(h: &mut Session) -> Result<()> {
-    let (gate, ids) = crowd(h, 1, 1024, 30)?;
+fn orphans_1024(d: &mut Driver) -> Result<()> {
+    let (gate, ids) = crowd(d, 1, 1024, 30)?;
     let Some((last, rest)) = ids.split_last() else {
         return Ok(());
     };
-    h.bulk("free of 1023 instances", |h| {
-        for id in rest {
-            h.free(*id)?;
-        }
-        Ok(())
-    })?;
-    h.let_go_later(Duration::from_secs(2), gate, "data");
-    h.free(*last)?;
-    h.expect(&[("context", "null"), ("contexts", "0")]);
-    h.differs("I6", "took", "about 2 s", "at once");
-    h.differs("I6", "waiting", "0", "1024");
-    h.let_go_unseen(gate, "data")?;
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("waiting", "0"), ("took", "at once")]);
+    d.count_each("free of 1023 instances", rest, |d, id| d.free(id).map(drop))?;
+    d.let_go_later(2, gate, DATA);
+    d.free(*last)?
+        .context(false)
+        .contexts(0)
+        .differs_in_time("I6", 2, 0)
+        .differs_in_flight("I6", 0, 1024);
+    d.let_go_unseen(gate, DATA)?;
+    d.reset()?.contexts(0).in_flight(0).took(0);
     Ok(())
 }
 
-fn device(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate_device(1, 512)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 1)?;
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.hold(gate)?;
-    start(h, id)?;
-    collect(h, id, "pending", "101")?;
-    h.expect(&[("waiting", "1")]);
-    std::thread::sleep(Duration::from_millis(1200));
-    start(h, id)?;
-    collect(h, id, "down", "5")?;
-    h.let_go(gate, "error:5")?;
-    start(h, id)?;
-    collect(h, id, "down", "5")?;
-    h.verdict(id)?;
-    h.expect(&[("returned", "up")]);
-    h.free(id)
+fn device(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate_device(1, 512)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 1)?;
+    d.verdict(id)?.is(UP);
+    d.hold(gate)?;
+    start(d, id)?;
+    collect(d, id, PENDING)?.in_flight(1);
+    sleep(Duration::from_millis(1200));
+    start(d, id)?;
+    collect(d, id, DOWN)?;
+    d.let_go(gate, EIO)?;
+    start(d, id)?;
+    collect(d, id, DOWN)?;
+    d.verdict(id)?.is(UP);
+    d.free(id).map(drop)
 }
 
-fn child(h: &mut Session) -> Result<()> {
-    let (gate, path) = h.gate(1)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
-    h.sync(true);
-    h.check_in_child(id)?;
-    h.expect(&[("child's end", "0")]);
-    h.differs("I17", "returned", "unchecked", "up");
-    h.differs("I17", "msgid", "100", "4");
-    let begin = "4 directio: called for <device>\n4 directio: called in synchronous mode\n\
-                 4 directio: starting new request\n";
-    h.differs_log(
-        "I17",
-        &format!("{begin}3 directio: io_submit error {}", libc::EINVAL),
-        &format!("{begin}4 directio: io finished 4096/0"),
-    );
-    h.sync(false);
-    h.hold(gate)?;
-    start(h, id)?;
-    h.answer(gate, 1, "data")?;
-    collect(h, id, "up", "4")?;
-    h.free(id)
-}
-
-fn large_blocks(h: &mut Session) -> Result<()> {
-    let path = h.soft_device(1 << 20, 8192, 8192)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    let id = h.started(fd, 30)?;
-    h.verdict(id)?;
-    h.differs("L5", "returned", "down", "up");
-    h.differs("L5", "msgid", "5", "4");
-    h.differs("L5", "text", " reports path is down", " reports path is up");
-    let log = |result: &str| {
-        format!(
-            "4 directio: called for <device>\n4 directio: starting new request\n\
-             4 directio: io finished {result}/0"
+fn child(d: &mut Driver) -> Result<()> {
+    let (gate, path) = d.gate(1)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
+    d.sync(true);
+    let log = || Log::called_sync(true).starts(4);
+    let refused = format!("directio: io_submit error {}", libc::EINVAL);
+    d.check_in_child(id)?
+        .differs(
+            "I17",
+            Fact::Returned(State::UNCHECKED.into()),
+            Fact::Returned(UP.into()),
         )
-    };
-    // The event's result is -EINVAL, printed as an unsigned long.
-    h.differs_log("L5", &log(&(-22_i64 as u64).to_string()), &log("8192"));
+        .differs("I17", Fact::Msgid(100), Fact::Msgid(4))
+        .differs_in_log("I17", log().line(3, &refused), log().finishes(4, 4096));
+    d.sync(false);
+    d.hold(gate)?;
+    start(d, id)?;
+    d.answer(gate, 1, DATA)?;
+    collect(d, id, UP)?;
+    d.free(id).map(drop)
+}
+
+fn large_blocks(d: &mut Driver) -> Result<()> {
+    let path = d.loop_device(1 << 20, Shape::new(8192).soft(8192))?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    let id = d.started(fd, 30)?;
+    let log = |result| Log::called().starts(4).finishes(4, result);
+    d.verdict(id)?
+        .differs_in_state("L5", DOWN, UP)
+        .differs_in_log("L5", log(-i64::from(libc::EINVAL)), log(8192));
     Ok(())
 }
 
-/// One path of a random walk.
-struct Walker {
+/// One path.
+struct Path {
     gate: Gate,
     fd: RawFd,
     id: Option<Id>,
     /// Whether the host has stored "pending" for it.
     open: bool,
-    waiting: u64,
+    in_flight: u64,
 }
 
 /// Whatever a host may do, in an order that only the seed decides: time limits are none at all or
-/// longer than the walk, and every read is held until the walk answers it.
-fn walk(h: &mut Session) -> Result<()> {
-    let mut walkers = Vec::new();
+/// longer than the scenario, and every read hangs until it is answered.
+fn random(d: &mut Driver) -> Result<()> {
+    let mut paths = Vec::new();
     for gate in 0..4 {
-        let (gate, fd) = held(h, gate)?;
-        walkers.push(Walker {
+        let (gate, fd) = held(d, gate)?;
+        paths.push(Path {
             gate,
             fd,
             id: None,
             open: false,
-            waiting: 0,
+            in_flight: 0,
         });
     }
     for _ in 0..1200 {
-        let index = usize::try_from(h.random(4)).unwrap_or(0);
-        let Some(walker) = walkers.get_mut(index) else {
+        let index = usize::try_from(d.random(4)).unwrap_or(0);
+        let Some(path) = paths.get_mut(index) else {
             continue;
         };
-        let limit = if h.random(3) == 0 { 0 } else { 1000 };
-        let Some(id) = walker.id else {
-            walker.id = Some(h.started(walker.fd, limit)?);
-            walker.open = false;
+        let limit = if d.random(3) == 0 { 0 } else { 1000 };
+        let Some(id) = path.id else {
+            path.id = Some(d.started(path.fd, limit)?);
+            path.open = false;
             continue;
         };
-        match h.random(20) {
-            0..6 => look(h, walker, id, false)?,
-            6..11 if walker.open => walker.open = h.pending(id)? == State::PENDING,
-            11..13 if walker.open => {
-                h.need_wait(id)?;
+        match d.random(20) {
+            0..6 => check(d, path, id, false)?,
+            6..11 if path.open => path.open = d.pending(id)?.state() == PENDING,
+            11..13 if path.open => {
+                d.need_wait(id)?;
             }
             13 => {
-                h.checker(id)?.set_timeout(0);
-                look(h, walker, id, true)?;
+                d.checker(id)?.set_timeout(0);
+                check(d, path, id, true)?;
             }
-            14..18 if walker.waiting > 0 => {
-                let how = match h.random(4) {
-                    0 => "error:5",
-                    1 => "short:512",
-                    _ => "data",
+            14..18 if path.in_flight > 0 => {
+                let how = match d.random(4) {
+                    0 => EIO,
+                    1 => Answer::Short(512),
+                    _ => DATA,
                 };
-                let count = 1 + h.random(walker.waiting);
-                h.answer(walker.gate, count, how)?;
-                walker.waiting -= count;
-                h.note(&format!("{count} reads end"), "how", how)?;
+                let count = 1 + d.random(path.in_flight);
+                d.answer(path.gate, count, how)?;
+                path.in_flight -= count;
+                d.note(
+                    &format!("{count} reads end"),
+                    Fact::Note(format!("{how:?}")),
+                )?;
             }
             18 => {
-                h.free(id)?;
-                walker.id = None;
+                d.free(id)?;
+                path.id = None;
             }
-            _ => h.checker(id)?.set_timeout(limit),
+            _ => d.checker(id)?.set_timeout(limit),
         }
     }
-    for walker in &mut walkers {
-        if let Some(id) = walker.id.take() {
-            h.free(id)?;
+    for path in &mut paths {
+        if let Some(id) = path.id.take() {
+            d.free(id)?;
         }
-        if walker.waiting > 0 {
-            h.answer(walker.gate, walker.waiting, "data")?;
+        if path.in_flight > 0 {
+            d.answer(path.gate, path.in_flight, DATA)?;
         }
     }
-    h.reset()?;
-    h.expect(&[("contexts", "0"), ("waiting", "0"), ("took", "at once")]);
+    d.reset()?.contexts(0).in_flight(0).took(0);
     Ok(())
 }
 
-fn look(h: &mut Session, walker: &mut Walker, id: Id, sync: bool) -> Result<()> {
-    let before = h.waiting()?;
-    h.sync(sync);
-    walker.open = h.check(id)? == State::PENDING;
-    h.sync(false);
-    walker.waiting += h.waiting()?.saturating_sub(before);
+fn check(d: &mut Driver, path: &mut Path, id: Id, sync: bool) -> Result<()> {
+    let before = d.in_flight()?;
+    d.sync(sync);
+    path.open = d.check(id)?.state() == PENDING;
+    d.sync(false);
+    path.in_flight += d.in_flight()?.saturating_sub(before);
     Ok(())
 }

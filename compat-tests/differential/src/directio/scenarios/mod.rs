@@ -1,4 +1,18 @@
 //! The scenarios: what is done to a plugin, in which order, on which device.
+#![forbid(unsafe_code)]
+
+use super::devices::Gate;
+use super::driver::{Driver, Id};
+use super::host::Host;
+use harness::{Result, Trouble};
+use std::os::fd::RawFd;
+
+/// Makes a list of scenarios: `WHERE "name" "about" => function;`.
+macro_rules! scenarios {
+    ($($on:ident $(($hosts:expr))? $name:literal $about:literal => $run:expr;)*) => {
+        &[$(Scenario { name: $name, about: $about, on: On::$on $(($hosts))?, run: $run },)*]
+    };
+}
 
 mod descriptors;
 mod devices;
@@ -7,22 +21,57 @@ mod groups;
 mod hang;
 mod hosts;
 mod later;
+mod random;
 mod reset;
-mod walk;
 
-use crate::directio::host::Host;
-use crate::directio::session::{Gate, Id, Session};
-use harness::{Result, Trouble};
-use std::os::fd::RawFd;
+/// What the scenarios use.
+mod prelude {
+    pub(super) use super::{
+        On, Scenario, crowd, held, held_device, held_device_instance, held_instance,
+    };
+    pub(super) use crate::directio::devices::{DATA, EIO, Gate, flags_of};
+    pub(super) use crate::directio::driver::{Driver, Id};
+    pub(super) use crate::directio::facts::{Fact, Flags, Log, Returned};
+    pub(super) use crate::directio::host::Host;
+    pub(super) use crate::directio::seen::Seen;
+    pub(super) use harness::abi::Abi;
+    pub(super) use harness::devices::hanging::Answer;
+    pub(super) use harness::devices::loops::Shape;
+    pub(super) use harness::devices::request::FileSystem;
+    pub(super) use harness::process::HostKind;
+    pub(super) use harness::state::State;
+    pub(super) use harness::{Doing, Result, Trouble, host};
+    pub(super) use nix::fcntl::OFlag;
+    pub(super) use nix::sys::resource::{UsageWho, getrusage};
+    pub(super) use nix::unistd::pipe2;
+    pub(super) use std::fs::File;
+    pub(super) use std::io::Write;
+    pub(super) use std::os::fd::{IntoRawFd, RawFd};
+    pub(super) use std::path::Path;
+    pub(super) use std::thread::sleep;
+    pub(super) use std::time::Duration;
 
-/// Where a scenario is played.
+    pub(super) const UP: State = State::UP;
+    pub(super) const DOWN: State = State::DOWN;
+    pub(super) const PENDING: State = State::PENDING;
+
+    pub(super) const OLD: Host = Host::Of(HostKind::V0_7_9);
+    pub(super) const V0_8_6: Host = Host::Of(HostKind::V0_8_6);
+    pub(super) const V0_11: Host = Host::Of(HostKind::V0_11);
+    pub(super) const V0_14: Host = Host::Of(HostKind::V0_14);
+    pub(super) const V0_15: Host = Host::Of(HostKind::V0_15);
+}
+
+/// Where a scenario runs.
 #[derive(Clone, Copy, Debug)]
 pub enum On {
-    /// With both plugins in a host of ABI 0.7.9, step by step compared.
+    /// With both plugins in a host of ABI 0.7.9, compared step by step.
     Both,
+    /// The same, with nothing else beside it: it changes a setting of the whole machine.
+    BothApart,
     /// With ours alone, in these hosts, against expectations.
     Ours(&'static [Host]),
-    /// The same; and with both plugins, when there is a C plugin for one of these hosts.
+    /// The same; and with both plugins, when upstream's is made for one of these hosts.
     Later(&'static [Host]),
 }
 
@@ -33,64 +82,16 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is about.
     pub about: &'static str,
-    /// Where it is played.
+    /// Where it runs.
     pub on: On,
-    /// Whether nothing else may run beside it: it changes a setting of the whole machine.
-    pub exclusive: bool,
     /// What it does.
-    pub play: fn(&mut Session) -> Result<()>,
+    pub run: fn(&mut Driver) -> Result<()>,
 }
 
 impl Scenario {
-    const fn both(
-        name: &'static str,
-        about: &'static str,
-        play: fn(&mut Session) -> Result<()>,
-    ) -> Scenario {
-        Scenario {
-            name,
-            about,
-            on: On::Both,
-            exclusive: false,
-            play,
-        }
-    }
-
-    const fn ours(
-        name: &'static str,
-        about: &'static str,
-        hosts: &'static [Host],
-        play: fn(&mut Session) -> Result<()>,
-    ) -> Scenario {
-        Scenario {
-            name,
-            about,
-            on: On::Ours(hosts),
-            exclusive: false,
-            play,
-        }
-    }
-
-    const fn later(
-        name: &'static str,
-        about: &'static str,
-        hosts: &'static [Host],
-        play: fn(&mut Session) -> Result<()>,
-    ) -> Scenario {
-        Scenario {
-            name,
-            about,
-            on: On::Later(hosts),
-            exclusive: false,
-            play,
-        }
-    }
-
-    const fn exclusive(self) -> Scenario {
-        Scenario {
-            exclusive: true,
-            ..self
-        }
+    /// Whether nothing else may run beside it.
+    pub fn is_apart(&self) -> bool {
+        matches!(self.on, On::BothApart)
     }
 }
 
@@ -103,7 +104,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         groups::SCENARIOS,
         reset::SCENARIOS,
         errors::SCENARIOS,
-        walk::SCENARIOS,
+        random::SCENARIOS,
         hosts::SCENARIOS,
         later::SCENARIOS,
     ]
@@ -116,52 +117,53 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
 /// # Errors
 /// When there is none.
 pub fn find(name: &str) -> Result<&'static Scenario> {
+    let missing = || Trouble::Broken(format!("no scenario {name}"));
     all()
         .find(|scenario| scenario.name == name)
-        .ok_or_else(|| Trouble::Broken(format!("no scenario {name}")))
+        .ok_or_else(missing)
 }
 
-/// A held file that hangs and a descriptor of it.
-fn held(h: &mut Session, number: u64) -> Result<(Gate, RawFd)> {
-    let (gate, path) = h.gate(number)?;
-    h.hold(gate)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
+/// A file that hangs and a descriptor of it.
+fn held(d: &mut Driver, number: u64) -> Result<(Gate, RawFd)> {
+    let (gate, path) = d.gate(number)?;
+    d.hold(gate)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
     Ok((gate, fd))
 }
 
-/// A held file with one instance on it.
-fn held_instance(h: &mut Session, number: u64, timeout: u32) -> Result<(Gate, Id)> {
-    let (gate, fd) = held(h, number)?;
-    let id = h.started(fd, timeout)?;
+/// A file that hangs with one instance on it.
+fn held_instance(d: &mut Driver, number: u64, timeout: u32) -> Result<(Gate, Id)> {
+    let (gate, fd) = held(d, number)?;
+    let id = d.started(fd, timeout)?;
     Ok((gate, id))
 }
 
-/// A held block device that hangs and a descriptor of it. For those who count system calls: a file
-/// of FUSE does not take `RWF_NOWAIT`, so ours asks twice.
-fn held_device(h: &mut Session, number: u64) -> Result<(Gate, RawFd)> {
-    let (gate, path) = h.gate_device(number, 512)?;
-    let fd = h.open(&path, libc::O_RDONLY)?;
-    h.hold(gate)?;
+/// A block device that hangs and a descriptor of it: for scenarios that count system calls, as a file
+/// of FUSE does not take `RWF_NOWAIT` and makes ours ask twice.
+fn held_device(d: &mut Driver, number: u64) -> Result<(Gate, RawFd)> {
+    let (gate, path) = d.gate_device(number, 512)?;
+    let fd = d.open(&path, libc::O_RDONLY)?;
+    d.hold(gate)?;
     Ok((gate, fd))
 }
 
-/// A held block device with one instance on it.
-fn held_device_instance(h: &mut Session, number: u64, timeout: u32) -> Result<(Gate, Id)> {
-    let (gate, fd) = held_device(h, number)?;
-    let id = h.started(fd, timeout)?;
+/// A block device that hangs with one instance on it.
+fn held_device_instance(d: &mut Driver, number: u64, timeout: u32) -> Result<(Gate, Id)> {
+    let (gate, fd) = held_device(d, number)?;
+    let id = d.started(fd, timeout)?;
     Ok((gate, id))
 }
 
 /// Instances with a descriptor each on one file that hangs, all of them with a read in flight.
-fn crowd(h: &mut Session, gate: u64, count: usize, timeout: u32) -> Result<(Gate, Vec<Id>)> {
-    let (gate, path) = h.gate(gate)?;
-    h.hold(gate)?;
+fn crowd(d: &mut Driver, gate: u64, count: usize, timeout: u32) -> Result<(Gate, Vec<Id>)> {
+    let (gate, path) = d.gate(gate)?;
+    d.hold(gate)?;
     let mut ids = Vec::new();
-    h.bulk(&format!("{count} instances, checked once"), |h| {
+    d.count(&format!("{count} instances, checked once"), |d| {
         for _ in 0..count {
-            let fd = h.open(&path, libc::O_RDONLY)?;
-            let id = h.started(fd, timeout)?;
-            h.check(id)?;
+            let fd = d.open(&path, libc::O_RDONLY)?;
+            let id = d.started(fd, timeout)?;
+            d.check(id)?;
             ids.push(id);
         }
         Ok(())
@@ -172,13 +174,11 @@ fn crowd(h: &mut Session, gate: u64, count: usize, timeout: u32) -> Result<(Gate
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<&str> = all().map(|scenario| scenario.name).collect();
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count);
+        let names: BTreeSet<&str> = all().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), all().count());
     }
 }

@@ -1,8 +1,8 @@
 //! The AIO contexts of this process, seen from outside the plugin that made them.
 //!
 //! The kernel maps every context's completion ring into the process; the head of the ring says how
-//! many completions wait there. That makes two things certain without a look into the plugin: how
-//! many contexts it holds, and whether the completion of a request has arrived.
+//! many completions wait there. Both are known without the plugin's help: how many
+//! contexts it holds, and whether the completion of a request has arrived.
 
 use crate::{Doing, Result, Trouble};
 use std::fs::File;
@@ -17,24 +17,28 @@ const MAGIC: u32 = 0xa10a_10a1;
 pub struct Rings {
     /// How many contexts there are.
     pub contexts: usize,
-    /// How many completions nobody has taken.
+    /// How many completions that no thread has taken.
     pub unread: u64,
 }
 
 /// The size of a page of memory.
 pub fn page_size() -> usize {
-    // SAFETY: sysconf has no preconditions.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let size = size
+        .ok()
+        .flatten()
+        .and_then(|size| usize::try_from(size).ok());
+    size.unwrap_or(4096)
 }
 
-/// Looks at all contexts of this process.
+/// Inspects all contexts of this process.
 ///
 /// A plugin may end a context at any moment, on a thread of its own, and its ring with it; so the
 /// memory is read through the kernel, where what is gone is an error and not a fault.
 ///
 /// # Errors
 /// When the process's mappings cannot be read, or one does not look as it must.
-pub fn look() -> Result<Rings> {
+pub fn inspect() -> Result<Rings> {
     let maps = std::fs::read_to_string("/proc/self/maps").doing("reading /proc/self/maps")?;
     let memory = File::open("/proc/self/mem").doing("opening /proc/self/mem")?;
     let mut rings = Rings::default();
@@ -63,14 +67,14 @@ pub fn look() -> Result<Rings> {
     Ok(rings)
 }
 
-/// Waits until `count` completions nobody has taken are there.
+/// Waits until `count` completions that no thread has taken are there.
 ///
 /// # Errors
 /// When they do not come within ten seconds.
 pub fn await_unread(count: u64) -> Result<()> {
     let start = Instant::now();
     loop {
-        let unread = look()?.unread;
+        let unread = inspect()?.unread;
         if unread >= count {
             return Ok(());
         }

@@ -1,0 +1,47 @@
+//! What the runner and a test host send each other.
+#![forbid(unsafe_code)]
+
+use super::facts::Step;
+use harness::Trouble;
+use harness::abi::Abi;
+use harness::devices::request::{Reply, Request};
+use harness::side::Side;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The runner's first message: what to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whose plugin it is.
+    pub side: Side,
+    /// The ABI by which the host calls the plugin.
+    pub abi: Abi,
+    /// Whether the host tells the plugin so.
+    pub assume: bool,
+    /// `libmultipath.so.0`, if the host has loaded it.
+    pub libmultipath: Option<PathBuf>,
+    /// Whether plugins see its symbols.
+    pub global: bool,
+    /// The plugin's file.
+    pub plugin: PathBuf,
+    /// Where random scenarios begin.
+    pub seed: u64,
+}
+
+/// What a test host sends to the runner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// The call with this label begins: if the process ends now, the call has ended it.
+    Calling(String),
+    /// A step is over.
+    Step(Box<Step>),
+    /// A request for devices, to which the runner replies with a [`DeviceReply`].
+    Devices(Request),
+    /// The scenario is over.
+    Ended(Result<(), Trouble>),
+}
+
+/// The runner's reply to [`Message::Devices`].
+pub type DeviceReply = Result<Reply, Trouble>;
