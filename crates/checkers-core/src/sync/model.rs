@@ -7,6 +7,7 @@
 //!
 //! [`explore`] runs the body of one schedule. Everything here belongs to the schedule that is running.
 
+pub use descriptors::{Duplicate, close, device_of, duplicate, open};
 pub use shuttle;
 pub use shuttle::sync::{Mutex, MutexGuard, atomic};
 pub use std::sync::OnceLock;
@@ -41,6 +42,8 @@ pub mod time {
 use super::lock;
 use std::sync::PoisonError;
 
+mod descriptors;
+
 /// What a schedule may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -54,6 +57,7 @@ pub struct Options {
 pub fn explore(options: Options, scene: impl FnOnce()) {
     let clock = Arc::new(Clock::new(options));
     CLOCK.set(Some(Arc::clone(&clock)));
+    descriptors::reset();
     let ticking = {
         let clock = Arc::clone(&clock);
         shuttle::thread::spawn(move || clock.run())
@@ -82,6 +86,18 @@ pub fn pass(span: Duration) {
 pub fn now() -> Duration {
     Duration::from_nanos(with_clock(|clock| clock.now.load(SeqCst)))
 }
+
+/// Whether the code is to behave as the broken variant of this name, which the model checker must catch.
+pub fn broken(variant: &str) -> bool {
+    BROKEN.get().is_some_and(|broken| broken == variant)
+}
+
+/// Makes [`broken`] return `true` for one variant, in this process.
+pub fn set_broken(variant: String) {
+    BROKEN.get_or_init(|| variant);
+}
+
+static BROKEN: OnceLock<String> = OnceLock::new();
 
 thread_local! {
     // shuttle runs all threads of a schedule on one.
@@ -195,9 +211,12 @@ impl Condvar {
             timed_out: AtomicBool::new(false),
         });
         if deadline.is_some() {
-            with_clock(Arc::clone).expect_timeout(&waiter);
+            with_clock(Arc::clone).expect_timeout();
         }
         // From here to the wait no other thread runs: it is one step.
+        if deadline.is_some() {
+            with_clock(|clock| plain(&clock.waiters).push(Arc::clone(&waiter)));
+        }
         plain(&self.waiters).push(Arc::clone(&waiter));
         let guard = waiter
             .wakeup
@@ -241,6 +260,12 @@ impl Condvar {
     }
 }
 
+impl Default for Condvar {
+    fn default() -> Self {
+        Condvar::new()
+    }
+}
+
 fn plain<T>(mutex: &Plain<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -277,9 +302,8 @@ impl Clock {
         (!endless).then(|| self.now.load(SeqCst).saturating_add(nanos(limit)))
     }
 
-    fn expect_timeout(&self, waiter: &Arc<Waiter>) {
+    fn expect_timeout(&self) {
         self.timed.fetch_add(1, SeqCst);
-        plain(&self.waiters).push(Arc::clone(waiter));
         self.wake();
     }
 

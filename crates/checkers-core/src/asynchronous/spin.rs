@@ -5,6 +5,8 @@
 //! of one. But a daemon with real-time priority must not burn its processor: a spin is short, and
 //! whoever spun in vain a few times in a row hardly tries any more.
 
+#![forbid(unsafe_code)]
+
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 #[cfg(shuttle)]
 use crate::sync::model;

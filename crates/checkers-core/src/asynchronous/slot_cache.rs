@@ -1,7 +1,9 @@
 //! Jobs that are used again and again.
 
+#![forbid(unsafe_code)]
+
+use super::pool::{Job, Pool};
 use crate::memory::{OutOfMemory, try_box};
-use crate::pool::{Job, Pool};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The jobs of one kind that are free for reuse.
@@ -63,8 +65,7 @@ impl<J: Job> SlotCache<J> {
     }
 
     /// How many jobs have been taken and not put back.
-    #[cfg(test)]
-    pub(crate) fn in_use(&self) -> usize {
+    pub fn in_use(&self) -> usize {
         let free = lock(&self.free);
         free.made - free.list.len()
     }
