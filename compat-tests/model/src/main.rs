@@ -1,0 +1,24 @@
+//! Explores the schedules of the asynchronous core with shuttle; `scripts/model` builds and runs it.
+//!
+//! A *scene* is a small program over the real code: several hosts, devices that hang, spawns that fail. A
+//! scheduler runs it many times, each time with other interleavings, timeouts, spurious wake-ups and failures.
+//! A *broken variant* is a mistake that the code makes on purpose when it is told to
+//! (`checkers_core::sync::broken`): the scenes must find each.
+
+#![forbid(unsafe_code)]
+
+#[cfg(shuttle)]
+mod explore;
+#[cfg(shuttle)]
+mod scenes;
+
+#[cfg(shuttle)]
+fn main() -> std::process::ExitCode {
+    explore::main()
+}
+
+#[cfg(not(shuttle))]
+fn main() -> std::process::ExitCode {
+    eprintln!("built without --cfg shuttle: use scripts/model");
+    std::process::ExitCode::from(2)
+}
