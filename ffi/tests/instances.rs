@@ -1,4 +1,4 @@
-//! The era must not change from when an instance is begun to when it has ended.
+//! The ABI must not change between the beginning and the end of an instance.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -9,10 +9,10 @@ use checkers_ffi::calls;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-/// What `libcheck_assume_abi` answered when it was called in the middle of `init`.
+/// What `libcheck_assume_abi` returned when it was called during `init`.
 static ANSWER: AtomicI32 = AtomicI32::new(7);
 
-/// Another thread of the host names another era while the instance is being made.
+/// A checker during whose `init` the host names another ABI.
 struct Interrupted;
 
 impl Checker for Interrupted {
@@ -49,16 +49,20 @@ impl Checker for Interrupted {
 #[test]
 fn an_instance_counts_from_its_beginning() {
     assert_eq!(calls::assume_abi(c_int::from(b'C')), 0);
-    // `struct checker` of era C, filled with what era B would read wrongly.
+    // `struct checker` of 0.11, with values that 0.7.9's layout would read wrongly.
     let mut record = [0_u64; 6];
     let pointer = record.as_mut_ptr().cast();
-    // SAFETY: a struct of the era that was named, used by this thread alone.
+    // SAFETY: a struct of the ABI that was named, used by this thread alone.
     assert_eq!(unsafe { calls::init::<Interrupted>(pointer) }, 0);
-    assert_eq!(ANSWER.load(SeqCst), -1, "another era was taken meanwhile");
+    assert_eq!(
+        ANSWER.load(SeqCst),
+        -1,
+        "another ABI was accepted meanwhile"
+    );
     // SAFETY: as above.
     unsafe { calls::free::<Interrupted>(pointer) };
 
-    // One that was declined counts no more.
+    // A declined instance does not count.
     let mut record = [0_u64; 6];
     record[1] = 0xffff_ffff;
     let pointer = record.as_mut_ptr().cast();

@@ -149,10 +149,11 @@ mod tests {
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
         let long = Arguments::command().render_long_help().to_string();
-        assert!(
-            long.lines().all(|line| line.chars().count() <= 100),
-            "{long}"
-        );
+        for line in long.lines() {
+            // This line grows with the list of checkers.
+            let names = line.trim_start().starts_with("[possible values: ");
+            assert!(names || line.chars().count() <= 100, "{long}");
+        }
         assert!(!long.contains("--worker"));
     }
 }

@@ -111,7 +111,7 @@ fn no_answer_is_a_timeout_at_the_limit() {
 }
 
 #[test]
-fn without_a_limit_there_is_one_look() {
+fn without_a_limit_there_is_one_poll() {
     assert_eq!(tur::<Ready>(0).0.state(), PathState::Up);
     let (finding, took) = tur::<Hung>(0);
     assert_eq!(finding.state(), PathState::Timeout);

@@ -1,11 +1,11 @@
 //! Hung workers cost their stacks, and no malloc arenas: glibc gives one (132 KiB, locked in a daemon that
 //! locks its memory) to each thread that allocates or frees.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-mod common;
-
-use common::*;
+use crate::isolated::*;
+use crate::path::*;
+use crate::system::*;
+use harness::abi::Abi;
+use harness::state::State;
 use std::ffi::{CStr, c_char, c_int};
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
@@ -35,21 +35,21 @@ fn arenas() -> usize {
 
 #[test]
 fn hung_workers_have_none() {
-    alone("hung_workers_have_none", Host::None, |shim| {
-        let plugin = Plugin::load_for("tur", b'C');
+    isolated(None, |system| {
+        let plugin = Loaded::assuming("tur", Abi::V0_11);
         let file = file();
         let before = arenas();
         let mut hung = Vec::new();
         // Bursts with a few hung paths among healthy ones.
         for burst in 1..=6 {
-            shim.set(Knob::Scsi, 1);
+            system.set(Setting::Scsi, 1);
             for _ in 0..10 {
-                let mut path = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
+                let mut path = Path::new(&plugin, Abi::V0_11, file.as_raw_fd(), 30);
                 assert_eq!(path.init(), 0);
                 path.check();
                 hung.push(path);
             }
-            within(|| shim.get(Knob::ScsiInside) == burst * 10);
+            within(|| system.get(Setting::ScsiInside) == burst * 10);
         }
         // One for the thread that starts the workers.
         assert!(
@@ -57,9 +57,9 @@ fn hung_workers_have_none() {
             "{before} arenas before, {} after",
             arenas()
         );
-        shim.set(Knob::Scsi, 2);
+        system.set(Setting::Scsi, 2);
         for mut path in hung {
-            assert_eq!(path.verdict(), UP);
+            assert_eq!(path.verdict(), State::UP);
             path.free();
         }
     });
@@ -73,26 +73,22 @@ fn contexts() -> usize {
 
 #[test]
 fn threads_that_destroy_contexts_have_none() {
-    alone(
-        "threads_that_destroy_contexts_have_none",
-        Host::None,
-        |_| {
-            let plugin = Plugin::load_for("directio", b'C');
-            let file = file();
-            let before = arenas();
-            let paths: Vec<_> = (0..6 * 1024)
-                .map(|_| {
-                    let mut path = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
-                    assert_eq!(path.init(), 0);
-                    path
-                })
-                .collect();
-            assert_eq!(contexts(), 6);
-            let all = threads();
-            paths.into_iter().for_each(|mut path| path.free());
-            (plugin.reset)();
-            within(|| contexts() == 0 && threads() == all);
-            assert_eq!(arenas(), before);
-        },
-    );
+    isolated(None, |_| {
+        let plugin = Loaded::assuming("directio", Abi::V0_11);
+        let file = file();
+        let before = arenas();
+        let paths: Vec<_> = (0..6 * 1024)
+            .map(|_| {
+                let mut path = Path::new(&plugin, Abi::V0_11, file.as_raw_fd(), 30);
+                assert_eq!(path.init(), 0);
+                path
+            })
+            .collect();
+        assert_eq!(contexts(), 6);
+        let all = threads();
+        paths.into_iter().for_each(|mut path| path.free());
+        plugin.reset();
+        within(|| contexts() == 0 && threads() == all);
+        assert_eq!(arenas(), before);
+    });
 }

@@ -1,10 +1,10 @@
 //! A child of a program whose threads are checking paths can check paths itself.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-mod common;
-
-use common::*;
+use crate::isolated::*;
+use crate::path::*;
+use crate::system::*;
+use harness::abi::Abi;
+use harness::state::State;
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -48,21 +48,21 @@ fn child(body: impl FnOnce() -> bool) -> End {
     }
 }
 
-/// Checks until there is a verdict, and says whether it is the expected one. In a child the alarm ends it:
+/// Checks until there is a verdict, and returns whether it is the expected one. In a child the alarm ends it:
 /// [`within`] would panic there.
-fn reaches(path: &mut Checker, expected: i32) -> bool {
+fn reaches(path: &mut Path, expected: State) -> bool {
     loop {
         match path.round() {
-            PENDING | UNCHECKED => std::thread::sleep(Duration::from_micros(100)),
+            State::PENDING | State::UNCHECKED => std::thread::sleep(Duration::from_micros(100)),
             state => return state == expected,
         }
     }
 }
 
-fn forks_while_others_check(shim: Shim, name: &str, era: u8, children: usize) {
-    // Only tur understands the good replies of the shim.
-    shim.set(Knob::Scsi, 2);
-    let plugin = Plugin::load_for(name, era);
+fn forks_while_others_check(system: System, name: &str, abi: Abi, children: usize) {
+    // For tur, a device with these replies is up.
+    system.set(Setting::Scsi, 2);
+    let plugin = Loaded::assuming(name, abi);
     let file = file();
     let fd = file.as_raw_fd();
     let stop = AtomicBool::new(false);
@@ -70,11 +70,11 @@ fn forks_while_others_check(shim: Shim, name: &str, era: u8, children: usize) {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(SeqCst) {
-                    Checker::new(plugin, era, fd, 30).life();
+                    Path::new(&plugin, abi, fd, 30).complete_use();
                 }
             });
         }
-        let mut inherited = Checker::new(plugin, era, fd, 30);
+        let mut inherited = Path::new(&plugin, abi, fd, 30);
         assert_eq!(inherited.init(), 0);
         let mut ends = Vec::new();
         for number in 0..children {
@@ -84,50 +84,49 @@ fn forks_while_others_check(shim: Shim, name: &str, era: u8, children: usize) {
                 inherited.check();
             }
             ends.push(child(|| {
-                let mut own = Checker::new(plugin, era, fd, 30);
-                let made = own.init() == 0 && reaches(&mut own, UP);
+                let mut own = Path::new(&plugin, abi, fd, 30);
+                let made = own.init() == 0 && reaches(&mut own, State::UP);
                 own.free();
-                let kept = reaches(&mut inherited, UP);
+                let kept = reaches(&mut inherited, State::UP);
                 inherited.free();
-                (plugin.reset)();
+                plugin.reset();
                 made && kept
             }));
             if ends.iter().filter(|end| **end != End::Checked).count() >= ENOUGH {
                 break;
             }
         }
-        assert!(reaches(&mut inherited, UP), "the parent goes on");
+        assert!(reaches(&mut inherited, State::UP), "the parent goes on");
         inherited.free();
         stop.store(true, SeqCst);
         ends.retain(|end| *end != End::Checked);
-        assert!(ends.is_empty(), "{name}, era {}: {ends:?}", char::from(era));
+        assert!(ends.is_empty(), "{name}, abi {}: {ends:?}", abi);
     });
 }
 
 #[test]
 fn children_check_by_a_worker() {
-    alone("children_check_by_a_worker", Host::None, |shim| {
-        forks_while_others_check(shim, "tur", b'C', 300);
+    isolated(None, |system| {
+        forks_while_others_check(system, "tur", Abi::V0_11, 300);
     });
 }
 
 #[test]
 fn children_of_an_older_host_check_by_a_worker() {
-    let name = "children_of_an_older_host_check_by_a_worker";
-    alone(name, Host::None, |shim| {
-        forks_while_others_check(shim, "tur", b'B', 300);
+    isolated(None, |system| {
+        forks_while_others_check(system, "tur", Abi::V0_7_9, 300);
     });
 }
 
 #[test]
 fn children_check_by_asynchronous_io() {
-    alone("children_check_by_asynchronous_io", Host::None, |shim| {
+    isolated(None, |system| {
         // Each destroys a context, some 30 ms.
-        forks_while_others_check(shim, "directio", b'C', 60);
+        forks_while_others_check(system, "directio", Abi::V0_11, 60);
     });
 }
 
-/// Notes who registers fork handlers: how many are registered before the first that takes locks.
+/// Counts fork handlers: those registered before the first that takes locks, and those that take locks.
 const REGISTRAR: &str = "
     #define _GNU_SOURCE
     #include <dlfcn.h>
@@ -146,11 +145,10 @@ const REGISTRAR: &str = "
 /// lock held that such a handler waits for.
 #[test]
 fn forks_are_counted_before_they_take_locks() {
-    let name = "forks_are_counted_before_they_take_locks";
     let prepare = |command: &mut std::process::Command| {
         preload(command, &compile_c("libregistrar.so", REGISTRAR, &[]))
     };
-    alone_with(name, Host::None, prepare, |_| {
+    isolated_with(None, prepare, |_| {
         // SAFETY: the preloaded object has both, as ints that this thread alone changes.
         let noted = |name: &std::ffi::CStr| unsafe {
             let place = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast::<c_int>();
@@ -158,9 +156,9 @@ fn forks_are_counted_before_they_take_locks() {
             place.read()
         };
         let (counted, locks) = (noted(c"before_locks"), noted(c"locks"));
-        let plugin = Plugin::load_for("tur", b'C');
+        let plugin = Loaded::assuming("tur", Abi::V0_11);
         assert_eq!((noted(c"before_locks"), noted(c"locks")), (counted, locks));
-        let mut path = Checker::new(plugin, b'C', 0, 30);
+        let mut path = Path::new(&plugin, Abi::V0_11, 0, 30);
         assert_eq!(path.init(), 0);
         // The pool's and the checker's.
         assert_eq!(

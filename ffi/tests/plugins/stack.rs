@@ -2,11 +2,10 @@
 //! the probes have less than half of that. In synchronous mode a probe runs on the caller's stack, so a host's
 //! thread shows both.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-mod common;
-
-use common::*;
+use crate::isolated::*;
+use crate::path::*;
+use crate::system::*;
+use harness::abi::Abi;
 use std::ffi::c_void;
 use std::os::fd::AsRawFd;
 
@@ -20,19 +19,19 @@ const LIMIT: usize = 40 * 1024;
 /// The same for a worker of 28 KiB, with room for the message of a panic.
 const WORKER_LIMIT: usize = 16 * 1024;
 
-extern "C" fn live(checker: *mut c_void) -> *mut c_void {
+extern "C" fn use_path(checker: *mut c_void) -> *mut c_void {
     if !checker.is_null() {
         // SAFETY: `depth` passes a checker and waits for this thread.
-        let checker = unsafe { &mut *checker.cast::<Checker>() };
+        let checker = unsafe { &mut *checker.cast::<Path>() };
         for _ in 0..5 {
-            checker.life();
+            checker.complete_use();
         }
     }
     std::ptr::null_mut()
 }
 
-/// How many bytes of its stack a thread touches that leads a checker's life.
-fn depth(checker: Option<&mut Checker>) -> usize {
+/// The number of bytes of its stack that a thread touches while it uses a path.
+fn depth(checker: Option<&mut Path>) -> usize {
     let mut stack = vec![PAINT; SIZE + 4096];
     let unaligned = stack.as_ptr().align_offset(4096);
     let stack = &mut stack[unaligned..][..SIZE];
@@ -46,7 +45,7 @@ fn depth(checker: Option<&mut Checker>) -> usize {
         assert_eq!(libc::pthread_attr_setstack(&mut attributes, place, SIZE), 0);
         let mut thread = 0;
         assert_eq!(
-            libc::pthread_create(&mut thread, &attributes, live, argument),
+            libc::pthread_create(&mut thread, &attributes, use_path, argument),
             0
         );
         assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
@@ -56,33 +55,29 @@ fn depth(checker: Option<&mut Checker>) -> usize {
 
 #[test]
 fn no_call_needs_more_than_a_checker_thread_has() {
-    alone(
-        "no_call_needs_more_than_a_checker_thread_has",
-        Host::C,
-        |shim| {
-            let file = file();
-            let nothing = depth(None);
-            for &name in ALL {
-                let plugin = Plugin::load(name);
-                let mut deepest = 0;
-                for sync in [0, 1] {
-                    for scsi in [2, 3] {
-                        shim.set(Knob::Sync, sync);
-                        shim.set(Knob::Scsi, scsi);
-                        let mut checker = Checker::new(plugin, b'C', file.as_raw_fd(), 30);
-                        deepest = deepest.max(depth(Some(&mut checker)) - nothing);
-                    }
+    isolated(Some(Abi::V0_11), |system| {
+        let file = file();
+        let nothing = depth(None);
+        for &name in ALL {
+            let plugin = Loaded::open(name);
+            let mut deepest = 0;
+            for sync in [0, 1] {
+                for scsi in [2, 3] {
+                    system.set(Setting::Sync, sync);
+                    system.set(Setting::Scsi, scsi);
+                    let mut checker = Path::new(&plugin, Abi::V0_11, file.as_raw_fd(), 30);
+                    deepest = deepest.max(depth(Some(&mut checker)) - nothing);
                 }
-                println!("{name}: {deepest} bytes");
-                assert!(deepest > 500, "nothing was measured");
-                // directio's workers make system calls that need no stack to speak of.
-                let limit = if SCSI.contains(&name) {
-                    WORKER_LIMIT
-                } else {
-                    LIMIT
-                };
-                assert!(deepest < limit, "{name}: {deepest} bytes");
             }
-        },
-    );
+            println!("{name}: {deepest} bytes");
+            assert!(deepest > 500, "nothing was measured");
+            // directio's workers make system calls that need no stack to speak of.
+            let limit = if SCSI.contains(&name) {
+                WORKER_LIMIT
+            } else {
+                LIMIT
+            };
+            assert!(deepest < limit, "{name}: {deepest} bytes");
+        }
+    });
 }

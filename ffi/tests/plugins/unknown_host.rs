@@ -1,19 +1,17 @@
 //! A multipath-tools that is none of those that the plugins know: they all decline, for all paths
-//! alike, touch nothing, and say once what to do.
+//! alike, write nothing into the structs, and report once what to do.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-mod common;
-
-use common::*;
+use crate::isolated::*;
+use crate::path::*;
+use harness::abi::Abi;
+use harness::state::State;
 use std::ffi::{CString, c_int};
 use std::io::{Read, Seek};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::ptr::null_mut;
 use std::sync::Barrier;
 
-/// A libmultipath of an invented era: what it has beside a log, whose form is invented too.
+/// A libmultipath of an invented abi: what it has beside a log, whose form is invented too.
 const ERAS: [&str; 4] = [
     // Both the host-run threads of 0.15 and the plugins' own of 0.14.
     "int checker_is_sync(void *c) { return !c; } void checker_need_wait(void) {}
@@ -34,8 +32,8 @@ const LOG: &str = "
 
 const SCENE: &str = "CHECKERS_TEST_UNKNOWN";
 
-/// Runs `body` once for each invented era, in a process that has loaded it.
-fn under_unknown_hosts(name: &str, body: fn()) {
+/// Runs `body` once for each invented abi, in a process that has loaded it.
+fn under_unknown_hosts(body: fn()) {
     let inside = std::env::var(SCENE).ok();
     for (number, symbols) in ERAS.into_iter().enumerate() {
         let number = number.to_string();
@@ -45,7 +43,7 @@ fn under_unknown_hosts(name: &str, body: fn()) {
         let prepare = |command: &mut std::process::Command| {
             command.env(SCENE, &number);
         };
-        alone_with(name, Host::None, prepare, |_| {
+        isolated_with(None, prepare, |_| {
             let source = format!("{symbols}\n{LOG}");
             let soname = ["-Wl,-soname,libmultipath.so.0"];
             let object = compile_c("libmultipath.so.0", &source, &soname);
@@ -60,7 +58,7 @@ fn under_unknown_hosts(name: &str, body: fn()) {
 }
 
 /// What `body` writes to the standard error stream.
-fn said(body: impl FnOnce()) -> Vec<String> {
+fn standard_error_of(body: impl FnOnce()) -> Vec<String> {
     // SAFETY: the name is NUL-terminated; both descriptors are new and owned by nothing else.
     let (mut kept, before) = unsafe {
         let kept = libc::memfd_create(c"stderr".as_ptr(), libc::MFD_CLOEXEC);
@@ -81,21 +79,21 @@ fn said(body: impl FnOnce()) -> Vec<String> {
 }
 
 /// A path is declined, and its struct left as it was.
-fn declined(plugin: Plugin, era: u8) {
-    let mut checker = Checker::new(plugin, era, 0, 30);
+fn declined(plugin: &Loaded, abi: Abi) {
+    let mut checker = Path::new(plugin, abi, 0, 30);
     assert_eq!(checker.init(), 1);
-    assert_eq!(checker.check(), UNCHECKED);
-    assert_eq!(checker.pending(), UNCHECKED);
+    assert_eq!(checker.check(), State::UNCHECKED);
+    assert_eq!(checker.pending(), State::UNCHECKED);
     assert!(!checker.need_wait());
-    if era != b'D' && plugin.mp_init.is_some() {
-        assert_eq!(checker.mp_init(), Some(1));
-        assert_eq!(*checker.map, null_mut());
+    if abi != Abi::V0_15 {
+        assert_ne!(checker.mp_init(), Some(0));
+        assert_eq!(checker.map_value(), None);
     }
     checker.free();
-    assert_eq!((checker.message(), checker.context()), (0, 0));
+    assert_eq!((checker.message(), checker.has_instance()), (0, false));
 }
 
-fn tells_the_way_out(lines: &[String]) {
+fn names_the_remedy(lines: &[String]) {
     let [line] = lines else {
         panic!("not one line: {lines:#?}");
     };
@@ -112,14 +110,13 @@ fn tells_the_way_out(lines: &[String]) {
 
 #[test]
 fn every_path_is_declined_and_one_line_says_why() {
-    let name = "every_path_is_declined_and_one_line_says_why";
-    under_unknown_hosts(name, || {
-        tells_the_way_out(&said(|| {
+    under_unknown_hosts(|| {
+        names_the_remedy(&standard_error_of(|| {
             for _ in 0..3 {
                 for &name in ALL {
-                    let plugin = Plugin::load(name);
-                    for era in *b"BCD" {
-                        declined(plugin, era);
+                    let plugin = Loaded::open(name);
+                    for abi in ABIS {
+                        declined(&plugin, abi);
                     }
                 }
             }
@@ -129,17 +126,16 @@ fn every_path_is_declined_and_one_line_says_why() {
 
 #[test]
 fn one_line_also_when_all_plugins_are_asked_at_once() {
-    let name = "one_line_also_when_all_plugins_are_asked_at_once";
-    under_unknown_hosts(name, || {
-        let plugins: Vec<_> = ALL.iter().map(|name| Plugin::load(name)).collect();
+    under_unknown_hosts(|| {
+        let plugins: Vec<_> = ALL.iter().map(|name| Loaded::open(name)).collect();
         let start = Barrier::new(plugins.len());
-        tells_the_way_out(&said(|| {
+        names_the_remedy(&standard_error_of(|| {
             std::thread::scope(|scope| {
-                for plugin in plugins {
+                for plugin in &plugins {
                     let start = &start;
                     scope.spawn(move || {
                         start.wait();
-                        declined(plugin, b'C');
+                        declined(plugin, Abi::V0_11);
                     });
                 }
             });
@@ -150,11 +146,11 @@ fn one_line_also_when_all_plugins_are_asked_at_once() {
 /// A plugin that came later, when the first to be declined has been closed.
 #[test]
 fn one_line_also_when_plugins_come_and_go() {
-    under_unknown_hosts("one_line_also_when_plugins_come_and_go", || {
-        tells_the_way_out(&said(|| {
+    under_unknown_hosts(|| {
+        names_the_remedy(&standard_error_of(|| {
             for &name in ALL {
-                let plugin = Plugin::load(name);
-                declined(plugin, b'C');
+                let plugin = Loaded::open(name);
+                declined(&plugin, Abi::V0_11);
                 plugin.unload();
             }
         }));
@@ -164,35 +160,34 @@ fn one_line_also_when_plugins_come_and_go() {
 /// A refused host stays refused, so that all its paths are treated alike whatever is loaded later.
 #[test]
 fn a_refusal_is_for_good() {
-    under_unknown_hosts("a_refusal_is_for_good", || {
-        let plugin = Plugin::load("tur");
-        declined(plugin, b'C');
+    under_unknown_hosts(|| {
+        let plugin = Loaded::open("tur");
+        declined(&plugin, Abi::V0_11);
         let late = "int checker_is_sync(void *c) { return !c; }";
         let object = compile_c("liblate.so", late, &[]);
         let file = CString::new(object.as_os_str().as_bytes()).unwrap();
         // SAFETY: a NUL-terminated path of a library without constructors.
         let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
         assert!(!handle.is_null());
-        declined(plugin, b'B');
-        for era in *b"BCD" {
-            assert_eq!((plugin.assume)(c_int::from(era)), -1);
+        declined(&plugin, Abi::V0_7_9);
+        for abi in ABIS {
+            assert_eq!(plugin.assume(abi), -1);
         }
-        declined(plugin, b'C');
+        declined(&plugin, Abi::V0_11);
     });
 }
 
-/// A daemon has put itself into the background: its standard error stream leads nowhere.
+/// A daemon in the background has /dev/null as its standard error stream.
 #[test]
 fn without_standard_error_the_line_goes_to_syslog() {
     const SYSLOG: &str = "
         int syslogged, priority;
         void syslog(int p, const char *format, ...) { syslogged += format[0] == '%'; priority = p; }
     ";
-    let name = "without_standard_error_the_line_goes_to_syslog";
     let prepare = |command: &mut std::process::Command| {
         preload(command, &compile_c("libsyslog.so", SYSLOG, &[]));
     };
-    alone_with(name, Host::None, prepare, |_| {
+    isolated_with(None, prepare, |_| {
         let number = |name: &std::ffi::CStr| {
             // SAFETY: the preloaded object has ints of these names.
             unsafe {
@@ -204,7 +199,7 @@ fn without_standard_error_the_line_goes_to_syslog() {
         // SAFETY: both descriptors are open.
         unsafe { libc::dup2(null.as_raw_fd(), 2) };
         for &name in ALL {
-            declined(Plugin::load(name), b'C');
+            declined(&Loaded::open(name), Abi::V0_11);
         }
         assert_eq!(number(c"syslogged"), 1);
         assert_eq!(number(c"priority"), libc::LOG_DAEMON | libc::LOG_ERR);

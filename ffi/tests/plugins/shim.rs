@@ -1,7 +1,7 @@
-//! What the tests put between a plugin and the system: preloaded, it fails, hangs or lies on command.
+//! An object between a plugin and the C library: preloaded, it fails, hangs or invents replies as it is set.
 //!
-//! Compiled by `common`, not by cargo. With `--cfg host="B"` (or C, D) it also is a libmultipath of
-//! that era, as far as a plugin can tell.
+//! Compiled by `isolated`, not by cargo. With `--cfg host="0.7.9"` (or 0.11, 0.15) it also exports the
+//! symbols of a libmultipath of that ABI.
 
 #![no_std]
 #![allow(non_upper_case_globals)]
@@ -36,35 +36,31 @@ const RTLD_NEXT: *mut c_void = -1_isize as *mut c_void;
 const ENOMEM: c_int = 12;
 const EAGAIN: c_int = 11;
 
-// The knobs, by number; `common` has the same list.
-static KNOBS: [AtomicI64; 16] = [const { AtomicI64::new(0) }; 16];
+// The settings, by number; `system` has the same list.
+static SETTINGS: [AtomicI64; 13] = [const { AtomicI64::new(0) }; 13];
 const ALLOCATIONS: usize = 0;
 const FAIL_AT: usize = 1;
 const FAIL_FROM: usize = 2;
 const THREAD_ERROR: usize = 3;
 const SCSI: usize = 4;
 const SCSI_INSIDE: usize = 5;
-const SCSI_SENT: usize = 6;
-const SEED: usize = 7;
-const AIO: usize = 8;
-const RING: usize = 9;
-const LAST_KEY: usize = 10;
-const THREADS: usize = 11;
+const SEED: usize = 6;
+const AIO: usize = 7;
+const RING: usize = 8;
+const LAST_KEY: usize = 9;
 #[cfg(host)]
-const SYNC: usize = 12;
+const SYNC: usize = 10;
 #[cfg(host)]
-const LINES: usize = 13;
-#[cfg(host)]
-const CALL_BACK: usize = 14;
-const AIO_DESTROYED: usize = 15;
+const LINES: usize = 11;
+const AIO_DESTROYED: usize = 12;
 
 #[unsafe(no_mangle)]
-pub extern "C" fn shim_knob(number: usize) -> *const AtomicI64 {
-    &KNOBS[number]
+pub extern "C" fn shim_setting(number: usize) -> *const AtomicI64 {
+    &SETTINGS[number]
 }
 
-fn knob(number: usize) -> i64 {
-    KNOBS[number].load(SeqCst)
+fn setting(number: usize) -> i64 {
+    SETTINGS[number].load(SeqCst)
 }
 
 fn fail(errno: c_int) -> c_int {
@@ -74,12 +70,12 @@ fn fail(errno: c_int) -> c_int {
 
 /// Whether this allocation is one that has to fail.
 fn refused() -> bool {
-    let (at, from) = (knob(FAIL_AT), knob(FAIL_FROM));
-    // The main thread (gettid is getpid) is the test harness's, which is no daemon.
+    let (at, from) = (setting(FAIL_AT), setting(FAIL_FROM));
+    // The main thread (gettid is getpid) belongs to the test program, not to the host.
     if (at == 0 && from == 0) || raw(186, [0; 6]) == raw(39, [0; 6]) {
         return false;
     }
-    let number = KNOBS[ALLOCATIONS].fetch_add(1, SeqCst) + 1;
+    let number = SETTINGS[ALLOCATIONS].fetch_add(1, SeqCst) + 1;
     if number == at || (from != 0 && number >= from) {
         fail(ENOMEM);
         return true;
@@ -141,9 +137,8 @@ pub extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     type Create = extern "C" fn(*mut c_void, *const c_void, *mut c_void, *mut c_void) -> c_int;
-    match knob(THREAD_ERROR) {
+    match setting(THREAD_ERROR) {
         0 => {
-            KNOBS[THREADS].fetch_add(1, SeqCst);
             let next = unsafe { dlsym(RTLD_NEXT, c"pthread_create".as_ptr()) };
             let next = unsafe { core::mem::transmute::<*mut c_void, Create>(next) };
             next(thread, attributes, body, argument)
@@ -154,7 +149,7 @@ pub extern "C" fn pthread_create(
 
 /// A pseudo-random number from a place in the sequence.
 fn random(step: u64) -> u64 {
-    let mut value = (knob(SEED) as u64).wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut value = (setting(SEED) as u64).wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
@@ -162,24 +157,27 @@ fn random(step: u64) -> u64 {
 
 const SG_IO: c_ulong = 0x2285;
 
+/// The number of commands so far.
+static SENT: AtomicI64 = AtomicI64::new(0);
+
 #[unsafe(no_mangle)]
 pub extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut u8) -> c_int {
-    let mode = knob(SCSI);
+    let mode = setting(SCSI);
     if mode == 0 || (request != SG_IO && request & 0xff00 != 0x4200) {
         return returned(raw(16, [fd as usize, request as usize, argument as usize, 0, 0, 0]))
             as c_int;
     }
-    KNOBS[SCSI_SENT].fetch_add(1, SeqCst);
-    // 1: hangs until the knob is turned; 2: good; 3: anything a kernel could write, and more.
-    KNOBS[SCSI_INSIDE].fetch_add(1, SeqCst);
-    while knob(SCSI) == 1 {
+    let command = SENT.fetch_add(1, SeqCst) + 1;
+    // 1: hangs until the setting changes; 2: good; 3: anything a kernel could write, and more.
+    SETTINGS[SCSI_INSIDE].fetch_add(1, SeqCst);
+    while setting(SCSI) == 1 {
         unsafe { usleep(2000) };
     }
-    KNOBS[SCSI_INSIDE].fetch_sub(1, SeqCst);
+    SETTINGS[SCSI_INSIDE].fetch_sub(1, SeqCst);
     if mode != 3 || request != SG_IO {
         return 0;
     }
-    let step = knob(SCSI_SENT) as u64 * 1000;
+    let step = command as u64 * 1000;
     match random(step) % 8 {
         0 => return fail((random(step + 1) % 200) as c_int),
         1 => return fail(25),
@@ -221,7 +219,7 @@ fn returned(result: isize) -> c_long {
     if (-4095..0).contains(&result) { fail(-result as c_int) as c_long } else { result as c_long }
 }
 
-/// The C library's function is variadic; on x86_64 that makes no difference to whom it calls.
+/// The C library's function is variadic, which on x86_64 is called in the same way.
 #[unsafe(no_mangle)]
 pub extern "C" fn syscall(
     number: c_long,
@@ -234,20 +232,20 @@ pub extern "C" fn syscall(
 ) -> c_long {
     let pass = || returned(raw(number, [a, b, c, d, e, f]));
     // 1: a ring of the test's own, requests are taken and never answered; 2: no quota.
-    match (number, knob(AIO)) {
+    match (number, setting(AIO)) {
         (206, 1) => {
-            unsafe { (b as *mut usize).write(knob(RING) as usize) };
+            unsafe { (b as *mut usize).write(setting(RING) as usize) };
             0
         }
         (206, 2) => fail(EAGAIN) as c_long,
         (207, 1) => {
-            KNOBS[AIO_DESTROYED].fetch_add(1, SeqCst);
+            SETTINGS[AIO_DESTROYED].fetch_add(1, SeqCst);
             0
         }
         (208, 1) => 0,
         (209, 1) => {
             let request = unsafe { (c as *const *const i64).read() };
-            KNOBS[LAST_KEY].store(unsafe { request.read() }, SeqCst);
+            SETTINGS[LAST_KEY].store(unsafe { request.read() }, SeqCst);
             1
         }
         _ => pass(),
@@ -263,7 +261,7 @@ mod host {
 
     #[unsafe(no_mangle)]
     pub extern "C" fn checker_is_sync(_: *const c_void) -> c_int {
-        knob(SYNC) as c_int
+        setting(SYNC) as c_int
     }
 
     /// All lines, each after its level; NUL where none has been written yet.
@@ -286,7 +284,7 @@ mod host {
     /// Variadic in C; see `syscall`.
     #[unsafe(no_mangle)]
     pub extern "C" fn dlog(level: c_int, _format: *const c_char, text: *const c_char) {
-        KNOBS[LINES].fetch_add(1, SeqCst);
+        SETTINGS[LINES].fetch_add(1, SeqCst);
         keep(b'0' + level as u8);
         keep(b' ');
         for &byte in unsafe { core::ffi::CStr::from_ptr(text) }.to_bytes() {
@@ -294,24 +292,17 @@ mod host {
         }
         // A cancellation point, as in the real one.
         unsafe { usleep(1) };
-        let call_back = KNOBS[CALL_BACK].swap(0, SeqCst);
-        if call_back != 0 {
-            let function = unsafe {
-                core::mem::transmute::<*mut c_void, extern "C" fn()>(call_back as *mut c_void)
-            };
-            function();
-        }
     }
 
-    #[cfg(not(host = "B"))]
+    #[cfg(not(host = "0.7.9"))]
     #[unsafe(no_mangle)]
     pub extern "C" fn checker_need_wait() {}
 
-    #[cfg(not(host = "D"))]
+    #[cfg(not(host = "0.15"))]
     #[unsafe(no_mangle)]
     pub extern "C" fn start_checker_thread() {}
 
-    #[cfg(host = "D")]
+    #[cfg(host = "0.15")]
     #[unsafe(no_mangle)]
     pub extern "C" fn get_runner() {}
 }

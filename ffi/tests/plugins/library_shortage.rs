@@ -1,13 +1,11 @@
 //! The library form without memory or threads: every log line must come without an allocation, or the
 //! shortage that it reports ends the process.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-mod common;
-
-use checkers_ffi::Abi;
+use crate::isolated::*;
+use crate::path::*;
+use crate::system::*;
 use checkers_library_functions::{BuiltIn, CheckerContext, Library};
-use common::*;
+use harness::abi::Abi;
 use std::ffi::{CStr, CString, c_void};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +17,10 @@ macro_rules! built_in {
     };
 }
 
-static LIBRARY: Library = Library::new(Abi::V0_11, checkers::for_each_checker!(built_in));
+static LIBRARY: Library = Library::new(
+    checkers_ffi::Abi::V0_11,
+    checkers::for_each_checker!(built_in),
+);
 
 /// A plugin that is not ours: its state has no name, and it has a thread.
 const OTHER: &str = "
@@ -43,10 +44,10 @@ fn directory() -> CString {
 type Record = [u64; 6];
 
 /// One path from its selection to its end, with threads that cannot be had.
-fn life(shim: Shim, directory: &CStr, name: &CStr, fd: i32) {
+fn complete_use(system: System, directory: &CStr, name: &CStr, fd: i32) {
     let mut record: Record = [0; 6];
     let checker: *mut c_void = record.as_mut_ptr().cast();
-    // SAFETY: the struct is one of the library's era, and is used by this thread alone; the context
+    // SAFETY: the struct is one of the library's ABI, and is used by this thread alone; the context
     // begins with the class of a path that holds it.
     unsafe {
         LIBRARY.clear(checker);
@@ -62,9 +63,9 @@ fn life(shim: Shim, directory: &CStr, name: &CStr, fd: i32) {
             let mut context: [*mut c_void; 1] = [checker.cast::<*mut c_void>().read()];
             let context = context.as_mut_ptr().cast::<CheckerContext>();
             let mut thread = 0;
-            shim.set(Knob::ThreadError, i64::from(libc::EAGAIN));
+            system.set(Setting::ThreadError, i64::from(libc::EAGAIN));
             LIBRARY.start_thread(&mut thread, null(), context);
-            shim.set(Knob::ThreadError, 0);
+            system.set(Setting::ThreadError, 0);
         }
         LIBRARY.start_thread(null_mut(), null(), null_mut());
         LIBRARY.put(checker);
@@ -77,21 +78,20 @@ fn life(shim: Shim, directory: &CStr, name: &CStr, fd: i32) {
 
 #[test]
 fn no_log_line_of_the_library_allocates() {
-    let name = "no_log_line_of_the_library_allocates";
-    alone(name, Host::C, |shim| {
+    isolated(Some(Abi::V0_11), |system| {
         let directory = directory();
         let file = file();
         for scsi in [2, 3, 0] {
-            shim.set(Knob::Scsi, scsi);
+            system.set(Setting::Scsi, scsi);
             for name in ["other", "broken", "text", "absent"].iter().chain(ALL) {
                 let name = &CString::new(*name).unwrap();
                 let mut n = 1;
                 loop {
-                    shim.set(Knob::Allocations, 0);
-                    shim.set(Knob::FailFrom, n);
-                    life(shim, &directory, name, file.as_raw_fd());
-                    shim.set(Knob::FailFrom, 0);
-                    if shim.get(Knob::Allocations) < n {
+                    system.set(Setting::Allocations, 0);
+                    system.set(Setting::FailFrom, n);
+                    complete_use(system, &directory, name, file.as_raw_fd());
+                    system.set(Setting::FailFrom, 0);
+                    if system.get(Setting::Allocations) < n {
                         break;
                     }
                     n += 1;
@@ -99,7 +99,7 @@ fn no_log_line_of_the_library_allocates() {
                 }
             }
         }
-        let lines = shim.lines();
+        let lines = system.lines();
         for wanted in [
             "1 failed to start checker thread for other: Resource temporarily unavailable (os error 11)",
             "1 failed to start checker thread for tur: Invalid argument (os error 22)",
