@@ -1,4 +1,4 @@
-//! Loop devices, and files and loop devices that hang and fail on command, of the driver's process.
+//! The devices of a driver: loop devices, and files and loop devices that hang and fail on command.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use harness::devices::hanging::Answer;
 use harness::devices::loops::Shape;
 use std::path::PathBuf;
 
-/// How pending reads of a file that hangs end.
+/// How reads that hang end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// With data.
@@ -16,61 +16,48 @@ pub enum Release {
     Error,
 }
 
-/// Devices of one test. All are gone when this is dropped.
+/// Devices of one test, with files named by numbers. All are gone when this is dropped.
+///
+/// Every function fails when this machine has no such devices, or the caller is not root.
 #[derive(Default)]
 pub struct Devices(harness::devices::Devices);
 
+/// The logical block size of loop devices.
+const BLOCK: u32 = 512;
+
 impl Devices {
     /// A loop device of 1 MiB over a file in the page cache.
-    ///
-    /// # Errors
-    /// When this machine has none, or the caller is not root; likewise below.
     pub fn loop_device(&mut self) -> Result<PathBuf> {
-        self.0.loop_device(1 << 20, Shape::new(512))
+        self.0.loop_device(1 << 20, Shape::new(BLOCK))
     }
 
-    /// File number `file`, whose reads can be held.
-    ///
-    /// # Errors
-    /// As above.
+    /// A file that can hang.
     pub fn stalling_file(&mut self, file: usize) -> Result<PathBuf> {
         Ok(self.0.hanging()?.path(file as u64))
     }
 
-    /// A loop device over file number `file`.
-    ///
-    /// # Errors
-    /// As above.
+    /// A loop device over a file that can hang.
     pub fn stalling_loop(&mut self, file: usize) -> Result<PathBuf> {
-        self.0.hanging_loop(file as u64, 512)
+        self.0.hanging_loop(file as u64, BLOCK)
     }
 
     /// From now on reads of the file hang.
-    ///
-    /// # Errors
-    /// When there is no such file; likewise below.
     pub fn hold(&mut self, file: usize) -> Result<()> {
         self.0.hanging()?.hold(file as u64);
         Ok(())
     }
 
     /// Ends the reads that hang, and holds none any more.
-    ///
-    /// # Errors
-    /// As above.
     pub fn release(&mut self, file: usize, how: Release) -> Result<()> {
-        let how = match how {
+        let answer = match how {
             Release::Data => Answer::Data,
             Release::Error => Answer::Error(libc::EIO),
         };
-        self.0.hanging()?.let_go(file as u64, how);
+        self.0.hanging()?.let_go(file as u64, answer);
         Ok(())
     }
 
     /// From now on reads that are not held fail with `EIO`, or succeed.
-    ///
-    /// # Errors
-    /// As above.
     pub fn fail(&mut self, file: usize, fails: bool) -> Result<()> {
         let errno = fails.then_some(libc::EIO);
         self.0.hanging()?.fail(file as u64, errno);
@@ -83,9 +70,6 @@ impl Devices {
     }
 
     /// How many reads hang.
-    ///
-    /// # Errors
-    /// When the kernel and the file server do not agree within seconds.
     pub fn waiting(&mut self) -> Result<u64> {
         self.0.in_flight()
     }

@@ -4,7 +4,7 @@
 
 use crate::protocol::Request;
 use harness::abi::Abi;
-use harness::process::{Launch, TestHost, sibling};
+use harness::process::{HostKind, Launch, TestHost};
 use harness::surroundings::Surroundings;
 use harness::{Doing, Result, Trouble};
 use serde::de::DeserializeOwned;
@@ -21,17 +21,9 @@ pub struct Host(TestHost);
 /// # Errors
 /// When the executable is missing.
 pub fn command(abi: Abi, upstream: Option<&Path>, wrapper: &[&str]) -> Result<Command> {
-    let program = sibling(match abi {
-        Abi::V0_7_9 => "bench-host-b",
-        Abi::V0_11 | Abi::V0_14 => "bench-host-c",
-        Abi::V0_15 => "bench-host-d",
-    })?;
-    let launch = Launch {
-        program,
-        role: "bench",
-        surroundings: upstream.map(Surroundings::of),
-        wrapper: wrapper.iter().map(Into::into).collect(),
-    };
+    let mut launch = Launch::new(HostKind::from(abi), "bench")?;
+    launch.surroundings = upstream.map(Surroundings::of);
+    launch.wrapper = wrapper.iter().map(Into::into).collect();
     launch.command()
 }
 

@@ -4,11 +4,12 @@ use crate::lower_bound::BareReads;
 use crate::paths::Paths;
 use crate::protocol::{Called, FAKE_SCSI, Function, Lap, Pace, Request, Round, Usage};
 use crate::stopwatch::Stopwatch;
-use crate::stub::{self, Device};
 use crate::{rounds, threads, usage};
 use harness::abi::Abi;
+use harness::interpose::files::ioctl;
 use harness::ipc::Channel;
-use harness::plugin::{self, Plugin};
+use harness::plugin::Plugin;
+use harness::scsi::{self, Behaviour, Device};
 use harness::state::State;
 use harness::{Doing, Result, Trouble};
 use serde::Serialize;
@@ -46,6 +47,7 @@ struct Host {
 pub fn main(abi: Abi) -> ExitCode {
     usage::raise_descriptor_limit();
     harness::host::set_sync(false);
+    harness::host::set_verbosity(2);
     let served = Stopwatch::new().and_then(|watch| {
         let mut host = Host {
             watch,
@@ -80,13 +82,13 @@ impl Host {
         match request {
             Request::Load(path) => self.load(&path)?,
             Request::Open { paths, files } => self.open(paths, &files)?,
-            Request::Latency(latency) => stub::set_latency(latency),
-            Request::HangLimit(limit) => stub::set_hang_limit(limit),
+            Request::Latency(latency) => scsi::set_latency(latency),
+            Request::HangLimit(limit) => scsi::set_patience(limit),
             Request::Hang { percent } => self.hang(percent)?,
-            Request::Device { path, device } => {
+            Request::Device { path, behaviour } => {
                 let paths = self.paths()?;
                 let path = index(paths, path)?;
-                stub::set(paths.fd(path), device);
+                set_device(paths.fd(path), behaviour);
             }
             Request::BareReads { batch } => {
                 let files = std::mem::take(&mut self.files);
@@ -154,14 +156,9 @@ impl Host {
 
     fn load(&mut self, path: &Path) -> Result<()> {
         self.subject = Subject::Nothing;
-        self.plugin = Some(Plugin::load(path, self.abi)?);
-        let handle = plugin::open(path, libc::RTLD_NOW)?;
-        // SAFETY: dlopen has just returned the handle, and `self.plugin` holds another one: what is
-        // found in the plugin stays loaded.
-        unsafe {
-            threads::use_plugin(handle);
-            libc::dlclose(handle);
-        }
+        let plugin = Plugin::load(path, self.abi)?;
+        harness::host::use_checker_thread(plugin.thread());
+        self.plugin = Some(plugin);
         Ok(())
     }
 
@@ -250,11 +247,11 @@ impl Host {
         for (path, awaited) in self.awaited.iter_mut().enumerate() {
             // Spread evenly, and exactly `percent` of each hundred.
             *awaited = (path * percent) % 100 + percent < 100;
-            let device = match *awaited {
-                true => Device::Answers,
-                false => Device::Hangs,
+            let behaviour = match *awaited {
+                true => Behaviour::Succeeds,
+                false => Behaviour::Hangs,
             };
-            stub::set(paths.fd(path), device);
+            set_device(paths.fd(path), behaviour);
         }
         Ok(())
     }
@@ -316,22 +313,27 @@ fn used() -> Usage {
         contexts: usage::aio_contexts(),
         descriptors: usage::descriptors(),
         threads: threads::alive(),
-        hanging: stub::hanging(),
+        hanging: scsi::hung(),
     }
 }
 
 /// Opens a path for reading, as multipathd does.
 fn open(file: &Path) -> Result<OwnedFd> {
-    let fake = file == Path::new(FAKE_SCSI);
-    let path = if fake { Path::new("/dev/zero") } else { file };
+    if file == Path::new(FAKE_SCSI) {
+        return Device::new(Behaviour::Succeeds).open();
+    }
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_CLOEXEC)
-        .open(path);
-    let fd = OwnedFd::from(opened.doing(&path.display().to_string())?);
-    let behaviour = if fake { Device::Answers } else { Device::None };
-    stub::set(fd.as_raw_fd(), behaviour);
-    Ok(fd)
+        .open(file);
+    Ok(opened.doing(&file.display().to_string())?.into())
+}
+
+/// Changes the fake SCSI device of a path, if it is one.
+fn set_device(fd: RawFd, behaviour: Behaviour) {
+    if let Some(device) = Device::behind(fd) {
+        device.set(behaviour);
+    }
 }
 
 fn set_direct(fd: RawFd) -> Result<()> {
@@ -350,6 +352,6 @@ fn test_unit_ready(fd: RawFd) {
     struct Header([u8; 88]);
     let mut header = Header([0; 88]);
     // SAFETY: the file is a fake SCSI device, which writes to the header's result fields only.
-    let result = unsafe { stub::ioctl(fd, 0x2285, header.0.as_mut_ptr().cast()) };
+    let result = unsafe { ioctl(fd, scsi::SG_IO, header.0.as_mut_ptr().cast()) };
     assert_eq!(result, 0);
 }

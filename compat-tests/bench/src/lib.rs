@@ -7,7 +7,6 @@
 
 pub mod devices;
 pub mod driver;
-pub mod exports;
 pub mod host;
 pub mod lower_bound;
 pub mod paths;
@@ -16,6 +15,5 @@ pub mod random;
 pub mod release;
 pub mod rounds;
 pub mod stopwatch;
-pub mod stub;
 pub mod threads;
 pub mod usage;

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::stub::Device;
+use harness::scsi::Behaviour;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub enum Request {
         /// The path.
         path: usize,
         /// Its new behaviour.
-        device: Device,
+        behaviour: Behaviour,
     },
     /// Instead of a plugin: bare reads, this many per `io_submit`. Replies `()`.
     BareReads {

@@ -6,6 +6,7 @@ use crate::paths::Paths;
 use crate::protocol::{Lap, Pace, Round, Threads};
 use crate::stopwatch::Stopwatch;
 use crate::{threads, usage};
+use harness::interpose::system::threads_created;
 use harness::state::State;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ pub fn round(paths: &mut Paths, awaited: &[bool], open: &mut Vec<usize>, pace: P
 
 /// A round in which threads are counted after every call.
 pub fn count_threads(paths: &mut Paths, awaited: &[bool]) -> Threads {
-    let before = threads::created();
+    let before = threads_created();
     let mut most = 0;
     let mut open = Vec::new();
     run(
@@ -55,7 +56,7 @@ pub fn count_threads(paths: &mut Paths, awaited: &[bool]) -> Threads {
         },
     );
     Threads {
-        created: threads::created() - before,
+        created: threads_created() - before,
         most,
     }
 }

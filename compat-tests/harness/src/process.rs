@@ -55,6 +55,17 @@ impl HostKind {
         }
     }
 
+    /// The ABI of its `struct checker`; the oldest for a host without libmultipath, which tells plugins
+    /// another one if it wants.
+    pub fn abi(self) -> Abi {
+        match self {
+            HostKind::V0_7_9 | HostKind::V0_8_6 | HostKind::WithoutLibmultipath => Abi::V0_7_9,
+            HostKind::V0_11 => Abi::V0_11,
+            HostKind::V0_14 => Abi::V0_14,
+            HostKind::V0_15 => Abi::V0_15,
+        }
+    }
+
     /// The executable, next to this program or, for a test program, one directory above.
     ///
     /// # Errors

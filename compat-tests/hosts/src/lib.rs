@@ -23,8 +23,12 @@ pub fn main(kind: HostKind) -> ExitCode {
     let role = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     match role.as_str() {
+        "bench" => bench::host::main(kind.abi()),
         "directio" => differential::directio::host::main(),
         "scsi" => differential::scsi::host_main(arguments),
+        "races" => robustness::races::main(),
+        "scenes" => robustness::scenes::main(kind.abi()),
+        "shortage" => robustness::refusals::main(kind.abi()),
         "symbols" => {
             println!("{}", harness::host::visible().join(" "));
             ExitCode::SUCCESS

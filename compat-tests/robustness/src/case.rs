@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::faults::{self, Resource};
 use crate::path::{Host, LIMIT, Path, SOON, Target, broken};
 use crate::protocol::{Case, Effect, Refused, Repeat, Setting, Span};
 use bench::{threads, usage};
+use harness::interpose::faults::{self, Resource};
 use harness::state::State;
 use harness::{Result, Trouble};
 use std::time::{Duration, Instant};
@@ -85,11 +85,11 @@ fn refuse_and_recover(
     requests: impl FnOnce(u64) -> Result<()>,
 ) -> Result<Effect> {
     let neighbour = match case.setting {
-        Setting::Beside => Some(Path::hung(host, 1)?),
+        Setting::Beside => Some(Path::hung(host)?),
         _ => None,
     };
-    let mut path = Path::new(host, target(case.setting), 2)?;
-    faults::set_sync(case.setting == Setting::Sync);
+    let mut path = Path::new(host, target(case.setting))?;
+    harness::host::set_sync(case.setting == Setting::Sync);
     let and_later = case.repeat == Repeat::FromThere;
     faults::refuse(resources(case.refused), case.first, and_later);
     let effect = match path.init(LIMIT)? {
@@ -100,7 +100,7 @@ fn refuse_and_recover(
         path.free()?;
         host.reset();
     }
-    faults::relent();
+    faults::stop_refusing();
     requests(faults::requests())?;
     path.heal()?;
     if !path.has_checker() && !path.init(LIMIT)? {

@@ -3,7 +3,6 @@
 //! | module | subject |
 //! |---|---|
 //! | `protocol` | what endure asks of a host, and what the host reports |
-//! | `exports`, `faults`, `devices` | functions that plugins call instead of the C library's, and fake SCSI devices |
 //! | `path` | one path of such a host |
 //! | `child` | forked processes |
 //! | `refusals`, `case` | role `shortage`: a resource is refused at every place in turn |
@@ -12,9 +11,6 @@
 
 mod case;
 mod child;
-pub mod devices;
-pub mod exports;
-pub mod faults;
 mod path;
 pub mod protocol;
 pub mod races;

@@ -1,12 +1,12 @@
 //! One path of a host to which resources are refused.
 
-use crate::devices::{self, Device};
-use crate::faults;
 use crate::protocol::ShortageMessage;
 use harness::abi::Abi;
 use harness::checker_struct::Checker;
+use harness::interpose::{faults, system};
 use harness::ipc::Channel;
 use harness::plugin::Plugin;
+use harness::scsi::{self, Behaviour, Device};
 use harness::state::State;
 use harness::{Doing, Result, Trouble, host};
 use nix::fcntl::OFlag;
@@ -27,6 +27,9 @@ pub(crate) const LIMIT: c_uint = 100_000;
 /// How long a verdict of a device that answers may take on a busy machine, and a process to be rid of what
 /// it has used. Far less than the time limit of a check.
 pub(crate) const SOON: Duration = Duration::from_secs(12);
+
+/// How long a slow device takes for a command.
+const SLOW: Duration = Duration::from_millis(50);
 
 /// What all paths of a process have in common.
 pub(crate) struct Host {
@@ -107,7 +110,7 @@ impl Host {
 pub(crate) enum Target {
     /// A device that answers at once.
     Up,
-    /// One that answers after 50 ms.
+    /// One that answers after [`SLOW`].
     Slow,
     /// One that hangs: a command, or a read that waits while it is being submitted.
     Hangs,
@@ -125,18 +128,25 @@ pub(crate) struct Path<'a> {
     map_word: c_long,
     file: OwnedFd,
     target: Target,
-    device: u8,
+    /// The fake SCSI device, for a checker that sends commands.
+    device: Device,
     /// The other end of a pipe.
     feed: Option<File>,
 }
 
 impl<'a> Path<'a> {
-    /// A path without a checker; `device` is the number of its fake SCSI device, not 0.
-    pub(crate) fn new(host: &'a Host, target: Target, device: u8) -> Result<Path<'a>> {
+    /// A path without a checker.
+    pub(crate) fn new(host: &'a Host, target: Target) -> Result<Path<'a>> {
         let mut feed = None;
+        let device = Device::new(match target {
+            Target::Up | Target::Deferred | Target::Slow => Behaviour::Healthy,
+            Target::Hangs | Target::InFlight => Behaviour::Hangs,
+        });
+        if target == Target::Slow {
+            device.set_latency(SLOW);
+        }
         let file: OwnedFd = if !host.reads {
-            let file = File::options().read(true).write(true).open("/dev/null");
-            file.doing("/dev/null")?.into()
+            device.open()?
         } else if matches!(target, Target::Hangs | Target::Deferred) {
             let (read, write) = pipe2(OFlag::O_CLOEXEC).doing("pipe")?;
             // A write to a full pipe must not wait.
@@ -163,15 +173,7 @@ impl<'a> Path<'a> {
             device,
             feed,
         };
-        if !host.reads {
-            devices::attach(path.file.as_raw_fd(), device);
-            let behaviour = match target {
-                Target::Up | Target::Deferred => Device::Up,
-                Target::Slow => Device::Slow,
-                Target::Hangs | Target::InFlight => Device::Hangs,
-            };
-            devices::set(device, behaviour);
-        } else if target == Target::Deferred {
+        if target == Target::Deferred {
             path.feed();
         }
         Ok(path)
@@ -181,13 +183,8 @@ impl<'a> Path<'a> {
     ///
     /// # Errors
     /// When init fails.
-    pub(crate) fn with_checker(
-        host: &'a Host,
-        target: Target,
-        device: u8,
-        limit: c_uint,
-    ) -> Result<Path<'a>> {
-        let mut path = Path::new(host, target, device)?;
+    pub(crate) fn with_checker(host: &'a Host, target: Target, limit: c_uint) -> Result<Path<'a>> {
+        let mut path = Path::new(host, target)?;
         match path.init(limit)? {
             true => Ok(path),
             false => Err(broken("init failed")),
@@ -195,8 +192,8 @@ impl<'a> Path<'a> {
     }
 
     /// A path that hangs in a check.
-    pub(crate) fn hung(host: &'a Host, device: u8) -> Result<Path<'a>> {
-        let mut path = Path::with_checker(host, Target::Hangs, device, LIMIT)?;
+    pub(crate) fn hung(host: &'a Host) -> Result<Path<'a>> {
+        let mut path = Path::with_checker(host, Target::Hangs, LIMIT)?;
         if path.check()? != State::PENDING {
             return Err(broken(
                 "a path that hangs, and to which nothing is refused, is not pending",
@@ -332,7 +329,7 @@ impl<'a> Path<'a> {
             return Ok(());
         }
         let end = Instant::now() + Duration::from_secs(10);
-        while devices::hanging() + faults::submitting() == 0 {
+        while scsi::hung() + system::submitting() == 0 {
             if Instant::now() > end {
                 return Err(broken("a command that hangs was never sent"));
             }
@@ -344,7 +341,7 @@ impl<'a> Path<'a> {
     /// From now on the device answers.
     pub(crate) fn heal(&self) -> Result<()> {
         if !self.host.reads {
-            devices::set(self.device, Device::Up);
+            self.device.set(Behaviour::Healthy);
         } else if self.target == Target::InFlight {
             self.host.driver()?.release()?;
         }
@@ -356,14 +353,6 @@ impl<'a> Path<'a> {
     pub(crate) fn feed(&self) {
         if let Some(mut feed) = self.feed.as_ref() {
             while feed.write(&[0; 4096]).is_ok() {}
-        }
-    }
-}
-
-impl Drop for Path<'_> {
-    fn drop(&mut self) {
-        if !self.host.reads {
-            devices::attach(self.file.as_raw_fd(), 0);
         }
     }
 }

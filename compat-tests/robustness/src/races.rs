@@ -10,18 +10,18 @@
 use crate::protocol::{RacesDevice, RacesMessage, RacesOrder};
 use bench::paths::Paths;
 use bench::random::Random;
-use bench::stub::{self, Device};
 use bench::{threads, usage};
 use harness::abi::Abi;
 use harness::ipc::Channel;
 use harness::plugin::Plugin;
+use harness::scsi::{Behaviour, Device};
 use harness::{Doing, Result, Trouble};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use std::cell::UnsafeCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -160,28 +160,28 @@ fn change_devices(remotes: &[Remote], end: Instant) {
 enum Remote {
     /// Nothing.
     File,
-    FakeScsi(RawFd),
+    FakeScsi(Device),
     /// The end to write to.
     Pipe(File),
 }
 
 impl Remote {
     fn hang(&self) {
-        if let Remote::FakeScsi(fd) = self {
-            stub::set(*fd, Device::Hangs);
+        if let Remote::FakeScsi(device) = self {
+            device.set(Behaviour::Hangs);
         }
     }
 
     fn go_away(&self) {
-        if let Remote::FakeScsi(fd) = self {
-            stub::set(*fd, Device::Gone);
+        if let Remote::FakeScsi(device) = self {
+            device.set(Behaviour::Gone);
         }
     }
 
     fn answer(&self) {
         match self {
             Remote::File => {}
-            Remote::FakeScsi(fd) => stub::set(*fd, Device::Answers),
+            Remote::FakeScsi(device) => device.set(Behaviour::Succeeds),
             Remote::Pipe(end) => {
                 let mut end = end;
                 // Fails when the pipe is full, which is as good.
@@ -192,11 +192,6 @@ impl Remote {
 }
 
 fn open(device: &RacesDevice) -> Result<(OwnedFd, Remote)> {
-    let open = |path: &Path| {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).custom_flags(libc::O_CLOEXEC);
-        options.open(path).doing("opening a device")
-    };
     Ok(match device {
         RacesDevice::Pipe => {
             let (read, write) = pipe2(OFlag::O_CLOEXEC).doing("pipe")?;
@@ -204,12 +199,15 @@ fn open(device: &RacesDevice) -> Result<(OwnedFd, Remote)> {
             (read, Remote::Pipe(File::from(write)))
         }
         RacesDevice::FakeScsi => {
-            let file = open(Path::new("/dev/zero"))?;
-            let remote = Remote::FakeScsi(file.as_raw_fd());
-            remote.answer();
-            (file.into(), remote)
+            let device = Device::new(Behaviour::Succeeds);
+            (device.open()?, Remote::FakeScsi(device))
         }
-        RacesDevice::File(path) => (open(path)?.into(), Remote::File),
+        RacesDevice::File(path) => {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).custom_flags(libc::O_CLOEXEC);
+            let file = options.open(path).doing("opening a device")?;
+            (file.into(), Remote::File)
+        }
     })
 }
 

@@ -39,8 +39,8 @@ impl Resource {
     }
 }
 
-/// Set in [`ARMED`] while the heap is counted.
-const HEAP_COUNTED: u32 = 1 << 8;
+/// Set in [`ARMED`] while the heap and submissions are counted.
+const COUNTING: u32 = 1 << 8;
 /// Set in [`ARMED`] while [`crate::interpose::system`] has a hook.
 pub(super) const SYSCALL_HOOK: u32 = 1 << 9;
 
@@ -93,14 +93,14 @@ pub fn requests() -> u64 {
     SEEN.load(SeqCst)
 }
 
-/// From now on [`heap`] is kept up to date, from 0. For single-threaded processes at their start:
+/// From now on [`heap`], from 0, and [`submitting`](super::system::submitting) are kept up to date. For single-threaded processes at their start:
 /// a block that was allocated before and is freed later is subtracted all the same.
-pub fn count_heap() {
+pub fn count() {
     HEAP.store(0, SeqCst);
-    ARMED.fetch_or(HEAP_COUNTED, SeqCst);
+    ARMED.fetch_or(COUNTING, SeqCst);
 }
 
-/// The size of the heap in bytes, relative to its size at [`count_heap`].
+/// The size of the heap in bytes, relative to its size at [`count`].
 pub fn heap() -> i64 {
     HEAP.load(SeqCst)
 }
@@ -128,8 +128,8 @@ pub(super) fn is_refused(resource: Resource) -> bool {
     number == at || number > at && AND_LATER.load(SeqCst)
 }
 
-pub(super) fn is_heap_counted() -> bool {
-    armed() & HEAP_COUNTED != 0
+pub(super) fn is_counting() -> bool {
+    armed() & COUNTING != 0
 }
 
 /// The heap has grown by so many bytes.

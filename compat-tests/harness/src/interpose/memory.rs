@@ -1,6 +1,6 @@
 //! The allocator and `mmap`.
 
-use super::faults::{Resource, heap_grows, is_heap_counted, is_refused};
+use super::faults::{Resource, heap_grows, is_counting, is_refused};
 use super::{fail, real, without_memory};
 use std::ffi::{c_int, c_void};
 
@@ -20,7 +20,7 @@ fn size_of_block(memory: *mut c_void) -> i64 {
 }
 
 fn counted(memory: *mut c_void) -> *mut c_void {
-    if is_heap_counted() {
+    if is_counting() {
         heap_grows(size_of_block(memory));
     }
     memory
@@ -52,14 +52,10 @@ pub unsafe fn realloc(old: *mut c_void, size: usize) -> *mut c_void {
     if is_refused(Resource::Memory) {
         return without_memory();
     }
-    let before = if is_heap_counted() {
-        size_of_block(old)
-    } else {
-        0
-    };
+    let before = if is_counting() { size_of_block(old) } else { 0 };
     // SAFETY: the caller's promise.
     let new = unsafe { __libc_realloc(old, size) };
-    if is_heap_counted() && (!new.is_null() || size == 0) {
+    if is_counting() && (!new.is_null() || size == 0) {
         heap_grows(size_of_block(new) - before);
     }
     new
@@ -91,7 +87,7 @@ pub unsafe fn posix_memalign(place: *mut *mut c_void, alignment: usize, size: us
 /// # Safety
 /// As the C library's.
 pub unsafe fn free(memory: *mut c_void) {
-    if is_heap_counted() {
+    if is_counting() {
         heap_grows(-size_of_block(memory));
     }
     // SAFETY: the caller's promise.

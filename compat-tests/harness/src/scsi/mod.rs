@@ -14,6 +14,7 @@ pub mod request;
 pub mod script;
 
 use crate::{Doing, Result, os};
+use serde::{Deserialize, Serialize};
 use std::ffi::{c_int, c_long, c_ulong, c_void};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -32,7 +33,7 @@ const MAX_FD: usize = 1 << 15;
 const MAX_DEVICES: usize = 1 << 16;
 
 /// How a device treats a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Behaviour {
     /// There is no device: the kernel gets the request.

@@ -45,7 +45,7 @@ pub(super) fn run(host: &Host, count: u32) -> Result<String> {
             _ => Target::Up,
         };
         let mut victim = Victim {
-            path: Path::with_checker(host, target, 10, LIMIT)?,
+            path: Path::with_checker(host, target, LIMIT)?,
             calls: AtomicU64::new(0),
         };
         cancel_within(&mut victim, Duration::from_micros(20) * (round % 50))?;

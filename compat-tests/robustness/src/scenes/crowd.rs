@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::{is_up, ok_if, one_check};
-use crate::faults::{self, Resource};
 use crate::path::{Host, LIMIT, Path, SOON, Target, broken};
 use bench::{threads, usage};
+use harness::interpose::faults::{self, Resource};
 use harness::state::State;
 use harness::{Result, Trouble};
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ const TARGETS: [Target; 8] = [
 /// `count` rounds of checks.
 pub(super) fn run(host: &Host, count: u32) -> Result<String> {
     let mut paths = Vec::new();
-    for (number, target) in (10..).zip(TARGETS) {
-        paths.push(Path::with_checker(host, target, number, LIMIT)?);
+    for target in TARGETS {
+        paths.push(Path::with_checker(host, target, LIMIT)?);
     }
     for _ in 0..count {
         for path in &mut paths {
@@ -61,20 +61,20 @@ pub(super) fn run(host: &Host, count: u32) -> Result<String> {
 
 /// `count` paths come and go while another one hangs and no thread can be started: nothing may grow.
 pub(super) fn without_threads(host: &Host, count: u32) -> Result<String> {
-    let mut hung = Path::hung(host, 10)?;
+    let mut hung = Path::hung(host)?;
     faults::refuse(&[Resource::Threads], 1, true);
     let mut heap = 0;
     for round in 0..count {
         if round == count / 2 {
             heap = faults::heap();
         }
-        let mut path = Path::with_checker(host, Target::Deferred, 11, LIMIT)?;
+        let mut path = Path::with_checker(host, Target::Deferred, LIMIT)?;
         path.check()?;
         path.free()?;
     }
     let grown = faults::heap() - heap;
-    faults::relent();
-    is_up(one_check(host, Target::Deferred, 12)?)?;
+    faults::stop_refusing();
+    is_up(one_check(host, Target::Deferred)?)?;
     hung.heal()?;
     is_up(hung.verdict(SOON)?)?;
     hung.free()?;

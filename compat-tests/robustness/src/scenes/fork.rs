@@ -2,8 +2,8 @@
 
 use super::{Counts, is_up, ok_if, one_check};
 use crate::child::Child;
-use crate::faults;
 use crate::path::{Host, Target, broken};
+use harness::interpose::faults;
 use harness::state::State;
 use harness::{Result, Trouble};
 use nix::sys::signal::Signal;
@@ -27,12 +27,12 @@ pub(super) fn run(host: &Host, count: u32) -> Result<String> {
     let mut children = Counts::default();
     let troubles = std::thread::scope(|scope| -> Result<Vec<Trouble>> {
         let threads: Vec<_> = (0..THREADS)
-            .map(|number| {
+            .map(|_| {
                 let (over, checks) = (&over, &checks);
                 scope.spawn(move || -> Result<()> {
                     faults::this_is_the_host();
                     while !over.load(Relaxed) {
-                        is_up(one_check(host, Target::Up, 10 + number)?)?;
+                        is_up(one_check(host, Target::Up)?)?;
                         checks.fetch_add(1, Relaxed);
                     }
                     Ok(())
@@ -59,7 +59,7 @@ fn fork(host: &Host, count: u32, children: &mut Counts) -> Result<()> {
         let child = Child::start(|| {
             // SAFETY: a signal ends the process if it hangs.
             unsafe { libc::alarm(CHILD_SECONDS) };
-            one_check(host, Target::Up, 20).map_or(NO_CHECK, |state| state.0)
+            one_check(host, Target::Up).map_or(NO_CHECK, |state| state.0)
         })?;
         match child.wait(Duration::from_secs(40))? {
             Some(WaitStatus::Exited(_, NO_CHECK)) => children.add("without a checker"),

@@ -7,10 +7,10 @@ mod fork;
 mod signals;
 mod stop;
 
-use crate::faults;
 use crate::path::{Host, LIMIT, Path, SOON, Target};
 use crate::protocol::{Scene, SceneOrder};
 use harness::abi::Abi;
+use harness::interpose::faults;
 use harness::ipc::Channel;
 use harness::state::State;
 use harness::{Doing, Result, Trouble};
@@ -21,6 +21,10 @@ use std::process::ExitCode;
 /// The main function of the role.
 pub fn main(abi: Abi) -> ExitCode {
     faults::this_is_the_host();
+    faults::count();
+    harness::host::set_sync(false);
+    // Keeping log records would take memory on behalf of the plugin, which may be refused.
+    harness::host::use_sink(|_, _| ());
     match serve(abi) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
@@ -58,8 +62,8 @@ fn run(abi: Abi, order: SceneOrder) -> Result<String> {
 }
 
 /// From init to free; the verdict in between.
-fn one_check(host: &Host, target: Target, device: u8) -> Result<State> {
-    let mut path = Path::with_checker(host, target, device, LIMIT)?;
+fn one_check(host: &Host, target: Target) -> Result<State> {
+    let mut path = Path::with_checker(host, target, LIMIT)?;
     let state = path.verdict(SOON)?;
     path.free()?;
     Ok(state)

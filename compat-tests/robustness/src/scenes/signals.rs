@@ -1,7 +1,6 @@
 //! A signal every 100 µs, which interrupts system calls.
 
 use super::{Counts, ok_if, one_check};
-use crate::faults;
 use crate::path::{Host, Target};
 use harness::Result;
 use harness::state::State;
@@ -28,13 +27,13 @@ pub(super) fn run(host: &Host, count: u32) -> Result<String> {
     let checks = if host.reads { count * 20 } else { count };
     for round in 0..checks {
         let sync = round % 2 == 1;
-        faults::set_sync(sync);
+        harness::host::set_sync(sync);
         let target = match round % 8 {
             6 | 7 => Target::Slow,
             4 | 5 if !sync => Target::Deferred,
             _ => Target::Up,
         };
-        match one_check(host, target, 10)? {
+        match one_check(host, target)? {
             State::UP => verdicts.add(State::UP),
             state => verdicts.add(format!("{state} (sync: {sync}, {target:?})")),
         }

@@ -11,7 +11,7 @@ use nix::sys::wait::WaitStatus;
 use std::time::Duration;
 
 /// How many paths are checked.
-const PATHS: u8 = 10;
+const PATHS: usize = 10;
 
 /// When the process is stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,8 @@ pub(super) fn run(host: &Host, count: u32, moment: Moment) -> Result<String> {
 fn be_stopped(host: &Host, count: u32, moment: Moment) -> Result<()> {
     let mut verdicts = Counts::default();
     let mut paths = Vec::new();
-    for number in 0..PATHS {
-        let limit = host.limit(1);
-        paths.push(Path::with_checker(host, Target::Slow, 10 + number, limit)?);
+    for _ in 0..PATHS {
+        paths.push(Path::with_checker(host, Target::Slow, host.limit(1))?);
     }
     for _ in 0..count {
         let first: Result<Vec<_>> = paths.iter_mut().map(Path::check).collect();

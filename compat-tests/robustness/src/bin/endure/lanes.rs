@@ -3,8 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::options::Subject;
-use harness::abi::Abi;
-use harness::process::{Launch, sibling};
+use harness::process::{HostKind, Launch};
 use harness::{Doing, Result};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -43,18 +42,7 @@ pub(crate) fn all<T: Send>(
 
 /// The command that runs a host of the plugin's ABI in a role.
 pub(crate) fn command(subject: &Subject, role: &'static str) -> Result<Command> {
-    let program = sibling(match subject.abi {
-        Abi::V0_7_9 => "shortage-host-b",
-        Abi::V0_11 | Abi::V0_14 => "shortage-host-c",
-        Abi::V0_15 => "shortage-host-d",
-    })?;
-    let launch = Launch {
-        program,
-        role,
-        surroundings: None,
-        wrapper: Vec::new(),
-    };
-    let mut command = launch.command()?;
+    let mut command = Launch::new(HostKind::from(subject.abi), role)?.command()?;
     if subject.checker == "cciss_tur" {
         // It writes there for each command that fails, as upstream's does.
         command.stderr(Stdio::null());

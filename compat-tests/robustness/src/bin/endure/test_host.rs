@@ -8,8 +8,8 @@ use crate::options::Subject;
 use bench::devices::{Devices, Release};
 use bench::driver::{self, Host};
 use bench::protocol::{Called, FAKE_SCSI, Function, Request, Usage};
-use bench::stub::Device;
 use harness::abi::Abi;
+use harness::scsi;
 use harness::state::State;
 use harness::{Result, Trouble};
 use std::path::PathBuf;
@@ -195,14 +195,14 @@ impl TestHost {
                 Behaviour::Fails => self.devices.release(device, Release::Error),
             };
         }
-        let new = match behaviour {
-            Behaviour::Answers => Device::Answers,
-            Behaviour::Hangs => Device::Hangs,
-            Behaviour::Fails => Device::Gone,
+        let behaviour = match behaviour {
+            Behaviour::Answers => scsi::Behaviour::Succeeds,
+            Behaviour::Hangs => scsi::Behaviour::Hangs,
+            Behaviour::Fails => scsi::Behaviour::Gone,
         };
         for path in 0..self.paths() {
             if self.device_of(path) == device {
-                let () = self.host.ask(&Request::Device { path, device: new })?;
+                let () = self.host.ask(&Request::Device { path, behaviour })?;
             }
         }
         Ok(())

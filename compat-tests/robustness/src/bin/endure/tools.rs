@@ -11,7 +11,7 @@ use bench::devices::{Devices, Release};
 use bench::random::Random;
 use bench::release::Release as Plugins;
 use harness::abi::Abi;
-use harness::process::{Launch, TestHost, sibling};
+use harness::process::{HostKind, Launch, TestHost};
 use harness::{Doing, Result, Trouble};
 use robustness::protocol::{RacesDevice, RacesMessage, RacesOrder};
 use std::ffi::OsString;
@@ -77,7 +77,7 @@ pub(crate) fn memcheck(options: &Options, report: &mut Report) {
         Ok(Tool {
             wrapper,
             environment: Vec::new(),
-            host: sibling("race-host")?,
+            host: HostKind::WithoutLibmultipath.path()?,
             plugins: options.ours.clone(),
             faulty: directory.join("faulty.so"),
             serial: true,

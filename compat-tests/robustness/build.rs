@@ -1,7 +1,0 @@
-//! Makes the host executables export their symbols, as an executable linked against libmultipath
-//! does: plugins bind to them, and to the devices that stand in for SCSI disks.
-
-fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-arg-bins=-rdynamic");
-}
