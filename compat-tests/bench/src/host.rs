@@ -37,6 +37,8 @@ struct Host {
     subject: Subject,
     /// Files opened and not yet used.
     files: Vec<OwnedFd>,
+    /// The fake SCSI devices, by path.
+    devices: Vec<Device>,
     /// Marks the paths whose verdicts a round waits for.
     awaited: Vec<bool>,
     open: Vec<usize>,
@@ -55,6 +57,7 @@ pub fn main(abi: Abi) -> ExitCode {
             plugin: None,
             subject: Subject::Nothing,
             files: Vec::new(),
+            devices: Vec::new(),
             awaited: Vec::new(),
             open: Vec::new(),
         };
@@ -165,12 +168,26 @@ impl Host {
     fn open(&mut self, paths: usize, files: &[PathBuf]) -> Result<()> {
         self.files.clear();
         self.files.reserve(paths);
-        for file in files.iter().cycle().take(paths) {
-            self.files.push(open(file)?);
+        for (path, file) in files.iter().cycle().take(paths).enumerate() {
+            let fd = match file == Path::new(FAKE_SCSI) {
+                true => self.device(path).open()?,
+                false => open(file)?,
+            };
+            self.files.push(fd);
         }
         self.awaited = vec![true; paths];
         self.open = Vec::with_capacity(paths);
         Ok(())
+    }
+
+    /// The fake SCSI device of a path: the same one when paths are opened again.
+    fn device(&mut self, path: usize) -> Device {
+        if let Some(device) = self.devices.get(path) {
+            return *device;
+        }
+        let device = Device::new(Behaviour::Succeeds);
+        self.devices.push(device);
+        device
     }
 
     fn call(&mut self, function: Function) -> Result<Called> {
@@ -319,9 +336,6 @@ fn used() -> Usage {
 
 /// Opens a path for reading, as multipathd does.
 fn open(file: &Path) -> Result<OwnedFd> {
-    if file == Path::new(FAKE_SCSI) {
-        return Device::new(Behaviour::Succeeds).open();
-    }
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_CLOEXEC)
