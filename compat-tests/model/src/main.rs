@@ -1,4 +1,4 @@
-//! Explores the schedules of the asynchronous core with shuttle; `scripts/model` builds and runs it.
+//! Explores the schedules of the asynchronous core and of directio with shuttle; `scripts/model` builds and runs it.
 //!
 //! A *scene* is a small program over the real code: several hosts, devices that hang, spawns that fail. A
 //! scheduler runs it many times, each time with other interleavings, timeouts, spurious wake-ups and failures.

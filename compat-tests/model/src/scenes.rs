@@ -1,5 +1,6 @@
 //! The scenes, and the variants that they must catch.
 
+mod directio;
 mod pool;
 mod protocol;
 
@@ -52,6 +53,20 @@ pub(crate) const SCENES: &[Scene] = &[
         0,
         ENDLESS,
     ),
+    scene("directio", directio::run, 0, PLAIN),
+    scene("directio, spawns fail", directio::run, 30, PLAIN),
+    scene(
+        "directio, long waits never time out",
+        directio::run,
+        0,
+        ENDLESS,
+    ),
+    scene(
+        "directio, spawns fail, long waits never time out",
+        directio::run,
+        30,
+        ENDLESS,
+    ),
 ];
 
 /// A mistake that the code makes when it is told to.
@@ -94,4 +109,27 @@ pub(crate) const VARIANTS: &[Variant] = &[
         "protocol, long waits never time out",
     ),
     variant("withdrawn without the lock on the run", "protocol"),
+    variant("a begun submission counts as taken back", "directio"),
+    variant(
+        "a caller that has slept wakes no other",
+        "directio, long waits never time out",
+    ),
+    variant("a context is dropped with reads in flight", "directio"),
+    variant("a group goes while a worker submits in it", "directio"),
+    variant(
+        "a settled submission wakes no thread",
+        "directio, long waits never time out",
+    ),
+    variant(
+        "a submission whose job has made another gets none",
+        "directio, spawns fail, long waits never time out",
+    ),
+    variant(
+        "events are taken from a sleeping caller",
+        "directio, long waits never time out",
+    ),
+    variant(
+        "the slot of a freed path is used again too early",
+        "directio",
+    ),
 ];

@@ -5,6 +5,7 @@ use crate::read::{DeferredId, Holder, Outcome, Read, refusal};
 use crate::slots::{GROUP_SIZE, Slots};
 use checkers_core::Monotonic;
 use checkers_core::memory::OutOfMemory;
+use checkers_core::sync::broken;
 use kernel_fd::{Errno, Strerror};
 use std::time::Duration;
 
@@ -249,7 +250,7 @@ impl Group {
     /// Records everything that has completed. Makes no system call.
     pub(crate) fn reap(&mut self) {
         self.record_early();
-        if self.awaited {
+        if self.awaited && !broken("events are taken from a sleeping caller") {
             return;
         }
         let Group { context, slots, .. } = self;

@@ -11,7 +11,7 @@ use crate::queue::{Deferred, Queue};
 use crate::read::{DeferredId, Holder, Read};
 use checkers_core::Monotonic;
 use checkers_core::memory::try_push;
-use checkers_core::sync::{Condvar, Mutex, MutexGuard, lock};
+use checkers_core::sync::{Condvar, Mutex, MutexGuard, broken, lock};
 use kernel_fd::Errno;
 use kernel_fd::fork::Generation;
 
@@ -251,7 +251,7 @@ impl Groups {
         if let Some(group) = self.of(place) {
             group.settle_deferred(place.index, id, submitted);
         }
-        if !cfg!(broken = "directio-no-wake") {
+        if !broken("a settled submission wakes no thread") {
             self.wake_waiting();
         }
     }
@@ -280,7 +280,9 @@ impl Groups {
     /// parent process's, where no submission ends.
     pub(crate) fn take_deserted(&mut self) -> Option<Group> {
         let needed = |group: &Group| {
-            group.is_submitting() && group.is_here() && !cfg!(broken = "directio-submitting-group")
+            group.is_submitting()
+                && group.is_here()
+                && !broken("a group goes while a worker submits in it")
         };
         let deserted = |(_, group): &(u64, Group)| group.is_deserted() && !needed(group);
         let at = self.list.iter().position(deserted)?;

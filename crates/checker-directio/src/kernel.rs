@@ -15,7 +15,7 @@ mod real {
 pub(crate) use real::*;
 
 #[cfg(shuttle)]
-pub(crate) mod model;
+pub mod model;
 
 #[cfg(shuttle)]
 pub(crate) use model::{

@@ -45,9 +45,8 @@ mod slots;
 mod submit;
 mod wait;
 
-#[cfg(all(test, shuttle))]
-mod scenes;
-
 pub use fork::{Held, hold_for_fork};
+#[cfg(shuttle)]
+pub use kernel::model;
 pub use path::Directio;
 pub use read::Failure;

@@ -10,6 +10,7 @@ use crate::read::{Failure, Outcome};
 use crate::submit::{self, Submitter};
 use crate::wait::{Patience, wait};
 use checkers_core::pool::POOL;
+use checkers_core::sync::broken;
 use checkers_core::{
     Call, Checker, Delivery, InitError, Initialized, MessageId, MessageTable, Mode, Monotonic,
     PathState, Reported, Verdict,
@@ -285,7 +286,7 @@ impl Directio {
     /// begun to submit says nothing about the device; the next check submits it again.
     fn late(&mut self) -> PathState {
         let taken_back = groups().take_back(self.place);
-        if taken_back.is_some() {
+        if taken_back.is_some() || broken("a begun submission counts as taken back") {
             self.running = None;
             return self.not_submitted(NO_THREAD);
         }

@@ -2,11 +2,12 @@
 
 use crate::read::{DeferredId, Failure, Holder, Outcome, Read};
 use checkers_core::memory::OutOfMemory;
+use checkers_core::sync::broken;
 use kernel_fd::Errno;
 
 /// How many paths share an AIO context; also its number of events, which counts against
-/// `fs.aio-max-nr`.
-pub(crate) const GROUP_SIZE: usize = 1024;
+/// `fs.aio-max-nr`. Small in the model checker, so that its schedules have several groups.
+pub(crate) const GROUP_SIZE: usize = if cfg!(shuttle) { 2 } else { 1024 };
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -69,7 +70,9 @@ impl Slots {
     /// Ends the use of a slot by its path. The slot stays taken while a worker or the kernel has the read.
     pub(crate) fn leave(&mut self, index: u16) {
         match self.read(index) {
-            Read::Awaited(holder) if !cfg!(broken = "directio-freed-slot") => {
+            Read::Awaited(holder)
+                if !broken("the slot of a freed path is used again too early") =>
+            {
                 self.set(index, Read::Orphaned(holder));
                 self.orphans += 1;
             }
