@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // Each status must be zero, reserved bits included. The kernel's summary does not count.
         "summary alone", [statuses(0, 0, 0)]                         => UP;
         "status 01", [statuses(1, 0, 0)]                             => DOWN;
+        "status 81", [statuses(0x81, 0, 0)]                          => DOWN;
         "status 80", [statuses(0x80, 0, 0)]                          => DOWN;
         "status 08", [statuses(8, 0, 0)]                             => DOWN;
         "status 18", [statuses(0x18, 0, 0)]                          => DOWN;

@@ -284,15 +284,6 @@ impl Table {
         let last = self.cases.len() - 1;
         &mut self.cases[last]
     }
-
-    /// Adds the last case once more with another name and another input.
-    pub(crate) fn again(&mut self, name: &str, change: impl FnOnce(&mut Case)) {
-        if let Some(mut case) = self.cases.last().cloned() {
-            name.clone_into(&mut case.name);
-            change(&mut case);
-            self.cases.push(case);
-        }
-    }
 }
 
 /// Adds cases to a table: `name, [answers to the first check] => what it gives, [answers] => …;`

@@ -1,12 +1,17 @@
 //! readsector0 over its decision table.
 
 use super::Readsector0;
-use cases::{Checker, sense};
+use cases::{Checker, errno, sense};
 use checkers_core::{MapMemory, Seconds, Task, Verdict, check_over};
 use sg_io::script::{Script, Step, fixed_sense};
 use sg_io::{Cdb, Errno};
 
-case_runner::unit_tests!(Readsector0, Checker::Readsector0, sense(6, 0x29, 0));
+case_runner::unit_tests!(
+    Readsector0,
+    Checker::Readsector0,
+    sense(6, 0x29, 0),
+    errno(libc::EINTR)
+);
 
 #[test]
 fn the_last_reply_is_kept() {

@@ -7,7 +7,6 @@ use crate::{
     Cdb, Command, Data, DriverStatus, Errno, HostStatus, Millis, Reply, ScsiStatus, Sense,
     Transport,
 };
-use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -197,106 +196,4 @@ impl Transport for CancelledMeanwhile<'_> {
     fn preferred_io(&self, fd: RawFd) -> Result<u64, Errno> {
         self.script.preferred_io(fd)
     }
-}
-
-/// Any sense data, for the most part of the kinds that checkers tell apart.
-pub fn any_sense() -> impl Strategy<Value = Sense> {
-    let code = prop_oneof![
-        8 => prop::sample::select(vec![0x70_u8, 0x71, 0x72, 0x73, 0xf0, 0xf1]),
-        1 => any::<u8>(),
-    ];
-    let key = prop_oneof![
-        4 => prop::sample::select(vec![1_u8, 2, 5, 6]),
-        1 => any::<u8>(),
-    ];
-    let additional = prop_oneof![
-        4 => prop::sample::select(vec![
-            (0x04_u8, 0x0a_u8),
-            (0x04, 0x0b),
-            (0x04, 0x03),
-            (0x25, 0x00),
-            (0x25, 0x01),
-            (0x29, 0x00),
-        ]),
-        1 => any::<(u8, u8)>(),
-    ];
-    let written = prop_oneof![
-        4 => prop::sample::select(vec![0_u8, 2, 3, 4, 13, 14, 18, 32, 255]),
-        1 => any::<u8>(),
-    ];
-    (code, key, additional, written, any::<[u8; 32]>()).prop_map(
-        |(code, key, (asc, ascq), written, mut bytes)| {
-            bytes[0] = code;
-            if code & 0x02 != 0 {
-                bytes[1..4].copy_from_slice(&[key, asc, ascq]);
-            } else {
-                (bytes[2], bytes[12], bytes[13]) = (key, asc, ascq);
-            }
-            Sense::new(bytes, written)
-        },
-    )
-}
-
-/// Any reply, for the most part of the kinds that checkers tell apart. The kernel's summary mostly
-/// agrees with the statuses, and sometimes it lies.
-pub fn any_reply() -> impl Strategy<Value = Reply> {
-    let status = prop_oneof![
-        3 => Just(0x00_u8),
-        3 => Just(0x02),
-        2 => prop::sample::select(vec![0x08_u8, 0x18, 0x19, 0x22, 0x28, 0x01, 0x80, 0x83]),
-        1 => any::<u8>(),
-    ];
-    let host = prop_oneof![
-        4 => Just(0_u16),
-        4 => 0..=0x15_u16,
-        1 => any::<u16>(),
-    ];
-    let driver = prop_oneof![
-        4 => Just(0_u16),
-        2 => prop::sample::select(vec![0x08_u16, 0x06, 0x18, 0x28, 0x07]),
-        1 => any::<u16>(),
-    ];
-    let lie = prop::bool::weighted(0.1);
-    (status, host, driver, lie, any::<i32>(), any_sense()).prop_map(
-        |(status, host, driver, lie, residual, sense)| {
-            let noise = status & 0x3e != 0 || host != 0 || driver != 0;
-            Reply {
-                status: ScsiStatus(status),
-                host_status: HostStatus(host),
-                driver_status: DriverStatus(driver),
-                info: u32::from(noise != lie),
-                residual,
-                sense,
-            }
-        },
-    )
-}
-
-/// Any answer to a command: mostly replies, with data that is all zeros as often as not.
-pub fn any_step() -> impl Strategy<Value = Step> {
-    let errno = prop::sample::select(vec![
-        libc::ENOTTY,
-        libc::EINTR,
-        libc::ENOMEM,
-        libc::EIO,
-        libc::EBADF,
-        libc::ENODEV,
-        libc::EINVAL,
-    ]);
-    let result = prop_oneof![
-        8 => any_reply().prop_map(Ok),
-        2 => Just(Ok(Reply::GOOD)),
-        1 => errno.prop_map(|errno| Err(Errno(errno))),
-    ];
-    let data = prop_oneof![
-        Just(Vec::new()),
-        prop::collection::vec(any::<u8>(), 0..=LARGEST)
-    ];
-    (result, data).prop_map(|(result, data)| {
-        Step {
-            result,
-            ..Step::GOOD
-        }
-        .with_data(&data)
-    })
 }
