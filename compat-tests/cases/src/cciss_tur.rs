@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::table::{Expect, Table, table};
-use crate::{Case, Check, Expected, Hosts, Verdict, errno, good};
+use crate::reply::{errno, good};
+use crate::table::{Case, Check, Expect, Expected, Hosts, Table, table};
+use crate::verdict::Verdict;
 
 const UP: Verdict = Verdict::UP;
 const DOWN: Verdict = Verdict::DOWN;

@@ -2,12 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reply::ERRNOS;
-use crate::table::{Expect, Table, table};
-use crate::{
-    Answer, Case, Check, Command, Expected, Hosts, Map, State, Verdict, descriptor_sense, errno,
-    good, host, sense, statuses, times,
-};
+use crate::reply::{Answer, ERRNOS, descriptor_sense, errno, good, host, sense, statuses, times};
+use crate::table::{Case, Check, Command, Expect, Expected, Hosts, Map, Table, table};
+use crate::verdict::{State, Verdict};
 
 pub(crate) const MESSAGES: &[&str] = &[
     ": sending query command failed",
@@ -262,7 +259,8 @@ fn reads(t: &mut Table) {
         "active, no SG_IO", reads(&[errno(libc::ENOTTY)])           => failed(0, 0, 0);
         "active, host 07", reads(&[host(7)])                        => failed(0, 0, 0);
     }
-    for case in t.cases[first..].to_vec() {
+    let added = t.cases[first..].to_vec();
+    for case in &added {
         for before in [None, Some(0), Some(1)] {
             let mut case = case.clone();
             case.name += &format!(", with a map of {before:?}");

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reply::ERRNOS;
-use crate::table::{Table, table};
-use crate::{Case, Check, Command, Expected, Verdict, errno, good, host, sense, statuses};
+use crate::reply::{ERRNOS, errno, good, host, sense, statuses};
+use crate::table::{Case, Check, Command, Expected, Table, table};
+use crate::verdict::Verdict;
 
 const UP: Verdict = Verdict::UP;
 const DOWN: Verdict = Verdict::DOWN;

@@ -10,6 +10,7 @@
 )]
 
 mod cciss_tur;
+mod checker;
 mod emc_clariion;
 mod hp_sw;
 mod random;
@@ -20,6 +21,7 @@ mod table;
 mod tur;
 mod verdict;
 
+pub use checker::Checker;
 pub use emc_clariion::active_path;
 pub use random::any_input;
 pub use reply::{
@@ -28,46 +30,7 @@ pub use reply::{
 pub use table::{Case, Check, Command, Direction, Expected, Hosts, Input, Map};
 pub use verdict::{State, Verdict};
 
-/// The checkers that send SCSI commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checker {
-    /// tur
-    Tur,
-    /// readsector0
-    Readsector0,
-    /// rdac
-    Rdac,
-    /// emc_clariion
-    EmcClariion,
-    /// hp_sw
-    HpSw,
-    /// cciss_tur
-    CcissTur,
-}
-
 impl Checker {
-    /// Every one.
-    pub const ALL: [Checker; 6] = [
-        Checker::Tur,
-        Checker::Readsector0,
-        Checker::Rdac,
-        Checker::EmcClariion,
-        Checker::HpSw,
-        Checker::CcissTur,
-    ];
-
-    /// The name in configuration files and in `libcheck<name>.so`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Checker::Tur => "tur",
-            Checker::Readsector0 => "readsector0",
-            Checker::Rdac => "rdac",
-            Checker::EmcClariion => "emc_clariion",
-            Checker::HpSw => "hp_sw",
-            Checker::CcissTur => "cciss_tur",
-        }
-    }
-
     /// The checker's own messages, from id 100 on.
     pub fn messages(self) -> &'static [&'static str] {
         match self {

@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reply::ERRNOS;
-use crate::{Answer, Check, Checker, Hosts, Input, Map, Pace, Reply, SENSE_LENGTH};
+use crate::checker::Checker;
+use crate::reply::{Answer, ERRNOS, Pace, Reply, SENSE_LENGTH};
+use crate::table::{Check, Hosts, Input, Map};
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -2,10 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reply::ERRNOS;
-use crate::table::{Expect, Table, table};
-use crate::{Case, Check, Command, Expected, Verdict, errno, good, sense, statuses, times};
-use crate::{descriptor_sense, host};
+use crate::reply::{ERRNOS, descriptor_sense, errno, good, host, sense, statuses, times};
+use crate::table::{Case, Check, Command, Expect, Expected, Table, table};
+use crate::verdict::Verdict;
 
 const UP: Verdict = Verdict::UP;
 const DOWN: Verdict = Verdict::DOWN;

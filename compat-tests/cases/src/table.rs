@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{Answer, Verdict};
+use crate::reply::Answer;
+use crate::verdict::Verdict;
 
 /// What happens to a path and what must come of it.
 #[derive(Clone, Debug)]

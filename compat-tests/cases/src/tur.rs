@@ -2,12 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reply::ERRNOS;
-use crate::table::{Expect, Table, table};
-use crate::{
-    Answer, Case, Check, Command, Expected, State, Verdict, descriptor_sense, errno, good, host,
-    sense, times,
-};
+use crate::reply::{Answer, ERRNOS, descriptor_sense, errno, good, host, sense, times};
+use crate::table::{Case, Check, Command, Expect, Expected, Table, table};
+use crate::verdict::{State, Verdict};
 
 pub(crate) const MESSAGES: &[&str] = &[
     " still running",

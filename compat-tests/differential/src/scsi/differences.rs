@@ -3,6 +3,8 @@
 //! Each rule says exactly what this project's plugin must do where upstream's does what the row
 //! describes. All else is a mismatch.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::Mode;
 use crate::scsi::path_log::TAS_LINE;
 use crate::scsi::results::Rows;

@@ -1,5 +1,7 @@
 //! One of the two plugins that are compared, with what is expected of its host.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::loaded::Loaded;
 use cases::Checker;
 use harness::abi::Abi;

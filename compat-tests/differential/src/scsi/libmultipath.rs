@@ -5,54 +5,39 @@
 //! which of them, is decided here. `checker_is_sync` and `dlog` are this program's, as for every
 //! plugin.
 
-use crate::scsi::log_sink::silently;
-use harness::async_plugin::{AsyncPlugin, Order, RunnerData};
 use harness::interpose::files::redirect;
-use harness::state::State;
 use std::ffi::OsStr;
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_short, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 use std::sync::OnceLock;
-
-/// "No value" in a map's word.
-const NO_VALUE: c_long = -1;
 
 /// Where a `struct path` and a `struct multipath` begin to matter, in bytes. The release's headers
 /// are not installed; [`Layout::find`] recognises the fields by what the constructors write there.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+pub(crate) struct Layout {
     /// `struct checker checker` in `struct path`.
-    checker: usize,
+    pub(crate) checker: usize,
     /// The map's word in `struct multipath`.
-    word: usize,
+    pub(crate) word: usize,
 }
 
-/// The fields of `struct checker` in ABI 0.15.
+/// Where `fd` is in `struct checker` of 0.15, and in what follows it in `struct path`.
 const FD: usize = 8;
-const TIMEOUT: usize = 12;
-const DISABLE: usize = 16;
-const STATE: usize = 20;
-const MSGID: usize = 24;
-const CONTEXT: usize = 32;
-/// Behind it, in `struct path`: `struct multipath *mpp` and `int fd`.
-const MAP: usize = 40;
 const PATH_FD: usize = 48;
-/// `struct runner_data` in what `context` points to.
-const CONTEXT_DATA: usize = 32;
 
 /// libmultipath's functions, and its configuration for one checker.
 #[derive(Debug)]
 pub(crate) struct Libmultipath {
-    alloc_path: unsafe extern "C" fn() -> *mut c_void,
-    free_path: unsafe extern "C" fn(*mut c_void),
-    alloc_multipath: unsafe extern "C" fn() -> *mut c_void,
-    start_checker: unsafe extern "C" fn(*mut c_void, *mut c_void, c_int, c_int) -> c_int,
-    get_state: unsafe extern "C" fn(*mut c_void) -> c_int,
-    need_wait: unsafe extern "C" fn(*mut c_void) -> c_int,
-    layout: Layout,
-    config: NonNull<c_void>,
+    pub(crate) alloc_path: unsafe extern "C" fn() -> *mut c_void,
+    pub(crate) free_path: unsafe extern "C" fn(*mut c_void),
+    pub(crate) alloc_multipath: unsafe extern "C" fn() -> *mut c_void,
+    pub(crate) start_checker: unsafe extern "C" fn(*mut c_void, *mut c_void, c_int, c_int) -> c_int,
+    pub(crate) get_state: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub(crate) need_wait: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub(crate) layout: Layout,
+    pub(crate) config: NonNull<c_void>,
 }
 
 // SAFETY: the functions are the process's. libmultipath reads the configuration, and multipathd calls
@@ -62,42 +47,31 @@ unsafe impl Send for Libmultipath {}
 unsafe impl Sync for Libmultipath {}
 
 impl Libmultipath {
-    /// Makes a configuration with this checker for every path, and has libmultipath load the plugin.
+    /// Makes a configuration with this checker for every path.
     ///
     /// # Errors
-    /// When the library lacks a function, is laid out in an unknown way, or cannot load the plugin.
+    /// When the library lacks a function or is laid out in an unknown way.
     pub(crate) fn load(checker: &str) -> Result<Libmultipath, String> {
         type LoadConfig = unsafe extern "C" fn(*const c_char) -> *mut c_void;
-        silently(|| {
-            // SAFETY: the types are those of 0.15's headers, as far as callers are concerned.
-            let upstream = unsafe {
-                let load_config: LoadConfig = function(c"load_config")?;
-                let file = config_file(checker).map_err(|error| error.to_string())?;
-                let config = load_config(file.as_ptr());
-                libc::unlink(file.as_ptr());
-                let alloc_path = function(c"alloc_path")?;
-                let alloc_multipath = function(c"alloc_multipath")?;
-                Libmultipath {
-                    alloc_path,
-                    free_path: function(c"free_path")?,
-                    alloc_multipath,
-                    start_checker: function(c"start_checker")?,
-                    get_state: function(c"get_state")?,
-                    need_wait: function(c"checker_need_wait")?,
-                    layout: Layout::find(alloc_path, alloc_multipath)?,
-                    config: NonNull::new(config).ok_or("load_config failed")?,
-                }
-            };
-            // Classes are made on first use, which must not happen on two threads at once.
-            let mut path = LibraryPath::new(&upstream, -1, 0);
-            let loaded = path.init();
-            path.free();
-            if loaded == 0 {
-                Ok(upstream)
-            } else {
-                Err(format!("libmultipath cannot load {checker}"))
-            }
-        })
+        // SAFETY: the types are those of 0.15's headers, as far as callers are concerned.
+        unsafe {
+            let load_config: LoadConfig = function(c"load_config")?;
+            let file = config_file(checker).map_err(|error| error.to_string())?;
+            let config = load_config(file.as_ptr());
+            libc::unlink(file.as_ptr());
+            let alloc_path = function(c"alloc_path")?;
+            let alloc_multipath = function(c"alloc_multipath")?;
+            Ok(Libmultipath {
+                alloc_path,
+                free_path: function(c"free_path")?,
+                alloc_multipath,
+                start_checker: function(c"start_checker")?,
+                get_state: function(c"get_state")?,
+                need_wait: function(c"checker_need_wait")?,
+                layout: Layout::find(alloc_path, alloc_multipath)?,
+                config: NonNull::new(config).ok_or("load_config failed")?,
+            })
+        }
     }
 }
 
@@ -159,162 +133,6 @@ unsafe fn bytes(memory: *mut c_void) -> Vec<u8> {
     // SAFETY: the allocator says how much there is.
     unsafe {
         std::slice::from_raw_parts(memory.cast::<u8>(), libc::malloc_usable_size(memory)).to_vec()
-    }
-}
-
-/// A path of libmultipath's.
-pub(crate) struct LibraryPath<'a> {
-    host: &'a Libmultipath,
-    path: NonNull<u8>,
-    map: *mut u8,
-    timeout: u32,
-}
-
-impl<'a> LibraryPath<'a> {
-    /// A path with this descriptor, without a checker and a map.
-    ///
-    /// # Panics
-    /// Without memory.
-    pub(crate) fn new(host: &'a Libmultipath, fd: c_int, timeout: u32) -> LibraryPath<'a> {
-        // SAFETY: the function takes nothing.
-        let path = unsafe { (host.alloc_path)() };
-        #[expect(clippy::expect_used, reason = "a test without memory may end")]
-        let path = NonNull::new(path.cast()).expect("memory for a struct path");
-        let path = LibraryPath {
-            host,
-            path,
-            map: null_mut(),
-            timeout,
-        };
-        path.write(PATH_FD, fd);
-        path
-    }
-
-    /// Selects the checker and initialises it. Its first check does not take place, as it is disabled
-    /// meanwhile.
-    pub(crate) fn init(&mut self) -> c_int {
-        self.write::<c_int>(DISABLE, 1);
-        let failed = self.start();
-        self.write::<c_int>(DISABLE, 0);
-        self.write(STATE, State::UNCHECKED);
-        self.write(TIMEOUT, self.timeout);
-        failed
-    }
-
-    /// The preparation as its author meant it, with descriptor and time limit. No host does this.
-    pub(crate) fn prepare_as_meant(&self, plugin: &AsyncPlugin) {
-        let mut order = Order::new(plugin);
-        order.data().fd = self.read(FD);
-        order.data().timeout = self.timeout;
-        order.init();
-    }
-
-    /// Gives the path a map.
-    ///
-    /// # Panics
-    /// Without memory.
-    pub(crate) fn join_map(&mut self) {
-        // SAFETY: the function takes nothing.
-        self.map = unsafe { (self.host.alloc_multipath)() }.cast();
-        assert!(!self.map.is_null(), "no memory for a struct multipath");
-        self.write(MAP, self.map);
-    }
-
-    /// The map's word, while the path has a map with a value.
-    pub(crate) fn map_value(&self) -> Option<c_long> {
-        let word = self.word()?;
-        // SAFETY: the word lies in the map, which this path alone uses.
-        Some(unsafe { word.read() }).filter(|value| *value != NO_VALUE)
-    }
-
-    /// Sets it, as another path would.
-    pub(crate) fn set_map_value(&mut self, value: c_long) {
-        if let Some(word) = self.word() {
-            // SAFETY: as in `map_value`.
-            unsafe { word.write(value) };
-        }
-    }
-
-    /// `start_checker`; the state that it has stored.
-    pub(crate) fn check(&mut self) -> State {
-        self.start();
-        self.state()
-    }
-
-    /// `get_state`, if a check is under way.
-    pub(crate) fn pending(&mut self) -> Option<State> {
-        // SAFETY: the path is libmultipath's own.
-        (self.state() == State::PENDING)
-            .then(|| State(unsafe { (self.host.get_state)(self.path.as_ptr().cast()) }))
-    }
-
-    /// `checker_need_wait`.
-    pub(crate) fn need_wait(&self) -> bool {
-        // SAFETY: the checker lies in the path. The function gives a `bool` or an int by releases:
-        // the lowest byte counts in either.
-        unsafe { (self.host.need_wait)(self.checker().cast()) & 0xff != 0 }
-    }
-
-    /// `msgid`.
-    pub(crate) fn message(&self) -> c_short {
-        self.read(MSGID)
-    }
-
-    /// The message that the plugin's function left, whether the host shows it or not.
-    ///
-    /// # Panics
-    /// When `context` points to something else than 0.15.0's does.
-    pub(crate) fn hidden_message(&self) -> c_short {
-        let context: *mut u8 = self.read(CONTEXT);
-        assert!(!context.is_null(), "a checker without a context");
-        // SAFETY: libmultipath keeps its runner data there, which no runner touches between two calls:
-        // it has a copy.
-        let data = unsafe { context.add(CONTEXT_DATA).cast::<RunnerData>().read() };
-        assert_eq!(data.fd, self.read::<c_int>(FD), "no runner data");
-        data.msgid
-    }
-
-    /// `free_path`.
-    pub(crate) fn free(self) {
-        self.write::<*mut u8>(MAP, null_mut());
-        // The descriptor is not the kernel's and must not be closed.
-        self.write::<c_int>(PATH_FD, -1);
-        // SAFETY: the path is not used after this, nor is the map, in which nothing was put but the
-        // word.
-        unsafe {
-            (self.host.free_path)(self.path.as_ptr().cast());
-            libc::free(self.map.cast());
-        }
-    }
-
-    fn start(&mut self) -> c_int {
-        let (path, config) = (self.path.as_ptr().cast(), self.host.config.as_ptr());
-        // SAFETY: both are libmultipath's own.
-        unsafe { (self.host.start_checker)(path, config, 0, State::UNCHECKED.0) }
-    }
-
-    fn state(&self) -> State {
-        self.read(STATE)
-    }
-
-    fn word(&self) -> Option<*mut c_long> {
-        // SAFETY: the offset is the word's.
-        (!self.map.is_null()).then(|| unsafe { self.map.add(self.host.layout.word).cast() })
-    }
-
-    fn checker(&self) -> *mut u8 {
-        // SAFETY: the offset is the checker's.
-        unsafe { self.path.as_ptr().add(self.host.layout.checker) }
-    }
-
-    fn read<T: Copy>(&self, field: usize) -> T {
-        // SAFETY: callers pass a field's own offset and type.
-        unsafe { self.checker().add(field).cast::<T>().read_unaligned() }
-    }
-
-    fn write<T: Copy>(&self, field: usize, value: T) {
-        // SAFETY: as in `read`; the path is used by this thread alone.
-        unsafe { self.checker().add(field).cast::<T>().write_unaligned(value) }
     }
 }
 

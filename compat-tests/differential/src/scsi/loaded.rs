@@ -1,6 +1,11 @@
 //! A plugin in whichever form the host prefers.
 
+#![forbid(unsafe_code)]
+
+use crate::scsi::host_path::HostPath;
 use crate::scsi::libmultipath::Libmultipath;
+use crate::scsi::library_path::LibraryPath;
+use crate::scsi::log_sink::silently;
 use harness::abi::Abi;
 use harness::async_plugin::AsyncPlugin;
 use harness::plugin::Plugin;
@@ -21,7 +26,8 @@ impl Loaded {
         let failed = |trouble: harness::Trouble| trouble.to_string();
         if abi == Abi::V0_15 {
             if let Some(plugin) = AsyncPlugin::load(path).map_err(failed)? {
-                return Ok(Loaded::Function(plugin, Libmultipath::load(checker)?));
+                let library = silently(|| load_into_library(checker))?;
+                return Ok(Loaded::Function(plugin, library));
             }
         }
         Plugin::load(path, abi).map(Loaded::Entries).map_err(failed)
@@ -41,5 +47,18 @@ impl Loaded {
             Loaded::Entries(plugin) => plugin.message(id),
             Loaded::Function(plugin, _) => plugin.message(id),
         }
+    }
+}
+
+/// Has libmultipath load the plugin: it does so for the first path with the checker, which must not
+/// happen on two threads at once.
+fn load_into_library(checker: &str) -> Result<Libmultipath, String> {
+    let library = Libmultipath::load(checker)?;
+    let mut path = Box::new(LibraryPath::new(&library, None, -1, 0));
+    let loaded = path.init();
+    path.free();
+    match loaded {
+        0 => Ok(library),
+        _ => Err(format!("libmultipath cannot load {checker}")),
     }
 }

@@ -1,5 +1,7 @@
 //! Log records of this process, by the path that they are about.
 
+#![forbid(unsafe_code)]
+
 use harness::host::line_of;
 use harness::scsi::script;
 use std::cell::{Cell, RefCell};

@@ -11,12 +11,13 @@
 //! |---|---|
 //! | [`arguments`], [`suite`] | the command line, and what is run for it |
 //! | [`pair`], [`implementation`], [`loaded`] | both plugins of a checker |
-//! | [`instance`], [`libmultipath`] | a path, called by this program or by 0.15's libmultipath |
+//! | [`instance`], [`host_path`] | a path, whatever its host |
+//! | [`direct_path`], [`library_path`], [`libmultipath`] | a path that this program calls; one of 0.15's libmultipath |
 //! | [`run`], [`differences`] | a case with one plugin; the records of both, compared by the ledger |
 //! | [`tables`], [`random`] | the decision tables and random cases |
 //! | [`scenarios`], [`scenario_driver`], [`sequential`] | the asynchronous protocol |
 //! | [`path_log`], [`protocol_lines`], [`log_sink`], [`stderr`] | what is logged, and what has to be |
-//! | [`generic_tables`], [`results`] | texts of libmultipath; counts |
+//! | [`generic_tables`], [`results`], [`crash`] | texts of libmultipath; counts; what ends a process |
 
 #![allow(
     clippy::indexing_slicing,
@@ -24,11 +25,15 @@
 )]
 
 mod arguments;
+mod crash;
 mod differences;
+mod direct_path;
 mod generic_tables;
+mod host_path;
 mod implementation;
 mod instance;
 mod libmultipath;
+mod library_path;
 mod loaded;
 mod log_sink;
 mod pair;

@@ -1,5 +1,7 @@
 //! Upstream's plugin and this project's, side by side.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::differences::{Context, compare};
 use crate::scsi::implementation::{Implementation, Mode};
 use crate::scsi::results::Agreed;
@@ -154,25 +156,5 @@ impl Pair {
             .then(Stderr::keep)
             .transpose()
             .map_err(|error| error.to_string())
-    }
-}
-
-/// Whether a process that does this is ended by a signal.
-pub(crate) fn dies(what: impl FnOnce()) -> bool {
-    // SAFETY: the child touches nothing but memory of its own and ends without cleaning up; the
-    // other threads, which it lacks, are idle workers.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            let nothing = libc::rlimit {
-                rlim_cur: 0,
-                rlim_max: 0,
-            };
-            libc::setrlimit(libc::RLIMIT_CORE, &raw const nothing);
-            what();
-            libc::_exit(0);
-        }
-        let mut status = 0;
-        child > 0 && libc::waitpid(child, &raw mut status, 0) == child && libc::WIFSIGNALED(status)
     }
 }

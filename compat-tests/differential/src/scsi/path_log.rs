@@ -1,5 +1,7 @@
 //! The log of one path, compared call by call.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::Implementation;
 use crate::scsi::log_sink::{self, Line};
 use crate::scsi::protocol_lines::{

@@ -5,6 +5,8 @@
 //! side logs follows from what it returns, so every line has to be expected here. What is left over is
 //! the plugin's own and is compared between the sides.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::log_sink::Line;
 use harness::state::State;
 

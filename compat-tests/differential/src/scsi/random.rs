@@ -1,5 +1,7 @@
 //! Random cases until upstream's plugin has had a number of replies.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::{Mode, modes};
 use crate::scsi::pair::Pair;
 use crate::scsi::results::Results;

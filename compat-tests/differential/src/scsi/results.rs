@@ -1,5 +1,7 @@
 //! What the comparison has come to so far.
 
+#![forbid(unsafe_code)]
+
 use harness::summary::Summary;
 use std::collections::BTreeSet;
 

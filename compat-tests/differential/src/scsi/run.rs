@@ -1,5 +1,7 @@
 //! One path with one plugin: prepared, checked a few times, freed.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::{Implementation, Mode};
 use crate::scsi::instance::Instance;
 use crate::scsi::loaded::Loaded;
@@ -99,15 +101,16 @@ pub(crate) fn run<'a>(
         let sent = device.take_sent().into_iter();
         let (prepared, sent) = sent.partition(Sent::is_preparation);
         setup.extend::<Vec<_>>(prepared);
-        let hidden = instance.hidden_message();
+        let with_text = |id| (id, instance.text_of(id).to_owned());
+        let (message, text) = with_text(instance.message());
         checks.push(Checked {
             state,
-            message: instance.message(),
-            text: instance.text().to_owned(),
+            message,
+            text,
             map_value: instance.map_value(),
             sent,
             lines: logged,
-            hidden: hidden.map(|(id, text)| (id, text.to_owned())),
+            hidden: instance.hidden_message().map(with_text),
         });
     }
     let context_cleared = instance.free();

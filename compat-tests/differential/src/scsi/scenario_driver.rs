@@ -1,5 +1,7 @@
 //! Runs scenarios: all of a checker at the same time, with each plugin that does not make its host wait.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::{Implementation, Told, commands, healthy};
 use crate::scsi::instance::Instance;
 use crate::scsi::loaded::Loaded;
@@ -12,6 +14,7 @@ use harness::abi::Abi;
 use harness::host;
 use harness::scsi::script::Scripted;
 use harness::side::Side;
+use nix::time::{ClockId, clock_gettime};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -55,15 +58,10 @@ pub(crate) fn run_all(pair: &Pair) -> Results {
 }
 
 /// A tenth of a second after the next full second of the monotonic clock, by which time limits count.
-fn next_start() -> Instant {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec of this function.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let into = Duration::from_nanos(now.tv_nsec.unsigned_abs());
-    Instant::now() + Duration::from_millis(1100) - into
+fn next_start() -> Result<Instant, String> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|errno| errno.to_string())?;
+    let into = Duration::from_nanos(now.tv_nsec().unsigned_abs());
+    Ok(Instant::now() + Duration::from_millis(1100) - into)
 }
 
 fn run(implementation: &Implementation, scenario: &Scenario) -> Result<Agreed, String> {
@@ -73,7 +71,7 @@ fn run(implementation: &Implementation, scenario: &Scenario) -> Result<Agreed, S
     expect("libcheck_init", instance.init(), 0)?;
     // What the preparation of a path logs is compared elsewhere.
     log.take();
-    let start = next_start();
+    let start = next_start()?;
     sleep(start.saturating_duration_since(Instant::now()));
     let mut driver = Driver {
         implementation,

@@ -5,6 +5,8 @@
 //! directio. Time is compared in coarse steps: every scenario begins a tenth of a second after a full
 //! second of the monotonic clock, and time limits count in full seconds, but for the host of 0.15.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::implementation::Told as StateAndMessage;
 use cases::{Answer, Checker, Pace, good, sense};
 use harness::abi::Abi;

@@ -1,10 +1,13 @@
 //! Cases that are run one after the other: they change what holds for the whole process, or are about
 //! the calls around the checks.
 
+#![forbid(unsafe_code)]
+
+use crate::scsi::crash::dies;
 use crate::scsi::implementation::{Implementation, Told, commands, healthy};
 use crate::scsi::instance::Instance;
 use crate::scsi::log_sink;
-use crate::scsi::pair::{Pair, dies};
+use crate::scsi::pair::Pair;
 use crate::scsi::path_log::{PathLog, TAS_LINE};
 use crate::scsi::protocol_lines::{Call, Outcome};
 use crate::scsi::results::{Agreed, Results, expect};

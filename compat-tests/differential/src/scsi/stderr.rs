@@ -1,10 +1,14 @@
 //! The standard error stream, kept from the terminal and read back: cciss_tur writes to it.
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+#![forbid(unsafe_code)]
 
-/// While this lives, what is written to standard error is kept.
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{dup, dup2_stderr};
+use std::fs::File;
+use std::io::{Read, Seek, stderr};
+use std::os::fd::OwnedFd;
+
+/// While this exists, what is written to standard error is kept.
 #[derive(Debug)]
 pub(crate) struct Stderr {
     kept: File,
@@ -17,14 +21,9 @@ impl Stderr {
     /// # Errors
     /// What the kernel says.
     pub(crate) fn keep() -> std::io::Result<Stderr> {
-        // SAFETY: the name is a string; both descriptors are new and owned by nobody else.
-        let (kept, before) = unsafe {
-            let kept = checked(libc::memfd_create(c"stderr".as_ptr(), libc::MFD_CLOEXEC))?;
-            let kept = File::from_raw_fd(kept);
-            let before = OwnedFd::from_raw_fd(checked(libc::dup(2))?);
-            checked(libc::dup2(kept.as_raw_fd(), 2))?;
-            (kept, before)
-        };
+        let kept = File::from(memfd_create("stderr", MFdFlags::MFD_CLOEXEC)?);
+        let before = dup(stderr())?;
+        dup2_stderr(&kept)?;
         Ok(Stderr { kept, before })
     }
 
@@ -44,15 +43,7 @@ impl Stderr {
 
 impl Drop for Stderr {
     fn drop(&mut self) {
-        // SAFETY: both descriptors are open.
-        unsafe { libc::dup2(self.before.as_raw_fd(), 2) };
-    }
-}
-
-fn checked(result: i32) -> std::io::Result<i32> {
-    if result < 0 {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(result)
+        // A descriptor that was standard error before can be so again.
+        let _ = dup2_stderr(&self.before);
     }
 }

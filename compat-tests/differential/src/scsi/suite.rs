@@ -1,5 +1,7 @@
 //! What is run, and what is reported.
 
+#![forbid(unsafe_code)]
+
 use crate::scsi::arguments::Arguments;
 use crate::scsi::pair::Pair;
 use crate::scsi::results::Results;

@@ -1,9 +1,12 @@
 //! The decision tables, run with both plugins: they must agree but for the rows of the ledger, and ours
 //! must do what the table says.
 
+#![forbid(unsafe_code)]
+
+use crate::scsi::crash::dies;
 use crate::scsi::differences::EVERYWHERE;
 use crate::scsi::implementation::{Mode, modes};
-use crate::scsi::pair::{Pair, dies};
+use crate::scsi::pair::Pair;
 use crate::scsi::results::{Agreed, Results, expect};
 use crate::scsi::run::{Checked, Record};
 use cases::{Case, Checker, Command, Direction, Expected, Hosts, Map, Verdict};
