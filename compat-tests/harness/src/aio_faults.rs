@@ -159,7 +159,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// Answers until there is nobody left who could ask.
+    /// Answers until no watched thread is left.
     ///
     /// This thread was started by the watched one and is watched as well: it must make none of the
     /// watched calls.
@@ -176,7 +176,7 @@ impl Faults {
             });
             match received {
                 Ok(_) => {}
-                // The asking thread was interrupted before we came to look.
+                // The asking thread was interrupted before its call was read.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {
                     continue;
                 }

@@ -37,7 +37,7 @@ pub fn page_size() -> usize {
 /// memory is read through the kernel, where what is gone is an error and not a fault.
 ///
 /// # Errors
-/// When the process's mappings cannot be read, or one does not look as it must.
+/// When the process's mappings cannot be read, or one has another form.
 pub fn inspect() -> Result<Rings> {
     let maps = std::fs::read_to_string("/proc/self/maps").doing("reading /proc/self/maps")?;
     let memory = File::open("/proc/self/mem").doing("opening /proc/self/mem")?;

@@ -1,5 +1,5 @@
 //! A plugin in the form that multipath-tools 0.15.0 prefers: one function that blocks, which the host
-//! runs on a thread of its own. All of C's checkers have it but directio.
+//! runs on a thread of its own. All of upstream's checkers have it but directio.
 //!
 //! A host that finds `libcheck_async_func` looks up nothing else but the three symbols beside it.
 

@@ -99,7 +99,7 @@ const GUARD: u8 = 0xa5;
 /// How many of them are looked at.
 const GUARD_BYTES: usize = 256;
 
-/// One `struct checker`, at the very end of a page that another, inaccessible one follows: whoever
+/// One `struct checker`, at the very end of a page that another, inaccessible one follows: a plugin that
 /// touches a byte behind the structure ends the process.
 pub struct Checker {
     pages: NonNull<u8>,
@@ -328,7 +328,7 @@ impl Checker {
 
 impl Drop for Checker {
     fn drop(&mut self) {
-        // SAFETY: the two pages were mapped by `new` and nobody else knows them any more.
+        // SAFETY: the two pages were mapped by `new` and no pointer to them is left.
         unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
         // SAFETY: the value is NULL or from the C allocator; the host frees it with the map.
         unsafe { libc::free(*self.map_value) };

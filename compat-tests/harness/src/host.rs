@@ -243,61 +243,6 @@ macro_rules! export_basics {
     };
 }
 
-/// Exports what every host from 0.8.6 on has: `checker_is_sync`, `dlog`, `libmp_verbosity`. Gives the
-/// last to [`set_verbosity`] through a function `tell_verbosity`.
-#[macro_export]
-macro_rules! export_libmultipath {
-    () => {
-        #[unsafe(no_mangle)]
-        #[allow(non_upper_case_globals)]
-        static libmp_verbosity: ::std::sync::atomic::AtomicI32 =
-            ::std::sync::atomic::AtomicI32::new(4);
-
-        $crate::export_functions! {
-            fn checker_is_sync(checker: *const ::std::ffi::c_void) -> ::std::ffi::c_int
-                = $crate::host::checker_is_sync;
-            fn dlog(level: ::std::ffi::c_int, format: *const ::std::ffi::c_char, a: usize,
-                b: usize, c: usize, d: usize) -> () = $crate::host::dlog;
-        }
-    };
-}
-
-/// Exports `start_checker_thread`, as 0.8.6 to 0.14 do.
-#[macro_export]
-macro_rules! export_start_checker_thread {
-    () => {
-        $crate::export_functions! {
-            fn start_checker_thread(thread: *mut $crate::interpose::system::Thread,
-                attributes: *const ::std::ffi::c_void, context: *mut ::std::ffi::c_void)
-                -> ::std::ffi::c_int = $crate::host::start_checker_thread;
-        }
-    };
-}
-
-/// Exports functions by which plugins recognise a release; see [`forward`].
-#[macro_export]
-macro_rules! export_forwarded {
-    ($($name:ident),* $(,)?) => {
-        $(
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn $name(
-                a: usize, b: usize, c: usize, d: usize, e: usize, f: usize,
-            ) -> usize {
-                static CACHE: ::std::sync::atomic::AtomicPtr<::std::ffi::c_void> =
-                    ::std::sync::atomic::AtomicPtr::new(::std::ptr::null_mut());
-                const NAME: &::std::ffi::CStr = match ::std::ffi::CStr::from_bytes_with_nul(
-                    concat!(stringify!($name), "\0").as_bytes(),
-                ) {
-                    Ok(name) => name,
-                    Err(_) => c"",
-                };
-                // SAFETY: the caller's promise to libmultipath's function is the one needed here.
-                unsafe { $crate::host::forward(&CACHE, NAME, [a, b, c, d, e, f]) }
-            }
-        )*
-    };
-}
-
 /// Exports functions that only tell the host's ABI; a checker that calls one is at fault.
 #[macro_export]
 macro_rules! export_markers {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// `libcheck_check` and `libcheck_pending`. Hosts before 0.15.0 pass one argument; what they leave
-/// in the place of the second one is anybody's guess, and so we pass something bad there.
+/// in the place of the second one is undefined, so an invalid address is passed there.
 type CheckFn = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type InitFn = unsafe extern "C" fn(*mut c_void) -> c_int;
 type FreeFn = unsafe extern "C" fn(*mut c_void);
@@ -162,8 +162,8 @@ impl Plugin {
     /// `libcheck_init`.
     ///
     /// # Safety
-    /// `checker` must point to a struct checker in the layout of this plugin's ABI, which nobody
-    /// else uses during the call. The same holds for every function below that takes one.
+    /// `checker` must point to a struct checker in the layout of this plugin's ABI, which no other
+    /// thread uses during the call. The same holds for every function below that takes one.
     pub unsafe fn init(&self, checker: *mut c_void) -> c_int {
         // SAFETY: the caller vouches for the struct.
         unsafe { (self.init)(checker) }
@@ -189,7 +189,7 @@ impl Plugin {
     /// # Safety
     /// As [`Plugin::init`]; `map` must be NULL or point to a word.
     pub unsafe fn check(&self, checker: *mut c_void, map: *mut c_void) -> State {
-        // SAFETY: the caller vouches for both. Before 0.15.0 the plugin must not look at the second
+        // SAFETY: the caller vouches for both. Before 0.15.0 the plugin must not read the second
         // argument, and the C calling conventions let a function ignore arguments.
         State(unsafe { (self.check)(checker, self.second(map)) })
     }
@@ -252,7 +252,7 @@ impl Plugin {
         if self.abi == Abi::V0_15 {
             map
         } else {
-            // The zero page is never mapped: whoever follows this pointer ends the process.
+            // The zero page is never mapped: following this pointer ends the process.
             std::ptr::without_provenance_mut(8)
         }
     }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// A C plugin with what it needs around it.
+/// What an upstream plugin needs around it.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// `libmultipath.so.0` of the release that the C plugin belongs to.
+    /// `libmultipath.so.0` of the release that the plugin belongs to.
     pub libmultipath: Option<PathBuf>,
     /// Where its libraries are.
     pub libraries: Vec<PathBuf>,
@@ -15,7 +15,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Finds what belongs to a C plugin: `<root>/lib/multipath/libcheck….so` (or below `usr`) comes
+    /// Finds what belongs to an upstream plugin: `<root>/lib/multipath/libcheck….so` (or below `usr`) comes
     /// with `<root>/lib`, `<root>/usr/lib` and their directories for this architecture.
     pub fn of(plugin: &Path) -> Surroundings {
         let mut libraries = Vec::new();

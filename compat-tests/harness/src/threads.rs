@@ -3,7 +3,7 @@
 use crate::{Doing, Result, Trouble};
 use std::time::{Duration, Instant};
 
-/// Waits until all of them sleep: nobody has anything to do that needs no answer from outside.
+/// Waits until all of them sleep: whatever they still have to do waits for something outside.
 ///
 /// # Errors
 /// When that takes longer than ten seconds.

@@ -14,6 +14,7 @@ mod during;
 pub mod facts;
 pub mod host;
 pub mod message;
+mod report;
 pub mod runner;
 pub mod scenarios;
 pub mod seen;

@@ -2,19 +2,18 @@
 #![forbid(unsafe_code)]
 
 use super::compare::{self, Comparison, LEVELS, Names};
-use super::facts::{Call, Step};
+use super::facts::Step;
 use super::host::Host;
-use super::runner::{self, End, Run, Transcript};
+use super::report;
+use super::runner::{self, Run, Transcript};
 use super::scenarios::{self, On, Scenario};
 use clap::Parser;
 use harness::abi::Abi;
-use harness::ledger::{Ledger, Suite};
 use harness::process::HostKind;
 use harness::side::Side;
 use harness::summary::Summary;
 use harness::surroundings::Surroundings;
 use harness::{Result, Trouble, output, say, summary};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -25,45 +24,45 @@ use std::time::Instant;
 /// and counted as not run.
 #[derive(Parser)]
 #[command(name = "compat-directio")]
-struct Options {
+pub(super) struct Options {
     /// Upstream's plugin
     #[arg(
         long,
         value_name = "FILE",
         default_value = "target/debian/bookworm/lib/multipath/libcheckdirectio.so"
     )]
-    upstream: PathBuf,
+    pub(super) upstream: PathBuf,
     /// Our plugin
     #[arg(
         long,
         value_name = "FILE",
         default_value = "target/plugins/libcheckdirectio.so"
     )]
-    ours: PathBuf,
+    pub(super) ours: PathBuf,
     /// The ABI of upstream's plugin: 0.7.9, 0.11, 0.14 or 0.15
     #[arg(long, default_value_t = Abi::V0_7_9)]
-    abi: Abi,
+    pub(super) abi: Abi,
     /// The known differences
     #[arg(long, value_name = "FILE", default_value = "docs/differences.toml")]
-    ledger: PathBuf,
+    pub(super) ledger: PathBuf,
     /// Only scenarios whose name contains TEXT; may be given more than once
     #[arg(long, value_name = "TEXT")]
-    filter: Vec<String>,
+    pub(super) filter: Vec<String>,
     /// Where random operations begin
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// How many scenarios run at once
     #[arg(long, default_value_t = 4)]
-    jobs: usize,
+    pub(super) jobs: usize,
     /// Run one side alone and print what it does: upstream or ours
     #[arg(long, value_name = "SIDE", value_parser = side)]
-    only: Option<Side>,
+    pub(super) only: Option<Side>,
     /// Compare upstream's plugin with itself: what differs is the test's fault
     #[arg(long, conflicts_with = "only")]
-    twice: bool,
+    pub(super) twice: bool,
     /// Print the scenarios
     #[arg(long)]
-    list: bool,
+    pub(super) list: bool,
 }
 
 fn side(name: &str) -> std::result::Result<Side, String> {
@@ -78,14 +77,14 @@ const AIO_MAX_NR: &str = "/proc/sys/fs/aio-max-nr";
 
 /// One scenario in one host.
 #[derive(Clone, Copy)]
-struct Task {
-    scenario: &'static Scenario,
+pub(super) struct Task {
+    pub(super) scenario: &'static Scenario,
     host: Host,
-    compared: bool,
+    pub(super) compared: bool,
 }
 
 impl Task {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self.compared {
             true => self.scenario.name.to_owned(),
             false => format!("{} [{}]", self.scenario.name, self.host),
@@ -94,10 +93,10 @@ impl Task {
 }
 
 /// The result of a task.
-struct Done {
-    comparison: Comparison,
+pub(super) struct Done {
+    pub(super) comparison: Comparison,
     /// Both sides' steps, upstream's first, for the times that calls took.
-    steps: [Vec<Step>; 2],
+    pub(super) steps: [Vec<Step>; 2],
 }
 
 impl Options {
@@ -148,13 +147,13 @@ impl Options {
     }
 }
 
-struct Comparer<'a> {
+pub(super) struct Comparer<'a> {
     options: &'a Options,
     surroundings: Surroundings,
 }
 
 impl Comparer<'_> {
-    fn side(&self, task: &Task, side: Side) -> Transcript {
+    pub(super) fn side(&self, task: &Task, side: Side) -> Transcript {
         runner::run(&Run {
             scenario: task.scenario.name,
             host: task.host,
@@ -216,7 +215,7 @@ impl Comparer<'_> {
         let results = Mutex::new(Vec::new());
         let finish = |task: Task, done: Done| {
             let mut results = results.lock().unwrap_or_else(|broken| broken.into_inner());
-            say!("{}", line(&task, &done.comparison));
+            say!("{}", report::line(&task, &done.comparison));
             results.push((task, done));
         };
         let next = AtomicUsize::new(0);
@@ -253,155 +252,6 @@ impl Comparer<'_> {
     }
 }
 
-/// One line of the table.
-fn line(task: &Task, comparison: &Comparison) -> String {
-    let ids = comparison.differences.iter();
-    let ids: Vec<String> = ids.map(|(id, count)| format!("{id}×{count}")).collect();
-    let mut verdict = if !comparison.mismatches.is_empty() {
-        format!("{} MISMATCHES", comparison.mismatches.len())
-    } else if let Some(why) = &comparison.not_run {
-        format!("NOT RUN: {why}")
-    } else {
-        "ok".to_owned()
-    };
-    for mismatch in comparison.mismatches.iter().take(12) {
-        verdict.push_str(&format!("\n    {mismatch}"));
-    }
-    format!(
-        "{:<44} {:>5} {:>5}  {:<16} {verdict}",
-        task.name(),
-        comparison.steps,
-        comparison.alone,
-        ids.join(" "),
-    )
-}
-
-/// The longest calls of one kind that began while a read hung, in milliseconds.
-fn longest(done: &[(Task, Done)], side: usize, call: Call) -> String {
-    let steps = done.iter().filter_map(|(_, done)| done.steps.get(side));
-    steps
-        .flatten()
-        .filter(|step| step.call == call && step.hung)
-        .map(|step| step.millis)
-        .max()
-        .map_or("–".to_owned(), |millis| format!("{millis} ms"))
-}
-
-fn report(options: &Options, done: &[(Task, Done)], began: Instant) -> Result<Summary> {
-    let mut summary = Summary::new();
-    let (mut steps, mut alone, mut mismatches) = (0, 0, 0);
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for (task, done) in done {
-        let comparison = &done.comparison;
-        steps += comparison.steps;
-        alone += comparison.alone;
-        mismatches += comparison.mismatches.len();
-        for (id, count) in &comparison.differences {
-            *seen.entry(id.clone()).or_default() += count;
-        }
-        match (&comparison.not_run, comparison.mismatches.is_empty()) {
-            (_, false) => summary.failed(task.name()),
-            (Some(why), true) => summary.not_run(&task.name(), why),
-            (None, true) => summary.passed(1),
-        }
-    }
-    say!("");
-    if !options.twice {
-        check_ledger(options, &seen, &mut summary)?;
-        for (call, name) in [(Call::Reset, "reset"), (Call::Free, "free")] {
-            say!(
-                "longest libcheck_{name} with a read hanging: ours {}, upstream {}",
-                longest(done, 1, call),
-                longest(done, 0, call)
-            );
-        }
-    }
-    let compared = done.iter().filter(|(task, _)| task.compared).count();
-    say!(
-        "{compared} scenarios compared in {steps} steps, {alone} steps checked on ours alone, \
-         {mismatches} mismatches, {} s",
-        began.elapsed().as_secs()
-    );
-    Ok(summary)
-}
-
-/// Prints the differences by entry of the ledger. Entries that no longer show fail, and those that
-/// the ledger does not have for hosts of this ABI.
-fn check_ledger(
-    options: &Options,
-    seen: &BTreeMap<String, usize>,
-    summary: &mut Summary,
-) -> Result<()> {
-    let ledger = Ledger::read(&options.ledger).map_err(Trouble::Broken)?;
-    let pinned = ledger.pinned(Suite::Directio, options.abi);
-    let is_whole = options.filter.is_empty() && summary.is_complete();
-    say!("differences by entry of {}:", options.ledger.display());
-    for id in &pinned {
-        let count = seen.get(id).copied().unwrap_or(0);
-        let mut remark = "";
-        if count == 0 && is_whole {
-            remark = " FAILED: the entry is out of date, or its test is gone";
-            summary.failed(format!("{id} does not show"));
-        } else if count == 0 {
-            remark = " (not all scenarios ran)";
-        }
-        say!("  {id:<5} {count:>6}{remark}");
-    }
-    for (id, count) in seen.iter().filter(|(id, _)| !pinned.contains(*id)) {
-        let remark = format!(
-            "the ledger does not name this suite with ABI {}",
-            options.abi
-        );
-        say!("  {id:<5} {count:>6} FAILED: {remark}");
-        summary.failed(format!("{id}: {remark}"));
-    }
-    Ok(())
-}
-
-/// Runs one side alone and prints every step with all its facts.
-fn print_steps(comparer: &Comparer<'_>, tasks: &[Task], side: Side) -> Summary {
-    let mut summary = Summary::new();
-    for task in tasks {
-        if output::is_closed() {
-            break;
-        }
-        say!("=== {}: {}", task.name(), task.scenario.about);
-        let transcript = comparer.side(task, side);
-        let mut result = match &transcript.end {
-            End::Ended(outcome) => outcome.clone(),
-            End::Died { during, how } => Err(Trouble::Broken(format!("{during}: {how}"))),
-        };
-        for step in &transcript.steps {
-            say!("{} ({} ms)", step.label, step.millis);
-            for fact in &step.facts {
-                say!("    {}: {fact}", fact.name());
-            }
-            for why in &step.wrong {
-                say!("    WRONG: {why}");
-                result = Err(Trouble::Broken(why.clone()));
-            }
-        }
-        if !transcript.remarks.is_empty() {
-            say!("standard error: {}", transcript.remarks);
-        }
-        summary.enter(&task.name(), result);
-    }
-    summary
-}
-
-fn list() {
-    for scenario in scenarios::all() {
-        let hosts = match scenario.on {
-            On::Both | On::BothApart => "both plugins, 0.7.9".to_owned(),
-            On::Ours(hosts) | On::Later(hosts) => {
-                let names: Vec<String> = hosts.iter().map(Host::to_string).collect();
-                format!("ours, {}", names.join("; "))
-            }
-        };
-        say!("{:<26} {} ({hosts})", scenario.name, scenario.about);
-    }
-}
-
 fn run(options: &Options) -> Result<Summary> {
     let began = Instant::now();
     for side in options.sides() {
@@ -420,7 +270,7 @@ fn run(options: &Options) -> Result<Summary> {
         options,
     };
     if let Some(side) = options.only {
-        return Ok(print_steps(&comparer, &tasks, side));
+        return Ok(report::print_steps(&comparer, &tasks, side));
     }
     say!("upstream: {}", options.upstream.display());
     if !options.twice {
@@ -430,14 +280,14 @@ fn run(options: &Options) -> Result<Summary> {
     say!("seed: {}", options.seed);
     say!("{:<44} steps alone  differences", "scenario");
     let done = comparer.compare_all(&tasks);
-    report(options, &done, began)
+    report::report(options, &done, began)
 }
 
 /// The `main` of `compat-directio`.
 pub fn main() -> ExitCode {
     let options = Options::parse();
     if options.list {
-        list();
+        report::list();
         return ExitCode::SUCCESS;
     }
     summary::finish("compat-directio", run(&options))

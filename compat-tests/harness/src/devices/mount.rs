@@ -19,7 +19,7 @@ fn answer(result: c_long) -> std::io::Result<c_int> {
     crate::os(c_int::try_from(result).unwrap_or(-1))
 }
 
-/// Turns the errors of a kernel that lacks something, or of a user who may not, into "not here".
+/// Turns the errors of a kernel that lacks something, or of a user without the right, into "not here".
 fn not_here(error: std::io::Error, kind: &str) -> Trouble {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::ENOSYS | libc::ENODEV) => {
@@ -72,7 +72,7 @@ impl Mount {
         Ok(Mount(unsafe { OwnedFd::from_raw_fd(mount) }))
     }
 
-    /// The path under which any process of this user finds a file of the mount while it lives.
+    /// The path under which any process of this user finds a file of the mount while it exists.
     pub fn path(&self, file: &str) -> PathBuf {
         PathBuf::from(format!(
             "/proc/{}/fd/{}/{file}",

@@ -3,7 +3,7 @@
 //!
 //! A device is a number; descriptors of any file can be attached to it, and duplicates of them
 //! follow. A device behaves in one of a few ways, at once or after a time, or follows a
-//! [script](script). No lock is held while a command waits, so a process may fork at any time.
+//! [script]. No lock is held while a command waits, so a process may fork at any time.
 //!
 //! | module | subject |
 //! |---|---|
@@ -46,7 +46,7 @@ pub enum Behaviour {
     Hangs = 3,
     /// `ENODEV`.
     Gone = 4,
-    /// As its [script](script) says.
+    /// As its [script] says.
     Scripted = 5,
 }
 

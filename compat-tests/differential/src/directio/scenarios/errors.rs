@@ -197,7 +197,7 @@ fn getevents_interrupted(d: &mut Driver) -> Result<()> {
     d.free(id).map(drop)
 }
 
-/// Believing `io_cancel`, C takes the request for gone, and submits a second read into the same
+/// Believing `io_cancel`, upstream takes the request for gone, and submits a second read into the same
 /// buffer while the first one is in flight.
 fn cancel_succeeds(d: &mut Driver) -> Result<()> {
     let (gate, id) = held_device_instance(d, 1, 1)?;
@@ -222,7 +222,7 @@ fn cancel_succeeds(d: &mut Driver) -> Result<()> {
     d.free(id).map(drop)
 }
 
-/// Believing `io_cancel`, C frees the buffer that the kernel will write to.
+/// Believing `io_cancel`, upstream frees the buffer that the kernel will write to.
 fn cancel_free(d: &mut Driver) -> Result<()> {
     let (gate, id) = held_device_instance(d, 1, 5)?;
     d.check(id)?;

@@ -102,7 +102,7 @@ fn free_finished(d: &mut Driver) -> Result<()> {
     let (gate, id) = held_instance(d, 1, 3)?;
     d.check(id)?;
     d.answer(gate, 1, DATA)?;
-    // The completion waits in the ring: nobody has told the checker.
+    // The completion waits in the ring; the checker has not been called.
     d.free(id)?.took(0).context(false).in_flight(0);
     let (other_gate, other) = held_instance(d, 2, 3)?;
     d.check(other)?.contexts(1);
@@ -158,7 +158,7 @@ fn places(d: &mut Driver) -> Result<()> {
     d.free(last)?;
     free_all(d, &filled)?;
     d.answer(gate, 1014, DATA)?;
-    d.count_each("check of all who stayed", stayers, |d, id| {
+    d.count_each("check of the others", stayers, |d, id| {
         d.check(id).map(drop)
     })?
     .all(1014, "check", UP);
@@ -190,7 +190,7 @@ fn orphans_1024(d: &mut Driver) -> Result<()> {
     free_all(d, rest)?;
     d.seen().contexts(1).in_flight(1024);
     d.let_go_later(2, gate, DATA);
-    // Nobody can use this group any more: C ends it, which waits for all its reads.
+    // No instance can use this group any more: upstream ends it, which waits for all its reads.
     d.free(*last)?
         .freed()
         .differs_in_time("I6", 2, 0)

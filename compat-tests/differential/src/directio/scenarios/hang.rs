@@ -13,27 +13,12 @@ pub(super) const SCENARIOS: &[Scenario] = scenarios! {
     Both "timeout-0" "no time at all" => timeout_0;
     Both "timeout-1" "a time limit of one second" => |d| limited(d, 1);
     Both "timeout-5" "a time limit of five seconds" => |d| limited(d, 5);
-    Both "timeout-int-max" "the longest time limit that C understands" => |d| endless(d, 0x7fff_ffff, false);
-    Both "timeout-huge" "a time limit that C takes for a negative one" => |d| endless(d, 0x8000_0000, true);
+    Both "timeout-int-max" "the longest time limit that upstream understands" => |d| endless(d, 0x7fff_ffff, false);
+    Both "timeout-huge" "a time limit that upstream takes for a negative one" => |d| endless(d, 0x8000_0000, true);
     Both "timeout-max" "the longest time limit" => |d| endless(d, u32::MAX, true);
     Both "timeout-changes" "the time limit changes with a read in flight" => changes;
-    Both "sync-hang" "a synchronous check waits its time, each time" => sync_hang;
-    Both "sync-late" "the read ends while a synchronous check waits" => sync_late;
-    Both "sync-late-error" "it fails while a synchronous check waits" => sync_late_error;
-    Both "sync-timeout-0" "a synchronous check without time" => sync_timeout_0;
-    Both "flip" "from asynchronous to synchronous and back, in flight" => flip;
-    Both "neighbours" "one instance takes the other's completion" => neighbours;
-    Both "neighbours-sync" "the same while one waits synchronously" => neighbours_sync;
-    Both "neighbours-257" "one instance takes 257 completions" => neighbours_257;
-    Both "healthy-beside-hung" "a hung device holds up no other" => healthy_beside;
-    Both "interrupted" "a signal during a synchronous wait" => interrupted;
-    Both "interrupted-late" "a signal, and then the read ends" => interrupted_late;
     Both "device-async" "a block device that hangs" => device_async;
-    Both "device-sync" "a block device that hangs, synchronously" => device_sync;
     Both "device-fails" "a block device that fails and recovers" => device_fails;
-    Both "threads" "calls from different threads" => threads;
-    Both "fork" "a check in a forked child" => fork;
-    Both "verbosity" "lines above the host's verbosity are not logged" => verbosity;
 };
 
 fn async_hang(d: &mut Driver) -> Result<()> {
@@ -147,13 +132,13 @@ fn limited(d: &mut Driver, limit: u32) -> Result<()> {
     d.free(id).map(drop)
 }
 
-/// C compares its count of calls with the time limit as a signed number, and a limit above 2³¹-1
+/// Upstream compares its count of calls with the time limit as a signed number, and a limit above 2³¹-1
 /// with it is negative.
-fn endless(d: &mut Driver, limit: u32, negative_in_c: bool) -> Result<()> {
+fn endless(d: &mut Driver, limit: u32, is_negative: bool) -> Result<()> {
     let (gate, id) = held_instance(d, 1, limit)?;
     for call in 0..3 {
         let seen = d.check(id)?;
-        if negative_in_c {
+        if is_negative {
             let log = |level| match call {
                 0 => Log::called().starts(level),
                 _ => Log::called(),
@@ -190,178 +175,6 @@ fn changes(d: &mut Driver) -> Result<()> {
     d.free(id).map(drop)
 }
 
-fn sync_hang(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 2)?;
-    d.sync(true);
-    for _ in 0..2 {
-        d.check(id)?
-            .is(DOWN)
-            .took(2)
-            .in_flight(1)
-            .line("directio: abort check on timeout");
-    }
-    d.note_reads(gate, 1)?;
-    d.answer(gate, 1, DATA)?;
-    d.check(id)?.is(UP).took(0);
-    d.note_reads(gate, 1)?;
-    d.free(id).map(drop)
-}
-
-fn sync_late(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 5)?;
-    d.sync(true);
-    d.let_go_later(2, gate, DATA);
-    d.check(id)?.is(UP).took(2);
-    d.check(id)?.is(UP).took(0);
-    d.free(id).map(drop)
-}
-
-fn sync_late_error(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 5)?;
-    d.sync(true);
-    d.let_go_later(1, gate, EIO);
-    d.check(id)?.is(DOWN).took(1);
-    d.free(id).map(drop)
-}
-
-fn sync_timeout_0(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 0)?;
-    d.sync(true);
-    for _ in 0..2 {
-        d.check(id)?.is(DOWN).took(0).in_flight(1);
-    }
-    d.answer(gate, 1, DATA)?;
-    d.check(id)?.is(UP);
-    d.free(id).map(drop)
-}
-
-fn flip(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 2)?;
-    d.check(id)?.is(PENDING);
-    d.sync(true);
-    d.check(id)?.is(DOWN).took(2);
-    d.sync(false);
-    // The synchronous call was counted as well.
-    d.check(id)?.is(DOWN).took(0);
-    d.note_reads(gate, 1)?;
-    d.sync(true);
-    d.let_go_later(1, gate, DATA);
-    d.check(id)?.is(UP).took(1);
-    d.sync(false);
-    d.verdict(id)?.is(UP);
-    d.hold(gate)?;
-    d.check(id)?.is(PENDING);
-    d.answer(gate, 1, DATA)?;
-    d.sync(true);
-    d.check(id)?.is(UP).in_flight(0);
-    d.free(id).map(drop)
-}
-
-fn neighbours(d: &mut Driver) -> Result<()> {
-    let (gate_a, a) = held_instance(d, 1, 5)?;
-    let (gate_b, b) = held_instance(d, 2, 5)?;
-    d.check(a)?;
-    d.check(b)?.in_flight(2).contexts(1);
-    d.answer(gate_a, 1, DATA)?;
-    d.check(b)?.is(PENDING);
-    d.check(a)?.is(UP).in_flight(1);
-    d.note_reads(gate_a, 1)?;
-    d.answer(gate_b, 1, EIO)?;
-    d.check(a)?.is(PENDING).in_flight(1);
-    d.check(b)?.is(DOWN);
-    d.note_reads(gate_b, 1)?;
-    d.answer(gate_a, 1, DATA)?;
-    // Ended, but nobody has looked: free must not take it for a read in flight.
-    d.free(a)?;
-    d.check(b)?;
-    d.answer(gate_b, 1, DATA)?;
-    d.check(b)?;
-    d.free(b).map(drop)
-}
-
-fn neighbours_sync(d: &mut Driver) -> Result<()> {
-    let (gate_a, a) = held_instance(d, 1, 5)?;
-    let (gate_b, b) = held_instance(d, 2, 4)?;
-    d.check(a)?;
-    d.sync(true);
-    d.let_go_later(1, gate_a, DATA);
-    d.let_go_later(3, gate_b, DATA);
-    // The neighbour's completion after one second must not end the wait.
-    d.check(b)?.is(UP).took(3);
-    d.check(a)?.is(UP).took(0);
-    d.note_reads(gate_a, 1)?;
-    d.free(a)?;
-    d.free(b).map(drop)
-}
-
-fn neighbours_257(d: &mut Driver) -> Result<()> {
-    let (gate, ids) = crowd(d, 1, 257, 5)?;
-    d.seen().in_flight(257).contexts(1);
-    d.answer(gate, 257, DATA)?;
-    let Some((first, rest)) = ids.split_first() else {
-        return Ok(());
-    };
-    d.check(*first)?.is(UP);
-    d.count_each("check of all others", rest, |d, id| d.check(id).map(drop))?
-        .all(256, "check", UP)
-        .in_flight(0);
-    d.note_reads(gate, 257)?;
-    d.count_each("free of all", &ids, |d, id| d.free(id).map(drop))
-        .map(drop)
-}
-
-fn healthy_beside(d: &mut Driver) -> Result<()> {
-    let (_gate, hung) = held_instance(d, 1, 3)?;
-    let (_open, path) = d.gate(2)?;
-    let fd = d.open(&path, libc::O_RDONLY)?;
-    let healthy = d.started(fd, 3)?;
-    for _ in 0..5 {
-        d.check(hung)?;
-        d.verdict(healthy)?.is(UP).took(0).in_flight(1);
-    }
-    d.sync(true);
-    d.verdict(healthy)?.is(UP).took(0);
-    d.free(healthy)?;
-    d.free(hung)?.took(0);
-    Ok(())
-}
-
-/// What upstream logs when a signal ends its wait. It prints the text of an errno that libaio does not
-/// set.
-fn interrupted_log() -> Log {
-    let text = "directio: async io getevents returned -4 (errno=Success)";
-    let log = Log::called_sync(true).starts(3);
-    log.line(3, text).aborts()
-}
-
-fn interrupted(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 3)?;
-    d.sync(true);
-    d.interrupt_after(1);
-    let ours = Log::called_sync(true).starts(4).aborts();
-    d.check(id)?
-        .is(DOWN)
-        .differs_in_time("I4", 1, 3)
-        .differs_in_log("I4", interrupted_log(), ours);
-    d.answer(gate, 1, DATA)?;
-    d.check(id)?.is(UP);
-    d.free(id).map(drop)
-}
-
-fn interrupted_late(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 5)?;
-    d.sync(true);
-    d.interrupt_after(1);
-    d.let_go_later(2, gate, DATA);
-    let ours = Log::called_sync(true).starts(4).finishes(4, 4096);
-    d.check(id)?
-        .differs_in_state("I4", DOWN, UP)
-        .differs_in_time("I4", 1, 2)
-        .differs_in_flight("I4", 1, 0)
-        .differs_in_log("I4", interrupted_log(), ours);
-    Ok(())
-}
-
 fn device_async(d: &mut Driver) -> Result<()> {
     let (gate, path) = d.gate_device(1, 512)?;
     let fd = d.open(&path, libc::O_RDONLY)?;
@@ -382,19 +195,6 @@ fn device_async(d: &mut Driver) -> Result<()> {
     d.free(again).map(drop)
 }
 
-fn device_sync(d: &mut Driver) -> Result<()> {
-    let (gate, path) = d.gate_device(1, 4096)?;
-    let fd = d.open(&path, libc::O_RDONLY)?;
-    let id = d.started(fd, 2)?;
-    d.sync(true);
-    d.verdict(id)?.is(UP);
-    d.hold(gate)?;
-    d.check(id)?.is(DOWN).took(2).in_flight(1);
-    d.let_go_later(1, gate, DATA);
-    d.check(id)?.is(UP).took(1);
-    d.free(id).map(drop)
-}
-
 fn device_fails(d: &mut Driver) -> Result<()> {
     let (gate, path) = d.gate_device(1, 512)?;
     let fd = d.open(&path, libc::O_RDONLY)?;
@@ -411,62 +211,5 @@ fn device_fails(d: &mut Driver) -> Result<()> {
             d.verdict(id)?.is(state);
         }
     }
-    d.free(id).map(drop)
-}
-
-fn threads(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 3)?;
-    d.check_on_thread(id)?.is(PENDING).in_flight(1);
-    d.check(id)?;
-    d.answer(gate, 1, DATA)?;
-    d.check_on_thread(id)?.is(UP);
-    d.check_on_thread(id)?;
-    d.free(id)?.took(0);
-    Ok(())
-}
-
-fn fork(d: &mut Driver) -> Result<()> {
-    let (gate, path) = d.gate(1)?;
-    let fd = d.open(&path, libc::O_RDONLY)?;
-    let id = d.started(fd, 3)?;
-    // AIO contexts belong to the parent: C cannot submit anything in the child, ours makes a context.
-    d.sync(true);
-    let log = |level| Log::called_sync(true).starts(level);
-    d.check_in_child(id)?
-        .differs(
-            "I17",
-            Fact::Returned(State::UNCHECKED.into()),
-            Fact::Returned(UP.into()),
-        )
-        .differs("I17", Fact::Msgid(100), Fact::Msgid(4))
-        .differs_in_log(
-            "I17",
-            log(3).line(3, "directio: io_submit error 0"),
-            log(4).finishes(4, 4096),
-        );
-    d.sync(false);
-    d.hold(gate)?;
-    d.check(id)?.is(PENDING).in_flight(1);
-    d.answer(gate, 1, DATA)?;
-    d.check(id)?.is(UP);
-    d.free(id).map(drop)
-}
-
-fn verbosity(d: &mut Driver) -> Result<()> {
-    let (gate, id) = held_instance(d, 1, 4)?;
-    for level in 0..=4 {
-        host::set_verbosity(level);
-        let seen = d.check(id)?;
-        if level == 3 {
-            let upstream = Log::default().line(3, "directio: async io pending");
-            seen.differs_in_log("G1", upstream, Log::default());
-        }
-    }
-    host::set_verbosity(3);
-    d.check(id)?.logged(Log::default().aborts());
-    host::set_verbosity(2);
-    d.check(id)?.logged(Log::default());
-    d.answer(gate, 1, DATA)?;
-    d.check(id)?.is(UP).logged(Log::default());
     d.free(id).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Which host loaded the plugin: finding the ABI, being told, refusing strangers.
+//! Which host loaded the plugin: the ABI is recognised, or stated by the host, or the host is refused.
 
 use super::prelude::*;
 

@@ -14,6 +14,7 @@ macro_rules! scenarios {
     };
 }
 
+mod beside;
 mod descriptors;
 mod devices;
 mod errors;
@@ -21,8 +22,10 @@ mod groups;
 mod hang;
 mod hosts;
 mod later;
+mod later_groups;
 mod random;
 mod reset;
+mod sync;
 
 /// What the scenarios use.
 mod prelude {
@@ -101,12 +104,15 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         devices::SCENARIOS,
         descriptors::SCENARIOS,
         hang::SCENARIOS,
+        sync::SCENARIOS,
+        beside::SCENARIOS,
         groups::SCENARIOS,
         reset::SCENARIOS,
         errors::SCENARIOS,
         random::SCENARIOS,
         hosts::SCENARIOS,
         later::SCENARIOS,
+        later_groups::SCENARIOS,
     ]
     .into_iter()
     .flatten()

@@ -4,7 +4,7 @@ use super::prelude::*;
 
 pub(super) const SCENARIOS: &[Scenario] = scenarios! {
     Both "reset-nothing" "before the first init, and twice" => nothing;
-    Both "reset-unused" "contexts that nobody uses are given back" => unused;
+    Both "reset-unused" "unused contexts are destroyed" => unused;
     Both "reset-after-reads" "after reads that all ended" => after_reads;
     Both "reset-finished-orphan" "an orphan that ended unseen" => finished_orphan;
     Both "reset-orphan" "an orphan that hangs" => orphan;
@@ -55,7 +55,7 @@ fn finished_orphan(d: &mut Driver) -> Result<()> {
     Ok(())
 }
 
-/// Resets while a read hangs that belongs to nobody, and lets it end two seconds later.
+/// Resets while a read hangs that has no instance, and lets it end two seconds later.
 fn reset_over_orphan(d: &mut Driver, gate: Gate) -> Result<()> {
     d.let_go_later(2, gate, DATA);
     d.reset()?
