@@ -213,50 +213,6 @@ pub fn unexpected_call(name: &str) {
     offence(&format!("{name} was called"));
 }
 
-/// Exports the functions of `libmultipath` that directio plugins use, from 0.8.6 on.
-#[macro_export]
-macro_rules! export_basics {
-    () => {
-        #[unsafe(no_mangle)]
-        #[allow(non_upper_case_globals)]
-        static libmp_verbosity: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(4);
-
-        // SAFETY of the name: plugins expect exactly this function under it.
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn checker_is_sync(checker: *const std::ffi::c_void) -> std::ffi::c_int {
-            // SAFETY: plugins pass the struct checker that they were given.
-            unsafe { $crate::host::checker_is_sync(checker) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn dlog(
-            level: std::ffi::c_int,
-            format: *const std::ffi::c_char,
-            a: usize,
-            b: usize,
-            c: usize,
-            d: usize,
-        ) {
-            // SAFETY: plugins pass a format string and what it needs.
-            unsafe { $crate::host::log(level, format, [a, b, c, d]) }
-        }
-    };
-}
-
-/// Exports functions that only tell the host's ABI; a checker that calls one is at fault.
-#[macro_export]
-macro_rules! export_markers {
-    ($($name:ident),* $(,)?) => {
-        $(
-            #[unsafe(no_mangle)]
-            extern "C" fn $name() -> std::ffi::c_int {
-                $crate::host::unexpected_call(stringify!($name));
-                0
-            }
-        )*
-    };
-}
-
 /// The symbols by which hosts of different ABIs can be told apart.
 const TELLTALES: [&CStr; 9] = [
     c"checker_is_sync",

@@ -42,12 +42,7 @@ impl Host {
         match self {
             Host::Assuming(abi) => abi,
             Host::Hidden | Host::Unknown => Abi::V0_7_9,
-            Host::Of(kind) => match kind {
-                HostKind::V0_11 => Abi::V0_11,
-                HostKind::V0_14 => Abi::V0_14,
-                HostKind::V0_15 => Abi::V0_15,
-                _ => Abi::V0_7_9,
-            },
+            Host::Of(kind) => kind.abi(),
         }
     }
 
