@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::aio_quota;
+use crate::latency::{has_waited, with_host};
 use crate::model::Behaviour;
-use crate::never_wait::{has_waited, with_host};
 use crate::options::Subject;
 use crate::report::Report;
 use crate::test_host::{Layout, TestHost};

@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::aio_quota;
+use crate::call_times::{LIMIT, millis};
 use crate::crowds::{few, start_and_hang};
-use crate::latency::{LIMIT, LatencyCheck, millis};
+use crate::latency::LatencyCheck;
 use crate::model::Behaviour;
 use crate::options::Subject;
 use crate::report::Report;

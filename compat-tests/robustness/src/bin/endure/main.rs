@@ -6,7 +6,7 @@
 //! | `options` | the command line, and the plugins it names |
 //! | `report` | what passed, and the longest calls |
 //! | `test_host` | one host with its devices |
-//! | `latency` | which call counts as one that waits |
+//! | `call_times`, `latency` | the longest calls, and which of them counts as one that waits |
 //! | `model` | what a path may report |
 //! | `operations` | random sequences of calls and events |
 //! | `never_wait`, `crowds`, `exit` | thousands of sequences; many paths on one hung device; the end of a process |
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod aio_quota;
+mod call_times;
 mod crowds;
 mod exit;
 mod lanes;

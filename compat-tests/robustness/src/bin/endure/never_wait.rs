@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::latency::{LIMIT, LatencyCheck};
+use crate::latency::{LatencyCheck, has_waited, with_host};
 use crate::operations::{self, Operation};
 use crate::options::{Options, Subject};
 use crate::report::Report;
@@ -69,23 +69,6 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         });
         crowds::run_upstream(subject, report);
     }
-}
-
-/// Runs a test with a host of its own, and enters it into the report.
-pub(crate) fn with_host(
-    subject: &Subject,
-    layout: &Layout,
-    name: &str,
-    report: &mut Report,
-    test: impl FnOnce(&mut TestHost, &mut LatencyCheck) -> Result<String>,
-) {
-    let mut check = LatencyCheck::default();
-    let result = TestHost::new(subject, layout).and_then(|mut host| {
-        host.run_at_real_time();
-        test(&mut host, &mut check)
-    });
-    check.record(report, &subject.group());
-    report.end(name, result);
 }
 
 /// Random sequences; the shortest one that fails is printed.
@@ -156,16 +139,5 @@ fn noticed(
     match host.kind() == Kind::Scsi && subject.checker != "tur" {
         true => has_waited(check),
         false => Ok(check.times.describe()),
-    }
-}
-
-/// Fails unless a call of an upstream plugin that is known to wait was held up.
-pub(crate) fn has_waited(check: &LatencyCheck) -> Result<String> {
-    let times = check.times.describe();
-    match check.times.slower_than(LIMIT).is_empty() {
-        true => Err(Trouble::Broken(format!(
-            "it waits, and that was not noticed: {times}"
-        ))),
-        false => Ok(times),
     }
 }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::latency::{CallTimes, Longest, millis};
+use crate::call_times::{CallTimes, Longest, millis};
 use crate::options::Part;
 use clap::ValueEnum;
 use harness::summary::{self, Summary};

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::latency::{CallTimes, LIMIT};
+use crate::call_times::{CallTimes, LIMIT};
 use crate::model::{Behaviour, Expected};
 use crate::options::Subject;
 use bench::devices::{Devices, Release};
