@@ -1,6 +1,6 @@
 //! The functions of a loaded checker, built in or from a plugin.
 
-use crate::loader;
+use crate::object::Object;
 use crate::record::PathRecord;
 use checkers_core::registry::{Module, Name};
 use checkers_core::{Checker, MessageId, MessageTable, PathState, Verdict};
@@ -48,7 +48,7 @@ impl BuiltIn {
                 pending: Some(pending::<T>),
                 need_wait: Some(need_wait::<T>),
                 texts: Texts::BuiltIn(T::MESSAGES),
-                handle: None,
+                object: None,
             },
         }
     }
@@ -66,11 +66,11 @@ pub(super) struct Entries {
     pub(super) pending: Option<Ask>,
     pub(super) need_wait: Option<Query>,
     pub(super) texts: Texts,
-    /// The shared object that the functions are in.
-    pub(super) handle: Option<NonNull<c_void>>,
+    /// The shared object of the functions.
+    pub(super) object: Option<Object>,
 }
 
-// SAFETY: functions and handle may be used by any thread, and the texts are constant until the shared
+// SAFETY: functions and object may be used by any thread, and the texts are constant until the shared
 // object is unloaded, which the registry does last.
 unsafe impl Send for Entries {}
 // SAFETY: likewise.
@@ -179,8 +179,9 @@ impl Module for Entries {
     }
 
     fn unload(self, name: &Name) {
-        if let Some(handle) = self.handle {
-            loader::close(handle, name);
+        if let Some(object) = self.object {
+            // SAFETY: the registry unloads a module after the last use of it.
+            unsafe { object.close(name) };
         }
     }
 }

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `entries` | the functions of a loaded checker, built in or from a plugin |
 //! | `loader` | built-in checkers, and plugins from files |
+//! | `object` | shared objects, by the dynamic linker |
 //! | `record` | the host's struct as the registry sees it |
 //! | `thread` | threads of plugins written for multipath-tools 0.8.6 to 0.14.x |
 
 mod entries;
 mod loader;
+mod object;
 mod record;
 mod thread;
 

@@ -1,10 +1,9 @@
 //! Where checkers come from: the table of the built-in ones, then a plugin's file.
 
 use crate::entries::{BuiltIn, Entries, Texts};
+use crate::object::{Lossy, Object, last_error, report_error};
 use checkers_core::registry::{Loader, Name};
-use std::ffi::{CStr, c_void};
-use std::fmt;
-use std::ptr::NonNull;
+use std::ffi::CStr;
 
 /// The longest path of a plugin, its NUL included (`LIB_CHECKER_NAMELEN`).
 const PATH: usize = 256;
@@ -66,18 +65,17 @@ impl Plugins<'_> {
             return None;
         };
         log::debug!("loading {} checker", Lossy(path));
-        // SAFETY: the path is a C string. The plugin's constructors run now; the administrator who installs
-        // a plugin guarantees that they may.
-        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
-        let Some(handle) = NonNull::new(handle) else {
+        // SAFETY: the administrator who installs a plugin guarantees that its constructors may run.
+        let Some(object) = (unsafe { Object::open(path) }) else {
             report_error();
             return None;
         };
-        // SAFETY: the handle is open, and by its name and directory the file is a plugin for this host.
-        let entries = unsafe { find_entries(handle) };
+        // SAFETY: by its name and directory the file is a plugin for this host.
+        let entries = unsafe { find_entries(object) };
         if entries.is_none() {
             report_error();
-            close(handle, name);
+            // SAFETY: none of the functions that were found is kept.
+            unsafe { object.close(name) };
         }
         // Optional functions that are missing have left an error, which is not reported.
         let _ = last_error();
@@ -88,63 +86,25 @@ impl Plugins<'_> {
 /// The functions of a plugin; `None` when a required one is missing.
 ///
 /// # Safety
-/// `handle` must be open, of an object in which the names have the types that libmultipath gives them.
-unsafe fn find_entries(handle: NonNull<c_void>) -> Option<Entries> {
-    /// # Safety
-    /// As above; `F` must be the type of the function with this name.
-    unsafe fn function<F: Copy>(handle: NonNull<c_void>, name: &CStr) -> Option<F> {
-        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-        // SAFETY: the handle is open and the name a C string.
-        let address = NonNull::new(unsafe { libc::dlsym(handle.as_ptr(), name.as_ptr()) })?;
-        // SAFETY: the caller guarantees the type, and function pointers have the size of others.
-        Some(unsafe { std::mem::transmute_copy(&address) })
-    }
+/// In the object, the names must have the types that libmultipath gives them.
+unsafe fn find_entries(object: Object) -> Option<Entries> {
     // SAFETY: the caller guarantees the names and their types.
     unsafe {
-        let check = function(handle, c"libcheck_check")?;
-        let init = function(handle, c"libcheck_init")?;
-        let free = function(handle, c"libcheck_free")?;
         Some(Entries {
-            check,
-            init,
-            free,
-            mp_init: function(handle, c"libcheck_mp_init"),
-            reset: function(handle, c"libcheck_reset"),
-            thread: function(handle, c"libcheck_thread"),
-            pending: function(handle, c"libcheck_pending"),
-            need_wait: function(handle, c"libcheck_need_wait"),
-            texts: function(handle, c"libcheck_msgtable")
+            check: object.symbol(c"libcheck_check")?,
+            init: object.symbol(c"libcheck_init")?,
+            free: object.symbol(c"libcheck_free")?,
+            mp_init: object.symbol(c"libcheck_mp_init"),
+            reset: object.symbol(c"libcheck_reset"),
+            thread: object.symbol(c"libcheck_thread"),
+            pending: object.symbol(c"libcheck_pending"),
+            need_wait: object.symbol(c"libcheck_need_wait"),
+            texts: object
+                .symbol(c"libcheck_msgtable")
                 .map_or(Texts::None, |first| Texts::of_plugin(first)),
-            handle: Some(handle),
+            object: Some(object),
         })
     }
-}
-
-/// Closes a plugin's object.
-pub(super) fn close(handle: NonNull<c_void>, name: &Name) {
-    // SAFETY: the handle is open, and the registry closes an object after the last use of it.
-    if unsafe { libc::dlclose(handle.as_ptr()) } != 0 {
-        log::error!("Cannot unload checker {name}: {}", Lossy(last_error()));
-    }
-}
-
-fn report_error() {
-    log::error!(
-        "A dynamic linking error occurred: ({})",
-        Lossy(last_error())
-    );
-}
-
-/// The dynamic linker's last error in this thread.
-fn last_error() -> &'static CStr {
-    // SAFETY: dlerror has no precondition.
-    let text = unsafe { libc::dlerror() };
-    if text.is_null() {
-        return c"";
-    }
-    // SAFETY: the text is valid until this thread's next call of the dynamic linker, and every caller
-    // has printed it by then.
-    unsafe { CStr::from_ptr(text) }
 }
 
 fn exists(path: &CStr) -> bool {
@@ -174,21 +134,6 @@ impl PathBuffer {
     }
 }
 
-/// Text of unknown encoding in a log line. What is not UTF-8 becomes a replacement character.
-struct Lossy<'a>(&'a CStr);
-
-impl fmt::Display for Lossy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.to_bytes().utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{fffd}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,10 +149,5 @@ mod tests {
             let path = PathBuffer::new(directory, &name);
             assert_eq!(path.is_some(), fits, "{length}");
         }
-    }
-
-    #[test]
-    fn other_bytes_are_replaced() {
-        assert_eq!(Lossy(c"a\xffb").to_string(), "a\u{fffd}b");
     }
 }
