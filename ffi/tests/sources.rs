@@ -54,7 +54,7 @@ const IN_ORDER: [(&str, &str, &str); 9] = [
         "of a function, which has no size",
     ),
     (
-        "checkers-core/src/pool.rs",
+        "checkers-core/src/asynchronous/pool/thread.rs",
         "thread::Builder",
         "for programs that are no daemon",
     ),

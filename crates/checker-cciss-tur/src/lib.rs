@@ -20,14 +20,14 @@ pub enum CcissTur {}
 
 const NO_FD: Verdict = Verdict::new(PathState::Wild, MessageId::NO_FD);
 
-/// What the controller answered last.
+/// The controller's last reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CcissReply {
-    /// It did not say which volume this is.
+    /// It did not report which volume this is.
     NoVolume(Errno),
     /// It did not take the command.
     NotSent(Errno),
-    /// The answer to the command.
+    /// The reply to the command.
     Answered(Answer),
 }
 
@@ -61,7 +61,7 @@ impl Probe for CcissTur {
 }
 
 /// One check of the volume by `controller`. The task's time limit does not reach the driver, which
-/// is asked to wait for as long as it takes.
+/// waits for as long as it takes.
 pub fn run(controller: &impl Controller, task: &Task<'_, ()>) -> Outcome<CcissTur> {
     if task.fd < 0 {
         return NO_FD.into();

@@ -1,14 +1,16 @@
-//! What cciss_tur tells its user.
+//! What cciss_tur writes to the standard error stream.
+
+#![forbid(unsafe_code)]
 
 use checkers_core::LogRecord;
 use kernel_fd::Stderr;
 use sg_io::{Errno, Strerror};
 use std::fmt::{self, Write};
 
-/// Lines for the standard error stream, where the C checker of this name puts them, too.
+/// Lines for the standard error stream, where upstream's checker writes them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CcissLogRecord {
-    /// The controller did not say which volume this is.
+    /// The controller did not report which volume this is.
     NoVolume(Errno),
     /// The controller did not take the command.
     NotSent(Errno),
@@ -18,7 +20,7 @@ impl CcissLogRecord {
     /// Writes the lines to `to`.
     ///
     /// # Errors
-    /// What `to` says.
+    /// The error of `to`.
     pub fn write(&self, mut to: impl Write) -> fmt::Result {
         match self {
             CcissLogRecord::NoVolume(errno) => {

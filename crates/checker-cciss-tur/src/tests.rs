@@ -1,5 +1,7 @@
 //! cciss_tur over its decision table.
 
+#![forbid(unsafe_code)]
+
 use super::*;
 use cases::Checker;
 use checkers_core::{MapMemory, Seconds};

@@ -1,4 +1,6 @@
-//! What emc_clariion has to tell the log.
+//! What emc_clariion writes to the log.
+
+#![forbid(unsafe_code)]
 
 use crate::Wwn;
 use checkers_core::LogRecord;

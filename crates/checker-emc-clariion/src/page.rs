@@ -1,5 +1,7 @@
 //! The unit path report page (C0h) of a CLARiiON: how this path is set up and what it leads to.
 
+#![forbid(unsafe_code)]
+
 use crate::{down, own};
 use checkers_core::{PathState, Verdict};
 use sg_io::Cdb;

@@ -1,5 +1,7 @@
 //! emc_clariion over its decision table.
 
+#![forbid(unsafe_code)]
+
 use super::EmcClariion;
 use cases::{Checker, active_path, host};
 

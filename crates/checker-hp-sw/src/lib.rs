@@ -1,4 +1,4 @@
-//! The path checker `hp_sw`, for HP StorageWorks arrays whose passive controller answers INQUIRY but
+//! The path checker `hp_sw`, for HP StorageWorks arrays whose passive controller accepts INQUIRY but
 //! refuses everything else.
 
 #![forbid(unsafe_code)]
@@ -13,7 +13,7 @@ use sg_io::{Cancelled, Cdb, Data, Device, Errno, Reply, SenseKey, Transport};
 #[derive(Debug)]
 pub enum HpSw {}
 
-/// The vital product data page that is asked for, the unit serial number; what it says is not used.
+/// The vital product data page that is asked for, the unit serial number; its contents are not used.
 const SERIAL_NUMBER: u8 = 0x80;
 const LENGTH: u8 = 255;
 
@@ -47,7 +47,7 @@ impl ScsiProbe for HpSw {
     }
 }
 
-/// What a reply to INQUIRY says against the unit.
+/// The verdict on a reply to INQUIRY that rules the unit out.
 fn refusal(reply: &Reply) -> Option<Verdict> {
     let status = reply.status.masked();
     if reply.is_clear(status) {

@@ -1,5 +1,7 @@
 //! hp_sw over its decision table.
 
+#![forbid(unsafe_code)]
+
 use super::HpSw;
 use cases::{Checker, good};
 

@@ -1,4 +1,6 @@
-//! What rdac has to tell the log.
+//! What rdac writes to the log.
+
+#![forbid(unsafe_code)]
 
 use checkers_core::LogRecord;
 use sg_io::SenseKey;

@@ -1,6 +1,8 @@
 //! The volume access control page (C9h) of an rdac array: who owns the unit, and how the two
 //! controllers are.
 
+#![forbid(unsafe_code)]
+
 use crate::down;
 use checkers_core::Verdict;
 use sg_io::Cdb;

@@ -1,6 +1,8 @@
 //! The TAS bit of the control mode page: "task aborted status", which makes an array report
 //! commands that another initiator aborted.
 
+#![forbid(unsafe_code)]
+
 use sg_io::{Cancelled, Cdb, Data, Device, Reply, Transport};
 
 /// Mode parameter header of MODE SENSE(10) without block descriptors, and the control mode page.
@@ -21,11 +23,11 @@ const CONTROL_PAGE_LENGTH: u8 = 0x0a;
 const CURRENT: u8 = 0;
 const CHANGEABLE: u8 = 1;
 
-/// Sets the bit where it is clear and can be set. Each command is sent once; says whether the bit is
-/// set now, as far as the replies tell.
+/// Sets the bit where it is clear and can be set. Each command is sent once. Returns whether the
+/// bit is set now, as far as the replies show.
 ///
 /// # Errors
-/// [`Cancelled`] when nobody wants it any more.
+/// [`Cancelled`] when the check is no longer wanted.
 pub(crate) fn enable(device: &mut Device<'_, impl Transport>) -> Result<bool, Cancelled> {
     let Some(mut current) = mode_sense(device, CURRENT)? else {
         return Ok(false);

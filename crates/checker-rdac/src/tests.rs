@@ -1,5 +1,7 @@
 //! rdac over its decision tables.
 
+#![forbid(unsafe_code)]
+
 use super::Rdac;
 use cases::{Checker, good, host};
 

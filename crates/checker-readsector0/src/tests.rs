@@ -1,5 +1,7 @@
 //! readsector0 over its decision table.
 
+#![forbid(unsafe_code)]
+
 use super::Readsector0;
 use cases::{Checker, errno, sense};
 use checkers_core::{MapMemory, Seconds, Task, Verdict, check_over};

@@ -1,4 +1,4 @@
-//! The path checker `tur`: TEST UNIT READY, the command with which a SCSI device says whether it
+//! The path checker `tur`: TEST UNIT READY, the command by which a SCSI device reports whether it
 //! would take reads and writes.
 
 #![forbid(unsafe_code)]

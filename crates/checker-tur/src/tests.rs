@@ -1,5 +1,7 @@
 //! tur over its decision table.
 
+#![forbid(unsafe_code)]
+
 use super::Tur;
 use cases::{Checker, host};
 

@@ -1,5 +1,7 @@
 //! The messages of one checker: its own and those that every asynchronous checker has.
 
+#![forbid(unsafe_code)]
+
 use crate::{MessageId, MessageTable, Probe};
 use std::ffi::CStr;
 

@@ -1,15 +1,17 @@
 //! A checker that is nothing but "send a command that may block, then classify the reply".
 
+#![forbid(unsafe_code)]
+
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{MapMemory, Messages, Seconds, Verdict, process_static};
 use std::os::fd::RawFd;
 
-/// A blocking look at a path, which [`Asynchronous`](crate::Asynchronous) turns into a
+/// A blocking check of a path, which [`Asynchronous`](crate::Asynchronous) turns into a
 /// [`Checker`](crate::Checker).
 ///
 /// `setup` and `probe` run on a worker thread (or on the host's own in
-/// [`Mode::Sync`](crate::Mode::Sync)). They must not log: what they have to say they return as a
-/// [`LogRecord`], which the thread that collects the verdict emits.
+/// [`Mode::Sync`](crate::Mode::Sync)). They must not log: they return a [`LogRecord`],
+/// which the thread that collects the verdict emits.
 pub trait Probe: Sized + Send + Sync + 'static {
     /// The name by which configuration files and `libcheck<name>.so` know the checker.
     const NAME: &'static str;
@@ -22,9 +24,9 @@ pub trait Probe: Sized + Send + Sync + 'static {
 
     /// What one path remembers from one check to the next.
     type Memory: Copy + Default + Send + 'static;
-    /// What a run has to tell the log; [`NoLogRecord`] when nothing ever.
+    /// What a run may write to the log; [`NoLogRecord`] when nothing.
     type LogRecord: LogRecord;
-    /// What the device answered, for people who ask why.
+    /// The last reply of the device, which explains the verdict.
     type LastReply: Copy + Send + 'static;
 
     /// Commands that prepare a path, sent once, before its first probe.
@@ -70,7 +72,7 @@ impl<'a, M> Task<'a, M> {
         }
     }
 
-    /// A task that nobody can cancel.
+    /// A task that cannot be cancelled.
     pub fn uncancelled(fd: RawFd, timeout: Seconds, memory: M, map: MapMemory) -> Task<'a, M> {
         process_static! {
             static NEVER: AtomicBool = AtomicBool::new(false);
@@ -95,7 +97,7 @@ impl<'a, M> Task<'a, M> {
         self.new_map
     }
 
-    /// Whether the verdict is no longer wanted. To be asked before *every* command: the path may have been
+    /// Whether the verdict is no longer wanted. To be called before *every* command: the path may have been
     /// freed, and a run for which no descriptor could be duplicated then has a number that may name another
     /// file.
     pub fn cancelled(&self) -> bool {

@@ -2,14 +2,16 @@
 //! `checkers.c` is.
 //!
 //! A *class* is a checker that can be selected by name; a [`Record`] is the host's struct of one path
-//! that has selected one. How a class is loaded and what its functions look like is the business of
-//! whoever implements [`Loader`] and [`Module`], so nothing here depends on C.
+//! that has selected one. How a class is loaded and what its functions look like is left to
+//! the implementations of [`Loader`] and [`Module`], so nothing here depends on C.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `name` | the name by which a class is selected |
 //! | `class` | one class: references, the sync flag, when its module goes |
 //! | `record` | the order in which a host calls a class's functions for one path |
+
+#![forbid(unsafe_code)]
 
 mod class;
 mod name;
@@ -36,15 +38,15 @@ pub trait Module: Copy + Send + 'static {
     /// Fills the place that the paths of a map share. `false` when that failed; a checker that has no
     /// use for the place succeeds.
     fn mp_init(self, record: &mut Self::Record) -> bool;
-    /// Looks at the path.
+    /// Checks the path and returns its state.
     fn check(self, record: &mut Self::Record) -> PathState;
-    /// Collects the answer of a check under way; `None` if the checker has no such function.
+    /// Collects the result of a check in flight; `None` if the checker has no such function.
     fn pending(self, record: &mut Self::Record) -> Option<PathState>;
-    /// Whether a check was started whose answer nobody has looked for.
+    /// Whether a check was started whose result has not been asked for yet.
     fn need_wait(self, record: &mut Self::Record) -> bool;
     /// Ends the instance of a path.
     fn free(self, record: &mut Self::Record);
-    /// Gives back what all instances shared.
+    /// Releases what all instances shared.
     fn reset(self);
     /// The end: none of the functions is called any more.
     fn unload(self, name: &Name);
@@ -85,13 +87,13 @@ impl<M: Module> Registry<M> {
         self.find_or_load(loader, name, 1)
     }
 
-    /// Loads a class without a reference for the caller, as a host does when it starts. Says whether
+    /// Loads a class without a reference for the caller, as a host does when it starts. Returns whether
     /// the class is there.
     pub fn add(&self, loader: &impl Loader<Module = M>, name: &CStr) -> bool {
         self.find_or_load(loader, name, 0).is_some()
     }
 
-    /// Asks every loaded class to give back what its instances shared.
+    /// Has every loaded class release what its instances shared.
     pub fn reset(&self) {
         self.each(|class| {
             if let Some(module) = class.module() {
@@ -100,7 +102,7 @@ impl<M: Module> Registry<M> {
         });
     }
 
-    /// Gives back the registry's own reference to every class, so that those without a path are
+    /// Drops the registry's own reference to every class, so that those without a path are
     /// unloaded now and the others with their last path.
     pub fn cleanup(&self) {
         self.each(Class::unlist);
@@ -137,8 +139,8 @@ impl<M: Module> Registry<M> {
         name: &CStr,
         references: usize,
     ) -> Result<Option<&'static Class<M>>, OutOfMemory> {
-        // The memory comes first, so that nothing has to be unloaded for want of it. Others may read
-        // the list meanwhile, but nobody else makes it longer.
+        // The memory comes first, so that nothing has to be unloaded for want of it. Other threads may
+        // read the list meanwhile, but none makes it longer: `loading` is held.
         lock(&self.classes)
             .try_reserve(1)
             .map_err(|_| OutOfMemory)?;

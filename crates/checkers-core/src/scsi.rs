@@ -1,5 +1,7 @@
 //! SCSI checkers: a name, messages of their own and a decision table.
 
+#![forbid(unsafe_code)]
+
 use crate::{LogRecord, MapMemory, Messages, Outcome, PathState, Probe, Task, Verdict};
 use sg_io::{Cancelled, Device, Kernel, LastReply, Transport};
 

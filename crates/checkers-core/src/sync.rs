@@ -4,6 +4,8 @@
 //! Code that is to be model-checked takes every lock, condition variable, atomic, thread and clock from
 //! here, and declares its statics with [`process_static!`](crate::process_static).
 
+#![forbid(unsafe_code)]
+
 #[cfg(not(shuttle))]
 mod real;
 #[cfg(not(shuttle))]

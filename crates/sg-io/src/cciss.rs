@@ -7,7 +7,7 @@
 use crate::Errno;
 use std::os::fd::RawFd;
 
-/// What the controller answers to a command that it took.
+/// The controller's reply to a command that it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The SCSI status, not masked.
@@ -21,13 +21,13 @@ pub trait Controller {
     /// The number of the logical volume behind `fd` (`CCISS_GETLUNINFO`).
     ///
     /// # Errors
-    /// What the kernel says, `ENOTTY` where there is no such controller.
+    /// The kernel's error: `ENOTTY` where there is no such controller.
     fn logical_volume(&self, fd: RawFd) -> Result<u32, Errno>;
 
     /// Sends TEST UNIT READY to the logical volume `volume` (`CCISS_PASSTHRU`) and waits for the
-    /// answer without a time limit.
+    /// reply without a time limit.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     fn test_unit_ready(&self, fd: RawFd, volume: u32) -> Result<Answer, Errno>;
 }

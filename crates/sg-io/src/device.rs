@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-/// A command and what became of it, for people who want to know why.
+/// A command and its reply, which explain a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastReply {
     /// The command.
@@ -39,8 +39,8 @@ pub struct Device<'a, T> {
 }
 
 impl<'a, T: Transport> Device<'a, T> {
-    /// The device behind `fd`; each command gets `timeout`, and none is sent once `cancelled` says
-    /// yes.
+    /// The device behind `fd`; each command gets `timeout`, and none is sent once `cancelled`
+    /// returns `true`.
     pub fn new(
         transport: &'a T,
         fd: RawFd,
@@ -78,7 +78,7 @@ impl<'a, T: Transport> Device<'a, T> {
     /// The preferred transfer size of the device node ([`Transport::preferred_io`]).
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn preferred_io(&self) -> Result<u64, Errno> {
         self.transport.preferred_io(self.fd)
     }

@@ -10,9 +10,9 @@ use std::fmt;
 pub struct Reply {
     /// The target's status byte, not masked.
     pub status: ScsiStatus,
-    /// What the host adapter's driver says.
+    /// The host adapter's status.
     pub host_status: HostStatus,
-    /// What the kernel's SCSI layer says.
+    /// The status of the kernel's SCSI layer.
     pub driver_status: DriverStatus,
     /// `SG_INFO_*` bits.
     pub info: u32,
@@ -23,7 +23,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The command succeeded and nobody has anything to add.
+    /// The command succeeded, and all statuses are clear.
     pub const GOOD: Reply = Reply {
         status: ScsiStatus::GOOD,
         host_status: HostStatus::OK,
@@ -33,7 +33,7 @@ impl Reply {
         sense: Sense::NONE,
     };
 
-    /// `SG_INFO_CHECK`: the kernel says that one of the three statuses deserves a look.
+    /// `SG_INFO_CHECK`: the kernel has found one of the three statuses not clear.
     pub const fn needs_check(&self) -> bool {
         self.info & 1 != 0
     }

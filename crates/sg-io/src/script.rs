@@ -1,5 +1,5 @@
-//! A device that answers from a script and writes down what it was asked, for tests of everything
-//! that decides over replies.
+//! A device whose replies are a script and which records its commands, for tests of everything that
+//! decides by replies.
 
 #![forbid(unsafe_code)]
 
@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The largest transfer that a script can answer with data of its own.
+/// The largest transfer for which a script can have data.
 const LARGEST: usize = 256;
 
-/// The answer to one command.
+/// The reply to one command.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// The reply, or why the command cannot be sent.
@@ -68,7 +68,7 @@ impl Step {
         })
     }
 
-    /// The same answer, with data.
+    /// The same reply, with data.
     pub fn with_data(mut self, data: &[u8]) -> Step {
         self.data[..data.len()].copy_from_slice(data);
         self.length = data.len();
@@ -126,7 +126,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A device that gives these answers, one per command, and prefers transfers of 512 bytes.
+    /// A device with these replies, one per command, and prefers transfers of 512 bytes.
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Script {
         Script {
             steps: RefCell::new(steps.into_iter().collect()),
@@ -149,7 +149,7 @@ impl Script {
 
 impl Transport for Script {
     /// # Panics
-    /// When the script is at its end: the device was asked more often than the test allows.
+    /// When the script is at its end: more commands were sent than the test allows.
     fn execute(&self, _: RawFd, command: &mut Command<'_>) -> Result<Reply, Errno> {
         let (direction, length, out) = match &command.data {
             Data::None => (Direction::None, 0, Vec::new()),
@@ -178,7 +178,7 @@ impl Transport for Script {
     }
 }
 
-/// A script whose check is cancelled while its first command is under way.
+/// A script whose check is cancelled while its first command is in flight.
 #[derive(Debug)]
 pub struct CancelledMeanwhile<'a> {
     /// The device.

@@ -1,4 +1,4 @@
-//! Sense data: what a target says about a command that did not simply succeed.
+//! Sense data: what a target reports about a command that did not simply succeed.
 //!
 //! Two formats exist (SPC-5, sense data): *fixed* has the response codes 70h and 71h, the sense key
 //! in byte 2 and the additional codes in bytes 12 and 13; *descriptor* has 72h and 73h and all three
@@ -23,7 +23,7 @@ impl SenseKey {
     pub const NOT_READY: SenseKey = SenseKey(0x2);
     /// ILLEGAL REQUEST: the device does not know the command, the unit or a parameter.
     pub const ILLEGAL_REQUEST: SenseKey = SenseKey(0x5);
-    /// UNIT ATTENTION: something changed; reported once, so a retry is worth while.
+    /// UNIT ATTENTION: something changed; reported once, so a retry may succeed.
     pub const UNIT_ATTENTION: SenseKey = SenseKey(0x6);
 
     const fn low_bits(byte: u8) -> SenseKey {
@@ -87,14 +87,14 @@ impl fmt::Display for SenseCode {
     }
 }
 
-/// Sense data in full, for people.
+/// Sense data in full, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
     /// Whether the data is in descriptor format (else in fixed format).
     pub descriptor: bool,
     /// Whether it is about an earlier command.
     pub deferred: bool,
-    /// What it says.
+    /// Sense key and additional sense code.
     pub code: SenseCode,
 }
 

@@ -1,10 +1,10 @@
-//! The read of the first block by which readsector0 and emc_clariion judge a device.
+//! The read of the first block, by which readsector0 and emc_clariion check a device.
 
 #![forbid(unsafe_code)]
 
 use crate::{Cancelled, Cdb, Data, Device, Errno, Sense, SenseKey, Transport};
 
-/// What the read says about the path.
+/// What the read shows about the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// The data arrived, or this machine had no memory for it, which is not the path's fault.

@@ -23,7 +23,7 @@
 //! | `state` | what the lock protects: queue, workers, starter |
 //! | `starter` | the thread that starts workers |
 //! | `worker` | the threads that run jobs |
-//! | `thread` | how the system is asked for a thread |
+//! | `thread` | how a thread is started |
 
 #![forbid(unsafe_code)]
 

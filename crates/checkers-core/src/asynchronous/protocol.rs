@@ -157,7 +157,7 @@ impl<P: Probe> Asynchronous<P> {
         }
     }
 
-    /// Emits what the setup had to say, once it is over.
+    /// Emits the log record of the setup, once it is over.
     fn finish_setup(&mut self) {
         if !self.setup_open {
             return;
@@ -290,7 +290,7 @@ impl<P: Probe> Asynchronous<P> {
         Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
     }
 
-    /// The verdict if there is one, else "still running"; does not ask the clock.
+    /// The verdict if there is one, else "still running"; does not read the clock.
     fn poll(&mut self) -> Reported {
         if let Progress::Ended(result) = self.slot.progress() {
             return self.conclude(result);
@@ -339,7 +339,7 @@ fn last_second(start: u64, call: &Call) -> u64 {
     start.saturating_add(u64::from(call.timeout.0))
 }
 
-/// Major and minor number of the device behind `fd`, for log lines; `(0, 0)` when it cannot be asked.
+/// Major and minor number of the device behind `fd`, for log lines; `(0, 0)` when they cannot be read.
 fn device_number(fd: RawFd) -> (u32, u32) {
     kernel_fd::stat(fd).map_or((0, 0), |stat| (stat.major(), stat.minor()))
 }

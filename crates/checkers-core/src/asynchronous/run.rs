@@ -1,8 +1,8 @@
 //! One run of a probe, shared by the path that wants it and the worker that executes it.
 //!
 //! A run works on copies (descriptor, time limit, memory) in a [`Slot`] that belongs to the path *and* to
-//! the worker, so either may leave first. [`Stage`] says which of them has it: whoever leaves last returns
-//! it to the cache.
+//! the worker, so either may leave first. [`Stage`] says which of them has it: the one that leaves last
+//! returns it to the cache.
 
 #![forbid(unsafe_code)]
 
@@ -91,7 +91,7 @@ pub(crate) struct Slot<P: Probe> {
     /// No further command is to be sent.
     cancelled: AtomicBool,
     /// Whether a worker has the slot or will have it, for a host that spins without the lock: cleared a
-    /// moment later than `run` says so.
+    /// moment after `run` has changed.
     busy: AtomicBool,
 }
 
@@ -293,7 +293,7 @@ impl<P: Probe> Slot<P> {
         run.is_idle()
     }
 
-    /// Spins for a moment for the end of the run, if experience with `spin` tells that it may help.
+    /// Spins for a moment for the end of the run, unless spinning has not paid lately.
     pub(crate) fn spin(&self, spin: &Spin) {
         spin.until(|| !self.busy.load(Ordering::Acquire));
     }
@@ -397,8 +397,8 @@ impl<P: Probe> Slot<P> {
         let awaited = run.awaited;
         run.stage = Stage::Idle(ended);
         drop(run);
-        // The path may have the slot queued again from here on. So `busy` may say too early that the new run
-        // has ended, and the thread woken below be another: both look at the stage.
+        // The path may have the slot queued again from here on. So `busy` may be cleared before the new run
+        // has ended, and the thread woken below may wait for that one: both read the stage.
         self.busy.store(false, Ordering::Release);
         if abandoned || broken("a slot is put back twice") {
             self.cache.put_back(self);

@@ -3,7 +3,7 @@
 //! To hand something to a thread that sleeps takes a system call on each side, and where its
 //! processor sleeps as well, tens of microseconds. Between threads that are awake it takes a fraction
 //! of one. But a daemon with real-time priority must not burn its processor: a spin is short, and
-//! whoever spun in vain a few times in a row hardly tries any more.
+//! backs off to one in 64 after a few in a row that brought nothing.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,7 @@ use std::time::Instant;
 #[cfg(not(shuttle))]
 const LIMIT: Duration = Duration::from_micros(20);
 
-/// How often the condition is looked at between two looks at the clock.
+/// How often the condition is read between two readings of the clock.
 #[cfg(not(shuttle))]
 const LOOKS: u32 = 16;
 
@@ -31,13 +31,13 @@ const RARELY: u32 = 64;
 
 static ALLOWED: AtomicBool = AtomicBool::new(false);
 
-/// Says that the process may use more than one processor. On a single one, spinning would keep the
-/// awaited thread from running, so without this call nobody spins.
+/// Allows spinning in this process, which must have more than one processor: on a single one, spinning
+/// would keep the awaited thread from running. Without this call no thread spins.
 pub fn allow() {
     ALLOWED.store(true, Relaxed);
 }
 
-/// The experience of those who wait for one kind of event.
+/// How well spinning has worked for one kind of event.
 pub(crate) struct Spin {
     /// Chances in a row that brought nothing, used or not.
     vain: AtomicU32,
@@ -50,7 +50,7 @@ impl Spin {
         }
     }
 
-    /// Waits for a moment until `done` says yes, if experience tells that it may.
+    /// Waits for a moment until `done` returns `true`, unless spinning has not paid lately.
     pub(crate) fn until(&self, done: impl Fn() -> bool) {
         if !ALLOWED.load(Relaxed) {
             return;
@@ -62,7 +62,7 @@ impl Spin {
     }
 }
 
-/// Whether `done` said yes within a few attempts, as many as the schedule says.
+/// Whether `done` returned `true` within a number of attempts that the schedule chooses.
 #[cfg(shuttle)]
 fn spin(done: impl Fn() -> bool) -> bool {
     while model::chance(60) {
@@ -74,7 +74,7 @@ fn spin(done: impl Fn() -> bool) -> bool {
     false
 }
 
-/// Whether `done` said yes within [`LIMIT`].
+/// Whether `done` returned `true` within [`LIMIT`].
 #[cfg(not(shuttle))]
 fn spin(done: impl Fn() -> bool) -> bool {
     let start = Instant::now();

@@ -1,5 +1,7 @@
 //! One checker class: who refers to it, whether its checks may wait, and when its module goes.
 
+#![forbid(unsafe_code)]
+
 use super::{Loader, Module, Name};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock};
@@ -51,7 +53,7 @@ impl<M: Module> Class<M> {
         self.sync.load(Ordering::Relaxed)
     }
 
-    /// Sets what [`Class::is_sync`] answers.
+    /// Sets what [`Class::is_sync`] returns.
     pub fn set_sync(&self, sync: bool) {
         self.sync.store(sync, Ordering::Relaxed);
     }
@@ -64,13 +66,13 @@ impl<M: Module> Class<M> {
         }
     }
 
-    /// One more reference, for somebody who has the class from a path that holds one. `false` when
-    /// that path has given it back and the class is gone.
+    /// Adds a reference, for a caller that has the class from a path with a reference. Returns `false`
+    /// when that path has released its own and the class is gone.
     pub fn hold(&self) -> bool {
         self.refer(1)
     }
 
-    /// Gives a reference back. With the last one the module is reset and unloaded.
+    /// Releases a reference. With the last one the module is reset and unloaded.
     pub fn release(&self) {
         let mut life = lock(&self.life);
         let Some(left) = life.references.checked_sub(1) else {
@@ -103,8 +105,8 @@ impl<M: Module> Class<M> {
         loaded
     }
 
-    /// Loads the class and lists it, with this many references besides the registry's. Says whether
-    /// that went well.
+    /// Loads the class and lists it, with this many references besides the registry's. Returns
+    /// whether that succeeded.
     pub(super) fn load(&self, loader: &impl Loader<Module = M>, references: usize) -> bool {
         let content = if self.name.is_none() {
             Content::Empty
@@ -123,7 +125,7 @@ impl<M: Module> Class<M> {
         true
     }
 
-    /// Gives the registry's reference back.
+    /// Releases the registry's reference.
     pub(super) fn unlist(&self) {
         if std::mem::take(&mut lock(&self.life).listed) {
             self.release();

@@ -1,5 +1,7 @@
 //! The name by which a class is selected.
 
+#![forbid(unsafe_code)]
+
 use crate::memory::OutOfMemory;
 use std::ffi::CStr;
 use std::fmt;

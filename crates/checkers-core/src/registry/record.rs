@@ -1,7 +1,9 @@
-//! What a host does with the class of one path: which function it calls when, and what it answers
+//! What a host does with the class of one path: which function it calls when, and what it reports
 //! without calling any.
 //!
 //! A path without a class is not an error anywhere: a host asks first and selects later.
+
+#![forbid(unsafe_code)]
 
 use super::{Class, Module};
 use crate::{MessageId, PathState};
@@ -28,7 +30,7 @@ pub trait Record {
     fn set_state(&mut self, state: PathState);
     /// The place of the map's value, if the path has a map.
     fn place(&self) -> Option<Self::Place>;
-    /// Sets what [`Record::place`] answers.
+    /// Sets what [`Record::place`] returns.
     fn set_place(&mut self, place: Option<Self::Place>);
     /// Whether the place is there and holds nothing.
     fn place_is_empty(&self) -> bool;
@@ -92,8 +94,8 @@ pub fn mp_init<M: Module>(
     }
 }
 
-/// Looks at a path. `known` is what the host knows of it from elsewhere, which is what the class
-/// `none` answers.
+/// Checks a path and returns its state. `known` is its state as the host knows it from elsewhere; the class
+/// `none` reports it unchanged.
 pub fn check<M: Module>(
     class: Option<&Class<M>>,
     record: &mut M::Record,
@@ -129,7 +131,7 @@ fn decide<M: Module>(
         .map_or(PathState::Unchecked, |module| module.check(record))
 }
 
-/// The state of a path, after collecting the answer of a check under way.
+/// The state of a path, after collecting the result of a check in flight.
 pub fn state<M: Module>(class: Option<&Class<M>>, record: &mut M::Record) -> PathState {
     let (Some(class), Some(stored)) = (class, record.state()) else {
         return PathState::Unchecked;
@@ -144,7 +146,7 @@ pub fn state<M: Module>(class: Option<&Class<M>>, record: &mut M::Record) -> Pat
     collected
 }
 
-/// Whether it is worth while to wait a moment before asking for the [`state`].
+/// Whether a result may arrive within a moment, so that the host waits before it reads the [`state`].
 pub fn need_wait<M: Module>(class: Option<&Class<M>>, record: &mut M::Record) -> bool {
     record.state() == Some(PathState::Pending)
         && class
@@ -152,8 +154,8 @@ pub fn need_wait<M: Module>(class: Option<&Class<M>>, record: &mut M::Record) ->
             .is_some_and(|module| module.need_wait(record))
 }
 
-/// Switches the checker of a path off. A host that stores states must not collect the answer of a
-/// check under way after that, or it would undo what the administrator has just done.
+/// Switches the checker of a path off. A host that stores states must not collect the result of a
+/// check in flight after that: it would undo the administrator's command.
 pub fn disable(record: &mut impl Record) {
     record.set_disabled(true);
     if record.state().is_some() {

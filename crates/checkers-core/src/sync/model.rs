@@ -7,6 +7,8 @@
 //!
 //! [`explore`] runs the body of one schedule. Everything here belongs to the schedule that is running.
 
+#![forbid(unsafe_code)]
+
 pub use descriptors::{Duplicate, close, device_of, duplicate, open};
 pub use shuttle;
 pub use shuttle::sync::{Mutex, MutexGuard, atomic};

@@ -1,5 +1,7 @@
 //! The real thing: std.
 
+#![forbid(unsafe_code)]
+
 pub use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
 
 /// Threads.

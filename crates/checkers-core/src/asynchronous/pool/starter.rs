@@ -1,5 +1,7 @@
 //! The thread that starts workers.
 
+#![forbid(unsafe_code)]
+
 use super::state::{Starter, State};
 use super::{IDLE, Pool, wait};
 use crate::sync::{MutexGuard, broken};
@@ -140,7 +142,7 @@ impl Pool {
         state
     }
 
-    /// Sleeps while no job waits. Returns `None` when the starter is to end, of which the state tells by then.
+    /// Sleeps while no job waits. Returns `None` when the starter is to end; the state then has none.
     fn rest<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,

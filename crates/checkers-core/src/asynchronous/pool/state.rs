@@ -1,5 +1,7 @@
 //! What the pool's lock protects.
 
+#![forbid(unsafe_code)]
+
 use super::Job;
 use crate::memory::OutOfMemory;
 use kernel_fd::fork::{Generation, Home};
@@ -84,7 +86,7 @@ impl State {
         self.starter = Starter::Absent;
     }
 
-    /// What to signal after the queue has changed. A starter that is told is awake from then on.
+    /// What to signal after the queue has changed. A starter that is to be signalled counts as awake from then on.
     pub(super) fn alert(&mut self) -> Alert {
         let waiting = self.queue.len();
         if waiting == 0 || self.workers.spinning {

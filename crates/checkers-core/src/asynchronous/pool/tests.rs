@@ -1,5 +1,7 @@
 //! Pools of a test's own, each with a limited supply of threads.
 
+#![forbid(unsafe_code)]
+
 use super::thread::spawn_with_std;
 use super::*;
 use std::io;

@@ -1,4 +1,6 @@
-//! How the system is asked for a thread.
+//! How a thread is started.
+
+#![forbid(unsafe_code)]
 
 use crate::sync::{OnceLock, thread};
 use std::io;

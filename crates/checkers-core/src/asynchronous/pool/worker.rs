@@ -1,5 +1,7 @@
 //! The threads that run jobs.
 
+#![forbid(unsafe_code)]
+
 use super::state::State;
 use super::{IDLE, Pool, wait};
 use crate::sync::atomic::Ordering;

@@ -1,4 +1,6 @@
-//! Slots, over devices that hang as long as a test says.
+//! Slots, over devices that hang as long as a test wants.
+
+#![forbid(unsafe_code)]
 
 use super::*;
 use crate::{

@@ -1,5 +1,7 @@
 //! The descriptors of one schedule: which device each number belongs to.
 
+#![forbid(unsafe_code)]
+
 use kernel_fd::Errno;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
