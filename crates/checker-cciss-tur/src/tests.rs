@@ -100,6 +100,29 @@ fn messages() {
 }
 
 #[test]
+fn descriptor_zero_is_a_descriptor() {
+    let controller = Scripted::new(&[cases::good(), cases::good()]);
+    assert_eq!(run(&controller, &task(0)).verdict, Verdict::UP);
+    assert!(controller.all_used());
+}
+
+#[test]
+fn the_last_reply_names_the_request() {
+    let answered = CcissReply::Answered(Answer {
+        scsi_status: 2,
+        command_status: 0x11,
+    });
+    assert_eq!(
+        answered.to_string(),
+        "TEST UNIT READY: SCSI status 02h, command status 0011h"
+    );
+    let no_volume = CcissReply::NoVolume(Errno(5)).to_string();
+    assert!(no_volume.starts_with("CCISS_GETLUNINFO: "), "{no_volume}");
+    let not_sent = CcissReply::NotSent(Errno(5)).to_string();
+    assert!(not_sent.starts_with("CCISS_PASSTHRU: "), "{not_sent}");
+}
+
+#[test]
 fn a_cancelled_check_asks_nothing_more() {
     let cancel = AtomicBool::new(false);
     let controller = Scripted {

@@ -238,9 +238,12 @@ fn a_class_comes_back_in_its_place() {
     let bench = Bench::new();
     let class = bench.class();
     class.set_sync(false);
+    assert!(!class.is_sync());
+    assert!(class.hold(), "a loaded class takes another reference");
+    class.release();
     bench.registry.cleanup();
     class.release();
-    assert!(!class.hold(), "nobody can refer to what is unloaded");
+    assert!(!class.hold(), "an unloaded class takes no reference");
     assert!(class.module().is_none());
 
     let again = bench.class();
@@ -360,6 +363,14 @@ fn a_failed_mp_init_only_costs_the_place() {
     );
     assert_eq!(path.place, Some((1, true)));
     assert_eq!(path.calls, ["init", "mp_init", "mp_init", "mp_init"]);
+}
+
+#[test]
+fn a_declined_path_has_a_reason() {
+    assert_eq!(
+        InitFailed.to_string(),
+        "the checker cannot look at this path"
+    );
 }
 
 #[test]

@@ -149,6 +149,20 @@ mod tests {
     fn names_what_has_a_name_and_shows_the_number_of_the_rest() {
         assert_eq!(ScsiStatus(0x02).to_string(), "CHECK CONDITION");
         assert_eq!(ScsiStatus(0x83).to_string(), "CHECK CONDITION");
+        for (status, name) in [
+            (0x00, "GOOD"),
+            (0x04, "CONDITION MET"),
+            (0x08, "BUSY"),
+            (0x10, "INTERMEDIATE"),
+            (0x14, "INTERMEDIATE-CONDITION MET"),
+            (0x18, "RESERVATION CONFLICT"),
+            (0x22, "COMMAND TERMINATED"),
+            (0x28, "TASK SET FULL"),
+            (0x30, "ACA ACTIVE"),
+            (0x40, "TASK ABORTED"),
+        ] {
+            assert_eq!(ScsiStatus(status).to_string(), name);
+        }
         assert_eq!(ScsiStatus(0x06).to_string(), "status 06h");
         assert_eq!(HostStatus(0x0e).to_string(), "DID_TRANSPORT_DISRUPTED");
         assert_eq!(HostStatus(0x14).to_string(), "DID_TRANSPORT_MARGINAL");
