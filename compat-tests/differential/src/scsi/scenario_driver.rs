@@ -9,7 +9,7 @@ use crate::scsi::pair::Pair;
 use crate::scsi::path_log::PathLog;
 use crate::scsi::protocol_lines::{Call, Outcome};
 use crate::scsi::results::{Agreed, Results, Rows, expect};
-use crate::scsi::scenarios::{self, Returns, Scenario, Step, Who};
+use crate::scsi::scenarios::{self, Returns, Scenario, Step, Subject};
 use harness::abi::Abi;
 use harness::host;
 use harness::scsi::script::Scripted;
@@ -154,8 +154,8 @@ impl<'a> Driver<'a> {
                     self.log.expect(Call::Free, Outcome::Running)?;
                 }
             }
-            Step::Differs(who, row, here, elsewhere) => {
-                if self.is(*who) {
+            Step::Differs(subject, row, here, elsewhere) => {
+                if self.is(*subject) {
                     self.rows.insert(row);
                     self.steps(here)?;
                 } else {
@@ -166,11 +166,11 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn is(&self, who: Who) -> bool {
-        match who {
-            Who::Upstream => self.implementation.side == Side::Upstream,
-            Who::Upstream0_15 => self.implementation.is_upstream_0_15(),
-            Who::Ours => self.implementation.side == Side::Ours,
+    fn is(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Upstream => self.implementation.side == Side::Upstream,
+            Subject::Upstream0_15 => self.implementation.is_upstream_0_15(),
+            Subject::Ours => self.implementation.side == Side::Ours,
         }
     }
 

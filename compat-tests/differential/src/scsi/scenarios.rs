@@ -57,7 +57,7 @@ pub(crate) enum Step {
     /// `libcheck_free`, which must not wait.
     Free,
     /// The steps of an implementation for which this row of the ledger must show, and those of others.
-    Differs(Who, &'static str, Vec<Step>, Vec<Step>),
+    Differs(Subject, &'static str, Vec<Step>, Vec<Step>),
 }
 use Step::{
     Answer as Answers, Commands, CommandsAtLeast, Differs, Finds, ForgetCommands, Free, Pause,
@@ -66,7 +66,7 @@ use Step::{
 
 /// Whose behaviour a row of the ledger describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum Subject {
     /// Upstream's, in every host.
     Upstream,
     /// Upstream's in a host of 0.15.
@@ -74,7 +74,7 @@ pub(crate) enum Who {
     /// This project's.
     Ours,
 }
-use Who::{Ours, Upstream, Upstream0_15};
+use Subject::{Ours, Upstream, Upstream0_15};
 
 /// A path's course.
 #[derive(Clone, Debug)]
