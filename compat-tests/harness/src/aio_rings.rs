@@ -3,6 +3,7 @@
 //! The kernel maps every context's completion ring into the process; the head of the ring says how
 //! many completions wait there. Both are known without the plugin's help: how many
 //! contexts it holds, and whether the completion of a request has arrived.
+#![forbid(unsafe_code)]
 
 use crate::{Doing, Result, Trouble};
 use std::fs::File;

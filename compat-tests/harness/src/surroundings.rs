@@ -1,4 +1,5 @@
 //! What belongs to an upstream plugin: its release's libmultipath, libraries and dynamic linker.
+#![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 

@@ -58,7 +58,7 @@ pub(super) fn log_of(records: Records, fd: RawFd) -> Log {
 
 impl Driver {
     /// Sets the class-wide flag behind `checker_is_sync`.
-    pub fn sync(&mut self, sync: bool) {
+    pub(crate) fn sync(&mut self, sync: bool) {
         self.is_sync = sync;
         host::set_sync(sync);
     }
@@ -68,20 +68,14 @@ impl Driver {
     }
 
     /// A `struct checker` with the fields a host sets before `libcheck_init`.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn instance(&mut self, fd: RawFd, timeout: u32) -> Result<Id> {
+    pub(crate) fn instance(&mut self, fd: RawFd, timeout: u32) -> Result<Id> {
         let checker = Checker::new(self.start.abi, host::class(), fd, timeout)?;
         self.checkers.push(checker);
         Ok(Id(self.checkers.len() - 1))
     }
 
     /// An instance on which `libcheck_init` has been called, successfully or not.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn init(&mut self, fd: RawFd, timeout: u32) -> Result<(Id, Seen<'_>)> {
+    pub(crate) fn init(&mut self, fd: RawFd, timeout: u32) -> Result<(Id, Seen<'_>)> {
         let id = self.instance(fd, timeout)?;
         let label = format!("init #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, _| {
@@ -102,10 +96,7 @@ impl Driver {
     }
 
     /// As [`Driver::init`].
-    ///
-    /// # Errors
-    /// As [`Driver::init`].
-    pub fn started(&mut self, fd: RawFd, timeout: u32) -> Result<Id> {
+    pub(crate) fn started(&mut self, fd: RawFd, timeout: u32) -> Result<Id> {
         Ok(self.init(fd, timeout)?.0)
     }
 
@@ -232,10 +223,7 @@ impl Driver {
     }
 
     /// `libcheck_check` as `checker_check` calls it.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn check(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn check(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("check #{} ({})", id.0, self.mode());
         let called = self.raw_check(&label, id)?;
         let state = called.value.into();
@@ -254,10 +242,7 @@ impl Driver {
     }
 
     /// `libcheck_pending`, whatever state the host has stored.
-    ///
-    /// # Errors
-    /// When this ABI has no such function.
-    pub fn pending(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn pending(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("pending #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, map| {
             // SAFETY: `watch` passes the instance's struct and the map's word.
@@ -271,10 +256,7 @@ impl Driver {
     }
 
     /// `libcheck_need_wait`.
-    ///
-    /// # Errors
-    /// When this ABI has no such function.
-    pub fn need_wait(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn need_wait(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("need_wait #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, _| {
             // SAFETY: `watch` passes the instance's struct.
@@ -287,10 +269,7 @@ impl Driver {
     }
 
     /// `libcheck_free`, without what the host does to the struct afterwards.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn free(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn free(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("free #{}", id.0);
         let called = self.watch(&label, Some(id), |plugin, checker, _| {
             // SAFETY: `watch` passes the instance's struct.
@@ -308,10 +287,7 @@ impl Driver {
     }
 
     /// `libcheck_reset`.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn reset(&mut self) -> Result<Seen<'_>> {
+    pub(crate) fn reset(&mut self) -> Result<Seen<'_>> {
         let called = self.watch("reset", None, |plugin, _, _| plugin.reset())?;
         let step = self.step("reset", Call::Reset, None, called, Returned::Nothing, None)?;
         self.record(step, Returned::Nothing)
@@ -319,10 +295,7 @@ impl Driver {
 
     /// Unloads the plugin as hosts do when its last user is gone (`libcheck_reset`, `dlclose`), and
     /// loads it again.
-    ///
-    /// # Errors
-    /// When it cannot be loaded again.
-    pub fn reload(&mut self) -> Result<Seen<'_>> {
+    pub(crate) fn reload(&mut self) -> Result<Seen<'_>> {
         let label = "unload and load";
         let hung = self.announce(label)?;
         self.plugin()?;
@@ -345,10 +318,7 @@ impl Driver {
 
     /// One tick of the host for one path: `libcheck_check`, and from 0.11.0 on, when that leaves
     /// the verdict open, `libcheck_need_wait`, a wait of 5 ms, `libcheck_pending`.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn tick(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn tick(&mut self, id: Id) -> Result<Seen<'_>> {
         if self.start.abi == Abi::V0_7_9 {
             return self.check(id);
         }
@@ -365,10 +335,7 @@ impl Driver {
     /// The verdict about a device that answers: as many ticks as it takes, in one step. Whether the
     /// first tick already sees the answer is a matter of microseconds and not compared; that one
     /// request and two ticks are enough is.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn verdict(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn verdict(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("verdict #{} ({})", id.0, self.mode());
         let mut records = Records::new();
         let mut ticks = 0;

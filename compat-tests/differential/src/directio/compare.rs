@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 
 /// The ledger's entry for the levels of four log records, which 0.9.7 lowered. It is the one
 /// difference that a scenario need not announce: it is everywhere.
-pub const LEVELS: &str = "G1";
+pub(crate) const LEVELS: &str = "G1";
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// How many steps were compared.
-    pub steps: usize,
+    pub(crate) steps: usize,
     /// How many further steps only our side took, checked against the scenario's expectations.
-    pub alone: usize,
+    pub(crate) alone: usize,
     /// What must not be.
-    pub mismatches: Vec<String>,
+    pub(crate) mismatches: Vec<String>,
     /// How often each entry of the ledger was seen.
-    pub differences: BTreeMap<String, usize>,
+    pub(crate) differences: BTreeMap<String, usize>,
     /// Why the scenario did not run, if it did not.
-    pub not_run: Option<String>,
+    pub(crate) not_run: Option<String>,
 }
 
 impl Comparison {
@@ -34,11 +34,11 @@ impl Comparison {
 
 /// What each side is called in reports.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub(crate) struct Names<'a> {
     /// The side of upstream's plugin.
-    pub upstream: &'a str,
+    pub(crate) upstream: &'a str,
     /// The other side.
-    pub ours: &'a str,
+    pub(crate) ours: &'a str,
 }
 
 fn text(fact: Option<&Fact>) -> String {
@@ -71,7 +71,7 @@ fn inspect(name: &str, transcript: &Transcript, into: &mut Comparison) {
 
 /// Checks our side where it runs without a counterpart, by the scenario's expectations alone: among
 /// them our part of the differences that the ledger allows.
-pub fn alone(name: &str, transcript: &Transcript) -> Comparison {
+pub(crate) fn alone(name: &str, transcript: &Transcript) -> Comparison {
     let mut result = Comparison {
         alone: transcript.steps.len(),
         ..Comparison::default()
@@ -99,7 +99,7 @@ pub fn alone(name: &str, transcript: &Transcript) -> Comparison {
 
 /// Compares both sides. `same` says that both are the same plugin, so that no difference is allowed
 /// and none of the ledger can show.
-pub fn compare(
+pub(crate) fn compare(
     names: Names<'_>,
     upstream: &Transcript,
     ours: &Transcript,

@@ -18,12 +18,12 @@ use std::time::Duration;
 
 /// A file whose reads hang on command; see [`harness::devices::hanging`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate(pub u64);
+pub(crate) struct Gate(pub(crate) u64);
 
 /// A read that ends with what was asked for.
-pub const DATA: Answer = Answer::Data;
+pub(crate) const DATA: Answer = Answer::Data;
 /// A read that fails.
-pub const EIO: Answer = Answer::Error(libc::EIO);
+pub(crate) const EIO: Answer = Answer::Error(libc::EIO);
 
 /// The descriptor, which need not be open.
 #[expect(
@@ -36,7 +36,7 @@ fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
 }
 
 /// The file status flags of a descriptor that can be changed.
-pub fn flags_of(fd: RawFd) -> Fact {
+pub(crate) fn flags_of(fd: RawFd) -> Fact {
     const CHANGEABLE: i32 =
         libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME | libc::O_ASYNC;
     let flags = borrow(fd).and_then(|fd| fcntl(fd, FcntlArg::F_GETFL).ok());
@@ -59,27 +59,18 @@ impl Driver {
     }
 
     /// A loop device over a file of zeros.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] when the kernel does not allow its shape.
-    pub fn loop_device(&mut self, bytes: u64, shape: Shape) -> Result<PathBuf> {
+    pub(crate) fn loop_device(&mut self, bytes: u64, shape: Shape) -> Result<PathBuf> {
         self.ask_path(Request::Loop { bytes, shape })
     }
 
     /// A descriptor of a loop device of 1 MiB with blocks of 512 bytes.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] without loop devices.
-    pub fn open_loop_device(&mut self, flags: i32) -> Result<RawFd> {
+    pub(crate) fn open_loop_device(&mut self, flags: i32) -> Result<RawFd> {
         let path = self.loop_device(1 << 20, Shape::new(512))?;
         self.open(&path, flags)
     }
 
     /// A new file of zeros on such a file system.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] when the kernel does not have it.
-    pub fn file_on(&mut self, kind: FileSystem, name: &str, bytes: u64) -> Result<PathBuf> {
+    pub(crate) fn file_on(&mut self, kind: FileSystem, name: &str, bytes: u64) -> Result<PathBuf> {
         let path = self.ask_path(Request::FileSystem(kind))?.join(name);
         let file = std::fs::File::create(&path).doing("making a file")?;
         file.set_len(bytes).doing("sizing a file")?;
@@ -87,19 +78,13 @@ impl Driver {
     }
 
     /// A descriptor of a file of 1 MiB on the disk.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn open_file(&mut self) -> Result<RawFd> {
+    pub(crate) fn open_file(&mut self) -> Result<RawFd> {
         let path = self.file_on(FileSystem::Disk, "file", 1 << 20)?;
         self.open(&path, libc::O_RDONLY)
     }
 
     /// A file that can hang.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] without FUSE.
-    pub fn gate(&mut self, number: u64) -> Result<(Gate, PathBuf)> {
+    pub(crate) fn gate(&mut self, number: u64) -> Result<(Gate, PathBuf)> {
         let path = self.ask_path(Request::HangingFile(number))?;
         self.has_gates = true;
         Ok((Gate(number), path))
@@ -107,10 +92,7 @@ impl Driver {
 
     /// A block device that can hang. Other programs see it as well and may read it, which
     /// [`Driver::end`] notices by comparing the reads with this process's submissions.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] without FUSE or loop devices.
-    pub fn gate_device(&mut self, number: u64, block: u32) -> Result<(Gate, PathBuf)> {
+    pub(crate) fn gate_device(&mut self, number: u64, block: u32) -> Result<(Gate, PathBuf)> {
         let file = number;
         let path = self.ask_path(Request::HangingLoop { file, block })?;
         self.has_gates = true;
@@ -158,28 +140,19 @@ impl Driver {
     }
 
     /// From now on reads of the gate's file hang.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn hold(&mut self, gate: Gate) -> Result<()> {
+    pub(crate) fn hold(&mut self, gate: Gate) -> Result<()> {
         self.ask(Request::Hold(gate.0)).map(drop)
     }
 
     /// From now on reads of the gate's file that do not hang fail; with `None` they succeed.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn fail_reads(&mut self, gate: Gate, errno: Option<i32>) -> Result<()> {
+    pub(crate) fn fail_reads(&mut self, gate: Gate, errno: Option<i32>) -> Result<()> {
         let file = gate.0;
         self.ask(Request::Fail { file, errno }).map(drop)
     }
 
     /// Ends the oldest `count` reads that hang at the gate and waits until their completions have
     /// reached this process.
-    ///
-    /// # Errors
-    /// When there are fewer.
-    pub fn answer(&mut self, gate: Gate, count: u64, how: Answer) -> Result<()> {
+    pub(crate) fn answer(&mut self, gate: Gate, count: u64, how: Answer) -> Result<()> {
         // Submissions by workers have arrived before.
         self.in_flight()?;
         let before = aio_rings::inspect()?.unread;
@@ -195,10 +168,7 @@ impl Driver {
 
     /// Ends all reads that hang at the gate, lets later ones pass, and waits until the completions
     /// have reached this process.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn let_go(&mut self, gate: Gate, how: Answer) -> Result<()> {
+    pub(crate) fn let_go(&mut self, gate: Gate, how: Answer) -> Result<()> {
         self.in_flight()?;
         let before = aio_rings::inspect()?.unread;
         let count = self.ask_count(Request::LetGo { file: gate.0, how })?;
@@ -207,25 +177,19 @@ impl Driver {
 
     /// As [`Driver::let_go`], for reads whose completions are not seen to arrive: their AIO context
     /// is being destroyed, or a thread waits for them.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn let_go_unseen(&mut self, gate: Gate, how: Answer) -> Result<()> {
+    pub(crate) fn let_go_unseen(&mut self, gate: Gate, how: Answer) -> Result<()> {
         self.in_flight()?;
         self.ask(Request::LetGo { file: gate.0, how }).map(drop)
     }
 
     /// Lets the gate's reads go so many seconds after the next call has begun.
-    pub fn let_go_later(&mut self, seconds: u64, gate: Gate, how: Answer) {
+    pub(crate) fn let_go_later(&mut self, seconds: u64, gate: Gate, how: Answer) {
         let after = Duration::from_secs(seconds);
         self.armed.push(Event::LetGo(after, gate, how));
     }
 
     /// How many reads the kernel has not answered.
-    ///
-    /// # Errors
-    /// When the kernel's counters do not agree.
-    pub fn in_flight(&mut self) -> Result<u64> {
+    pub(crate) fn in_flight(&mut self) -> Result<u64> {
         if !self.has_gates {
             return Ok(0);
         }
@@ -238,10 +202,7 @@ impl Driver {
     }
 
     /// Records as a step of its own how many reads of the gate's file there have been.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn note_reads(&mut self, gate: Gate, expected: u64) -> Result<()> {
+    pub(crate) fn note_reads(&mut self, gate: Gate, expected: u64) -> Result<()> {
         let reads = Fact::Reads(self.reads(gate)?);
         let label = format!("reads of file {} so far", gate.0);
         self.note(&label, reads)?.has(Fact::Reads(expected));
@@ -249,10 +210,7 @@ impl Driver {
     }
 
     /// Opens a file; the descriptor stays open until the process ends or [`Driver::close`].
-    ///
-    /// # Errors
-    /// What `open` returns.
-    pub fn open(&mut self, path: &Path, flags: i32) -> Result<RawFd> {
+    pub(crate) fn open(&mut self, path: &Path, flags: i32) -> Result<RawFd> {
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_CLOEXEC;
         let fd = open(path, flags, Mode::empty());
         Ok(fd
@@ -261,27 +219,21 @@ impl Driver {
     }
 
     /// Puts another file under a descriptor that the scenario has opened.
-    ///
-    /// # Errors
-    /// What `dup2` returns.
     #[expect(unsafe_code, reason = "the descriptor's owner is the scenario")]
-    pub fn replace(&mut self, fd: RawFd, other: RawFd) -> Result<()> {
+    pub(crate) fn replace(&mut self, fd: RawFd, other: RawFd) -> Result<()> {
         // SAFETY: closes a file of the scenario, which uses the descriptor as a number.
         harness::os(unsafe { libc::dup2(other, fd) }).doing("reusing a descriptor")?;
         Ok(())
     }
 
     /// Closes a descriptor.
-    pub fn close(&mut self, fd: RawFd) {
+    pub(crate) fn close(&mut self, fd: RawFd) {
         // Closing one twice is an error without effect: this process opens nothing in between.
         let _ = nix::unistd::close(fd);
     }
 
     /// Watches this thread's AIO calls from now on and lets them fail on command.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] where the kernel does not allow it.
-    pub fn faults(&mut self) -> Result<Faults> {
+    pub(crate) fn faults(&mut self) -> Result<Faults> {
         self.counts_calls = true;
         self.install_faults()
     }

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 /// One instance of the checker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Id(pub(super) usize);
+pub(crate) struct Id(pub(super) usize);
 
 /// Counts of calls that are not steps of their own.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(super) struct Counts {
 }
 
 /// A scenario's view of its host, its plugin and its devices.
-pub struct Driver {
+pub(crate) struct Driver {
     pub(super) start: Start,
     pub(super) plugin: Option<Plugin>,
     channel: Channel,
@@ -83,10 +83,7 @@ pub(super) fn millis(took: Duration) -> u64 {
 
 impl Driver {
     /// Loads the plugin.
-    ///
-    /// # Errors
-    /// When the plugin cannot be loaded.
-    pub fn new(start: Start, channel: Channel) -> Result<Driver> {
+    pub(crate) fn new(start: Start, channel: Channel) -> Result<Driver> {
         let mut driver = Driver {
             plugin: None,
             channel,
@@ -115,27 +112,18 @@ impl Driver {
     }
 
     /// The plugin.
-    ///
-    /// # Errors
-    /// When the scenario has unloaded it.
-    pub fn plugin(&self) -> Result<&Plugin> {
+    pub(crate) fn plugin(&self) -> Result<&Plugin> {
         let unloaded = || Trouble::Broken("the plugin is not loaded".to_owned());
         self.plugin.as_ref().ok_or_else(unloaded)
     }
 
     /// The struct of an instance.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn checker(&mut self, id: Id) -> Result<&mut Checker> {
+    pub(crate) fn checker(&mut self, id: Id) -> Result<&mut Checker> {
         let missing = || Trouble::Broken(format!("no instance #{}", id.0));
         self.checkers.get_mut(id.0).ok_or_else(missing)
     }
 
     /// Sends a request for devices to the runner.
-    ///
-    /// # Errors
-    /// [`Trouble::NotHere`] when this machine does not have them.
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply> {
         let reply: DeviceReply = self.channel.request(&Message::Devices(request))?;
         reply
@@ -153,7 +141,7 @@ impl Driver {
     }
 
     /// The last step, again.
-    pub fn seen(&mut self) -> Seen<'_> {
+    pub(crate) fn seen(&mut self) -> Seen<'_> {
         self.last(Returned::Nothing)
     }
 
@@ -179,10 +167,7 @@ impl Driver {
     }
 
     /// A step that only records a fact.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn note(&mut self, label: &str, fact: Fact) -> Result<Seen<'_>> {
+    pub(crate) fn note(&mut self, label: &str, fact: Fact) -> Result<Seen<'_>> {
         let step = Step {
             label: label.to_owned(),
             facts: vec![fact],
@@ -192,10 +177,7 @@ impl Driver {
     }
 
     /// Counts the results of the calls made by `work` in one step.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub fn count(
+    pub(crate) fn count(
         &mut self,
         label: &str,
         work: impl FnOnce(&mut Driver) -> Result<()>,
@@ -229,10 +211,7 @@ impl Driver {
     }
 
     /// Calls `work` for each instance and counts the results in one step.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub fn count_each(
+    pub(crate) fn count_each(
         &mut self,
         label: &str,
         ids: &[Id],
@@ -243,10 +222,7 @@ impl Driver {
 
     /// From here on the behaviour of upstream's plugin is undefined. Returns whether the scenario has
     /// to end, as it does on that side.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn upstream_ends(&mut self, why: &str) -> Result<bool> {
+    pub(crate) fn upstream_ends(&mut self, why: &str) -> Result<bool> {
         self.note(NO_FURTHER, Fact::Note(why.to_owned()))?;
         self.flush()?;
         self.is_alone = true;
@@ -254,7 +230,7 @@ impl Driver {
     }
 
     /// A number below `bound` that depends on the seed alone.
-    pub fn random(&mut self, bound: u64) -> u64 {
+    pub(crate) fn random(&mut self, bound: u64) -> u64 {
         // splitmix64
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -264,10 +240,7 @@ impl Driver {
     }
 
     /// Ends the scenario: sends the last step and how the scenario ended.
-    ///
-    /// # Errors
-    /// When the runner is gone.
-    pub fn end(mut self, outcome: Result<()>) -> Result<()> {
+    pub(crate) fn end(mut self, outcome: Result<()>) -> Result<()> {
         self.flush()?;
         let outcome = match self.is_disturbed()? {
             true => Err(Trouble::Disturbed),

@@ -33,10 +33,7 @@ struct Child {
 
 impl Driver {
     /// `libcheck_check` on another thread: hosts call from whichever thread holds their lock.
-    ///
-    /// # Errors
-    /// When the harness fails.
-    pub fn check_on_thread(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn check_on_thread(&mut self, id: Id) -> Result<Seen<'_>> {
         let panicked = || Trouble::Broken("a thread panicked".to_owned());
         let returned = std::thread::scope(|scope| {
             let thread = scope.spawn(|| self.check(id).map(|seen| seen.state()));
@@ -46,10 +43,7 @@ impl Driver {
     }
 
     /// `libcheck_check` in a child of this process that executes nothing else.
-    ///
-    /// # Errors
-    /// When the child sends nothing.
-    pub fn check_in_child(&mut self, id: Id) -> Result<Seen<'_>> {
+    pub(crate) fn check_in_child(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("check #{} in a forked child", id.0);
         self.announce(&label)?;
         let (parents, childs) = UnixStream::pair().doing("making a socket")?;
@@ -93,7 +87,7 @@ impl Driver {
 
     /// Sends this thread a signal so many seconds after the next call has begun. Its handler does
     /// nothing.
-    pub fn interrupt_after(&mut self, seconds: u64) {
+    pub(crate) fn interrupt_after(&mut self, seconds: u64) {
         self.armed
             .push(Event::Interrupt(Duration::from_secs(seconds)));
     }

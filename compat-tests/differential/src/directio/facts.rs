@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What a call returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Returned {
+pub(crate) enum Returned {
     /// `libcheck_init`: 0.
     Ok,
     /// `libcheck_init`: any other number.
@@ -49,7 +49,7 @@ impl fmt::Display for Returned {
 
 /// The file status flags of a descriptor that can be changed; `None` when it is not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flags(pub Option<c_int>);
+pub(crate) struct Flags(pub(crate) Option<c_int>);
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +78,7 @@ impl fmt::Display for Flags {
 /// How long a call took, in whole seconds: so coarse that a busy machine does not change it. What
 /// scenarios do during a call they do after whole seconds, and it can only be late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Took(pub u64);
+pub(crate) struct Took(pub(crate) u64);
 
 impl From<Duration> for Took {
     fn from(took: Duration) -> Took {
@@ -93,16 +93,16 @@ impl From<Duration> for Took {
 
 /// Log records with their levels, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log(pub Vec<(c_int, String)>);
+pub(crate) struct Log(pub(crate) Vec<(c_int, String)>);
 
 impl Log {
     /// A check of the device has begun.
-    pub fn called() -> Log {
+    pub(crate) fn called() -> Log {
         Log::default().line(4, "directio: called for <device>")
     }
 
     /// The same, and that it is synchronous.
-    pub fn called_sync(sync: bool) -> Log {
+    pub(crate) fn called_sync(sync: bool) -> Log {
         let log = Log::called();
         match sync {
             true => log.line(4, "directio: called in synchronous mode"),
@@ -112,32 +112,32 @@ impl Log {
 
     /// A request is submitted.
     #[must_use]
-    pub fn starts(self, level: c_int) -> Log {
+    pub(crate) fn starts(self, level: c_int) -> Log {
         self.line(level, "directio: starting new request")
     }
 
     /// The time limit has passed.
     #[must_use]
-    pub fn aborts(self) -> Log {
+    pub(crate) fn aborts(self) -> Log {
         self.line(3, ABORTED)
     }
 
     /// A read has ended with this many bytes, or a negative errno.
     #[must_use]
-    pub fn finishes(self, level: c_int, result: i64) -> Log {
+    pub(crate) fn finishes(self, level: c_int, result: i64) -> Log {
         // Upstream prints an event's result as an unsigned number.
         self.line(level, &format!("directio: io finished {}/0", result as u64))
     }
 
     /// One more record.
     #[must_use]
-    pub fn line(mut self, level: c_int, text: &str) -> Log {
+    pub(crate) fn line(mut self, level: c_int, text: &str) -> Log {
         self.0.push((level, text.to_owned()));
         self
     }
 
     /// The records with the levels that they have since 0.9.7.
-    pub fn with_newer_levels(&self) -> Log {
+    pub(crate) fn with_newer_levels(&self) -> Log {
         const LOWERED: [&str; 4] = [
             "directio: starting new request",
             "directio: io finished ",
@@ -153,11 +153,11 @@ impl Log {
 }
 
 /// The record of a check whose time limit has passed.
-pub const ABORTED: &str = "directio: abort check on timeout";
+pub(crate) const ABORTED: &str = "directio: abort check on timeout";
 
 /// One fact, which holds after a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fact {
+pub(crate) enum Fact {
     /// What the call returned.
     Returned(Returned),
     /// The struct's message id.
@@ -196,7 +196,7 @@ pub enum Fact {
 
 impl Fact {
     /// What reports call the fact.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Fact::Returned(_) => "returned",
             Fact::Msgid(_) => "msgid",
@@ -219,7 +219,7 @@ impl Fact {
     }
 
     /// Whether the other fact says the same kind of thing.
-    pub fn is_like(&self, other: &Fact) -> bool {
+    pub(crate) fn is_like(&self, other: &Fact) -> bool {
         discriminant(self) == discriminant(other)
     }
 }
@@ -258,18 +258,18 @@ impl fmt::Display for Fact {
 
 /// A difference that the ledger allows. Both facts are of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The ledger's id.
-    pub id: String,
+    pub(crate) id: String,
     /// What holds with upstream's plugin.
-    pub upstream: Fact,
+    pub(crate) upstream: Fact,
     /// What holds with ours.
-    pub ours: Fact,
+    pub(crate) ours: Fact,
 }
 
 impl Difference {
     /// What holds on a side.
-    pub fn of(&self, side: Side) -> &Fact {
+    pub(crate) fn of(&self, side: Side) -> &Fact {
         match side {
             Side::Upstream => &self.upstream,
             Side::Ours => &self.ours,
@@ -279,7 +279,7 @@ impl Difference {
 
 /// Which entry point a step called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Call {
+pub(crate) enum Call {
     /// `libcheck_free`
     Free,
     /// `libcheck_reset`
@@ -291,33 +291,33 @@ pub enum Call {
 
 /// One step of a scenario on one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
+pub(crate) struct Step {
     /// What was done.
-    pub label: String,
+    pub(crate) label: String,
     /// What it called.
-    pub call: Call,
+    pub(crate) call: Call,
     /// How long that took, in milliseconds.
-    pub millis: u64,
+    pub(crate) millis: u64,
     /// Whether the kernel held reads of the process when the call began.
-    pub hung: bool,
+    pub(crate) hung: bool,
     /// Whether only our side takes this step: what upstream's plugin would do is undefined.
-    pub alone: bool,
+    pub(crate) alone: bool,
     /// What was seen afterwards.
-    pub facts: Vec<Fact>,
+    pub(crate) facts: Vec<Fact>,
     /// Where the sides may differ, and then must.
-    pub differences: Vec<Difference>,
+    pub(crate) differences: Vec<Difference>,
     /// Where this side contradicts what the scenario says of both.
-    pub wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 impl Step {
     /// The recorded fact of the same kind, if there is one.
-    pub fn like(&self, fact: &Fact) -> Option<&Fact> {
+    pub(crate) fn like(&self, fact: &Fact) -> Option<&Fact> {
         self.facts.iter().find(|one| one.is_like(fact))
     }
 
     /// The recorded log.
-    pub fn log(&self) -> Option<&Log> {
+    pub(crate) fn log(&self) -> Option<&Log> {
         self.facts.iter().find_map(|fact| match fact {
             Fact::Log(log) => Some(log),
             _ => None,

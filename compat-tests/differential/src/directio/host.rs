@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 /// A host in which a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
+pub(crate) enum Host {
     /// One that is linked to libmultipath.
     Of(HostKind),
     /// One that exports nothing and states its ABI through `libcheck_assume_abi`.
@@ -30,7 +30,7 @@ pub enum Host {
 
 impl Host {
     /// The executable.
-    pub fn kind(self) -> HostKind {
+    pub(crate) fn kind(self) -> HostKind {
         match self {
             Host::Of(kind) => kind,
             Host::Assuming(_) | Host::Hidden | Host::Unknown => HostKind::WithoutLibmultipath,
@@ -38,7 +38,7 @@ impl Host {
     }
 
     /// The ABI by which the host calls plugins.
-    pub fn abi(self) -> Abi {
+    pub(crate) fn abi(self) -> Abi {
         match self {
             Host::Assuming(abi) => abi,
             Host::Hidden | Host::Unknown => Abi::V0_7_9,
@@ -47,7 +47,7 @@ impl Host {
     }
 
     /// Whether the host has loaded libmultipath, and if so, whether plugins see its symbols.
-    pub fn libmultipath_is_global(self) -> Option<bool> {
+    pub(crate) fn libmultipath_is_global(self) -> Option<bool> {
         match self {
             Host::Of(HostKind::V0_8_6) => Some(true),
             Host::Hidden => Some(false),

@@ -11,28 +11,28 @@ use std::path::PathBuf;
 
 /// The runner's first message: what to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Start {
+pub(crate) struct Start {
     /// The scenario's name.
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// Whose plugin it is.
-    pub side: Side,
+    pub(crate) side: Side,
     /// The ABI by which the host calls the plugin.
-    pub abi: Abi,
+    pub(crate) abi: Abi,
     /// Whether the host tells the plugin so.
-    pub assume: bool,
+    pub(crate) assume: bool,
     /// `libmultipath.so.0`, if the host has loaded it.
-    pub libmultipath: Option<PathBuf>,
+    pub(crate) libmultipath: Option<PathBuf>,
     /// Whether plugins see its symbols.
-    pub global: bool,
+    pub(crate) global: bool,
     /// The plugin's file.
-    pub plugin: PathBuf,
+    pub(crate) plugin: PathBuf,
     /// Where random scenarios begin.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// What a test host sends to the runner.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Message {
+pub(crate) enum Message {
     /// The call with this label begins: if the process ends now, the call has ended it.
     Calling(String),
     /// A step is over.
@@ -44,4 +44,4 @@ pub enum Message {
 }
 
 /// The runner's reply to [`Message::Devices`].
-pub type DeviceReply = Result<Reply, Trouble>;
+pub(crate) type DeviceReply = Result<Reply, Trouble>;

@@ -7,15 +7,15 @@
 //! plugin that crashes or hangs takes no device with it.
 
 mod calls;
-pub mod compare;
-pub mod devices;
-pub mod driver;
+mod compare;
+mod devices;
+mod driver;
 mod during;
-pub mod facts;
+mod facts;
 pub mod host;
-pub mod message;
+mod message;
 mod report;
-pub mod runner;
-pub mod scenarios;
-pub mod seen;
+mod runner;
+mod scenarios;
+mod seen;
 pub mod suite;

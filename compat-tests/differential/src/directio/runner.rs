@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 5;
 
 /// How one side of a scenario ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The host sent this.
     Ended(Result<()>),
     /// The process ended before that, or had to be ended.
@@ -37,18 +37,18 @@ pub enum End {
 
 /// All that one side did.
 #[derive(Clone, Debug)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     /// Its steps.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// How it ended.
-    pub end: End,
+    pub(crate) end: End,
     /// What its process wrote to standard error.
-    pub remarks: String,
+    pub(crate) remarks: String,
 }
 
 impl Transcript {
     /// One without steps.
-    pub fn failed(trouble: Trouble) -> Transcript {
+    pub(crate) fn failed(trouble: Trouble) -> Transcript {
         Transcript {
             steps: Vec::new(),
             end: End::Ended(Err(trouble)),
@@ -59,23 +59,23 @@ impl Transcript {
 
 /// What is run on one side.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// The scenario's name.
-    pub scenario: &'a str,
+    pub(crate) scenario: &'a str,
     /// In which host.
-    pub host: Host,
+    pub(crate) host: Host,
     /// Whose plugin.
-    pub side: Side,
+    pub(crate) side: Side,
     /// The plugin's file.
-    pub plugin: &'a Path,
+    pub(crate) plugin: &'a Path,
     /// What belongs to upstream's plugin.
-    pub surroundings: &'a Surroundings,
+    pub(crate) surroundings: &'a Surroundings,
     /// Where random scenarios begin.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// Runs one side of a scenario.
-pub fn run(run: &Run<'_>) -> Transcript {
+pub(crate) fn run(run: &Run<'_>) -> Transcript {
     for _ in 0..ATTEMPTS {
         match follow(run) {
             Err(Trouble::Disturbed) => {}

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_short};
 
 /// The last step. Its methods say what must hold on either side, or how the sides differ; what does
 /// not hold is recorded in the step.
-pub struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// `None` while calls are only counted.
     step: Option<&'a mut Step>,
     returned: Returned,
@@ -35,12 +35,12 @@ impl<'a> Seen<'a> {
     }
 
     /// What the call returned.
-    pub fn value(&self) -> Returned {
+    pub(crate) fn value(&self) -> Returned {
         self.returned
     }
 
     /// The path state that the call returned.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         match self.returned {
             Returned::State(state) => state,
             _ => State::WILD,
@@ -48,7 +48,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The fact holds.
-    pub fn has(mut self, fact: Fact) -> Seen<'a> {
+    pub(crate) fn has(mut self, fact: Fact) -> Seen<'a> {
         if let Some(step) = &mut self.step {
             if step.like(&fact) != Some(&fact) {
                 let seen = step
@@ -62,12 +62,12 @@ impl<'a> Seen<'a> {
     }
 
     /// The call returned this.
-    pub fn returned(self, value: impl Into<Returned>) -> Seen<'a> {
+    pub(crate) fn returned(self, value: impl Into<Returned>) -> Seen<'a> {
         self.has(Fact::Returned(value.into()))
     }
 
     /// The call returned this state, with the message that belongs to it.
-    pub fn is(self, state: State) -> Seen<'a> {
+    pub(crate) fn is(self, state: State) -> Seen<'a> {
         let seen = self.returned(state);
         match message_of(state) {
             Some((id, _)) => seen.msgid(id),
@@ -76,68 +76,68 @@ impl<'a> Seen<'a> {
     }
 
     /// The call returned UNCHECKED: no request could be submitted.
-    pub fn not_available(self) -> Seen<'a> {
+    pub(crate) fn not_available(self) -> Seen<'a> {
         self.is(State::UNCHECKED).msgid(100)
     }
 
     /// The call returned UNCHECKED without a message.
-    pub fn refused(self) -> Seen<'a> {
+    pub(crate) fn refused(self) -> Seen<'a> {
         self.is(State::UNCHECKED).msgid(0)
     }
 
     /// The struct has this message id.
-    pub fn msgid(self, id: c_short) -> Seen<'a> {
+    pub(crate) fn msgid(self, id: c_short) -> Seen<'a> {
         self.has(Fact::Msgid(id))
     }
 
     /// So many reads are in flight.
-    pub fn in_flight(self, count: u64) -> Seen<'a> {
+    pub(crate) fn in_flight(self, count: u64) -> Seen<'a> {
         self.has(Fact::InFlight(count))
     }
 
     /// The process has so many AIO contexts.
-    pub fn contexts(self, count: usize) -> Seen<'a> {
+    pub(crate) fn contexts(self, count: usize) -> Seen<'a> {
         self.has(Fact::Contexts(count))
     }
 
     /// The struct's context is not NULL, or is.
-    pub fn context(self, set: bool) -> Seen<'a> {
+    pub(crate) fn context(self, set: bool) -> Seen<'a> {
         self.has(Fact::Context(set))
     }
 
     /// The descriptor has these status flags.
-    pub fn flags(self, flags: c_int) -> Seen<'a> {
+    pub(crate) fn flags(self, flags: c_int) -> Seen<'a> {
         self.has(Fact::Flags(Flags(Some(flags))))
     }
 
     /// The call took about so many seconds; 0 for less than one.
-    pub fn took(self, seconds: u64) -> Seen<'a> {
+    pub(crate) fn took(self, seconds: u64) -> Seen<'a> {
         self.has(Fact::Took(Took(seconds)))
     }
 
     /// `libcheck_free` has left nothing: NULL, and no flags that init has set.
-    pub fn freed(self) -> Seen<'a> {
+    pub(crate) fn freed(self) -> Seen<'a> {
         self.context(false).flags(0)
     }
 
     /// `io_submit` has been called so often.
-    pub fn submits(self, count: u64) -> Seen<'a> {
+    pub(crate) fn submits(self, count: u64) -> Seen<'a> {
         self.has(Fact::Submits(count))
     }
 
     /// These records were logged, and no others.
-    pub fn logged(self, log: Log) -> Seen<'a> {
+    pub(crate) fn logged(self, log: Log) -> Seen<'a> {
         self.has(Fact::Log(log))
     }
 
     /// All counted calls had one result.
-    pub fn all(self, count: u64, call: &str, returned: impl Into<Returned>) -> Seen<'a> {
+    pub(crate) fn all(self, count: u64, call: &str, returned: impl Into<Returned>) -> Seen<'a> {
         let key = format!("{call} → {}", returned.into());
         self.has(Fact::Results([(key, count)].into()))
     }
 
     /// A record with this text was logged, at any level; where there is a log.
-    pub fn line(mut self, text: &str) -> Seen<'a> {
+    pub(crate) fn line(mut self, text: &str) -> Seen<'a> {
         if let Some(step) = self.step.as_mut().filter(|_| has_log()) {
             let found = step
                 .log()
@@ -150,7 +150,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The ledger says under `id` that the sides differ in a fact, and how.
-    pub fn differs(mut self, id: &str, upstream: Fact, ours: Fact) -> Seen<'a> {
+    pub(crate) fn differs(mut self, id: &str, upstream: Fact, ours: Fact) -> Seen<'a> {
         if let Some(step) = &mut self.step {
             step.differences.push(Difference {
                 id: id.to_owned(),
@@ -162,7 +162,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The sides return different states, with the messages that belong to them.
-    pub fn differs_in_state(self, id: &str, upstream: State, ours: State) -> Seen<'a> {
+    pub(crate) fn differs_in_state(self, id: &str, upstream: State, ours: State) -> Seen<'a> {
         let seen = self.differs(
             id,
             Fact::Returned(upstream.into()),
@@ -172,7 +172,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The sides leave different messages: those that belong to these states.
-    pub fn differs_in_message(self, id: &str, upstream: State, ours: State) -> Seen<'a> {
+    pub(crate) fn differs_in_message(self, id: &str, upstream: State, ours: State) -> Seen<'a> {
         let (Some(one), Some(other)) = (message_of(upstream), message_of(ours)) else {
             return self;
         };
@@ -185,17 +185,17 @@ impl<'a> Seen<'a> {
     }
 
     /// The calls take different times, in seconds.
-    pub fn differs_in_time(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
+    pub(crate) fn differs_in_time(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
         self.differs(id, Fact::Took(Took(upstream)), Fact::Took(Took(ours)))
     }
 
     /// Different numbers of reads are in flight.
-    pub fn differs_in_flight(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
+    pub(crate) fn differs_in_flight(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
         self.differs(id, Fact::InFlight(upstream), Fact::InFlight(ours))
     }
 
     /// Different records are logged, where there is a log.
-    pub fn differs_in_log(self, id: &str, upstream: Log, ours: Log) -> Seen<'a> {
+    pub(crate) fn differs_in_log(self, id: &str, upstream: Log, ours: Log) -> Seen<'a> {
         if has_log() {
             self.differs(id, Fact::Log(upstream), Fact::Log(ours))
         } else {

@@ -67,7 +67,7 @@ mod prelude {
 
 /// Where a scenario runs.
 #[derive(Clone, Copy, Debug)]
-pub enum On {
+pub(crate) enum On {
     /// With both plugins in a host of ABI 0.7.9, compared step by step.
     Both,
     /// The same, with nothing else beside it: it changes a setting of the whole machine.
@@ -80,26 +80,26 @@ pub enum On {
 
 /// One scenario.
 #[derive(Clone, Copy)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is about.
-    pub about: &'static str,
+    pub(crate) about: &'static str,
     /// Where it runs.
-    pub on: On,
+    pub(crate) on: On,
     /// What it does.
-    pub run: fn(&mut Driver) -> Result<()>,
+    pub(crate) run: fn(&mut Driver) -> Result<()>,
 }
 
 impl Scenario {
     /// Whether nothing else may run beside it.
-    pub fn is_apart(&self) -> bool {
+    pub(crate) fn is_apart(&self) -> bool {
         matches!(self.on, On::BothApart)
     }
 }
 
 /// All scenarios, in the order in which they run.
-pub fn all() -> impl Iterator<Item = &'static Scenario> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     [
         devices::SCENARIOS,
         descriptors::SCENARIOS,
@@ -119,10 +119,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
 }
 
 /// The scenario of this name.
-///
-/// # Errors
-/// When there is none.
-pub fn find(name: &str) -> Result<&'static Scenario> {
+pub(crate) fn find(name: &str) -> Result<&'static Scenario> {
     let missing = || Trouble::Broken(format!("no scenario {name}"));
     all()
         .find(|scenario| scenario.name == name)
