@@ -11,6 +11,8 @@
 mod explore;
 #[cfg(shuttle)]
 mod scenes;
+#[cfg(shuttle)]
+mod schedule;
 
 #[cfg(shuttle)]
 fn main() -> std::process::ExitCode {

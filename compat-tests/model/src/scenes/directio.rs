@@ -2,7 +2,7 @@
 //! cannot tell in advance whether it would have to wait. A read of a device has a size of its own, so that the
 //! result of one that goes to another path is noticed.
 
-use super::super::explore::{all_threads_end, begin, endless_waits};
+use crate::schedule::{all_threads_end, begin, endless_waits};
 use checker_directio::{Directio, Failure, model};
 use checkers_core::sync::{self, below, chance, lock, thread};
 use checkers_core::{

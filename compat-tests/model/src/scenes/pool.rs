@@ -1,6 +1,6 @@
 //! Hosts submit jobs, some of which hang until all others have ended.
 
-use super::super::explore::{Gate, all_threads_end, begin, endless_waits};
+use crate::schedule::{Gate, all_threads_end, begin, endless_waits};
 use checkers_core::SlotCache;
 use checkers_core::pool::{Job, POOL};
 use checkers_core::sync::{Condvar, Mutex, below, chance, lock, thread};

@@ -1,6 +1,6 @@
 //! Hosts check paths of devices some of which hang, in both deliveries and now and then synchronously.
 
-use super::super::explore::{Gate, all_threads_end, begin, gate, require};
+use crate::schedule::{Gate, all_threads_end, begin, gate, require};
 use checkers_core::sync::{self, below, chance, thread};
 use checkers_core::{
     Asynchronous, Call, Checker, Delivery, MapMemory, MessageId, Messages, Mode, Monotonic,

@@ -37,7 +37,6 @@ mod worker;
 
 pub use thread::{STACK_SIZE, Spawner, set_spawner, spawn};
 
-use super::slot_cache::SlotCache;
 use super::spin::Spin;
 use crate::memory::{OutOfMemory, try_box};
 use crate::process_static;
@@ -114,23 +113,25 @@ impl Pool {
         self.lock().queue.make_room()
     }
 
-    /// The cache for jobs of type `J`, which lives as long as the process.
+    /// What is shared by everything that names the type `T`, made by `make` at the first call. It lives as long
+    /// as the process.
     ///
     /// # Errors
     /// [`OutOfMemory`] when it would have to be made.
-    pub fn slots<J: Job + Send + 'static>(
+    pub(super) fn shared<T: Send + Sync + 'static>(
         &'static self,
-    ) -> Result<&'static SlotCache<J>, OutOfMemory> {
+        make: fn(&'static Pool) -> T,
+    ) -> Result<&'static T, OutOfMemory> {
         let mut state = self.lock();
-        let wanted = TypeId::of::<J>();
-        let known = state.caches.iter().find(|(of, _)| *of == wanted);
-        if let Some(cache) = known.and_then(|(_, cache)| cache.downcast_ref()) {
-            return Ok(cache);
+        let wanted = TypeId::of::<T>();
+        let known = state.shared.iter().find(|(of, _)| *of == wanted);
+        if let Some(shared) = known.and_then(|(_, shared)| shared.downcast_ref()) {
+            return Ok(shared);
         }
-        state.caches.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let [cache] = Box::leak(try_box(SlotCache::new(self))?);
-        state.caches.push((wanted, cache));
-        Ok(cache)
+        state.shared.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let [shared] = Box::leak(try_box(make(self))?);
+        state.shared.push((wanted, shared));
+        Ok(shared)
     }
 
     /// Queues `job`, for which [`Pool::make_room`] has been called and which is not queued yet.

@@ -26,6 +26,18 @@ pub struct Held<J: 'static>(
     #[expect(dead_code, reason = "held for its drop")] MutexGuard<'static, Free<J>>,
 );
 
+impl Pool {
+    /// The cache for jobs of type `J`, which lives as long as the process.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when it would have to be made.
+    pub fn slots<J: Job + Send + 'static>(
+        &'static self,
+    ) -> Result<&'static SlotCache<J>, OutOfMemory> {
+        self.shared(SlotCache::new)
+    }
+}
+
 impl<J: Job> SlotCache<J> {
     /// A cache without jobs, for jobs that are submitted to `pool`.
     pub const fn new(pool: &'static Pool) -> SlotCache<J> {

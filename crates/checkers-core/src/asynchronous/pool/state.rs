@@ -18,8 +18,8 @@ pub(super) struct State {
     pub(super) dismissals: u64,
     /// The process that the threads belong to.
     home: Home,
-    /// A [`SlotCache`](crate::SlotCache) for each type of job that asked for one.
-    pub(super) caches: Vec<(TypeId, &'static (dyn Any + Send + Sync))>,
+    /// One value for each type that has been asked for ([`Pool::shared`](super::Pool::shared)).
+    pub(super) shared: Vec<(TypeId, &'static (dyn Any + Send + Sync))>,
 }
 
 /// Jobs that no worker has taken, the oldest first.
@@ -71,7 +71,7 @@ impl State {
             ended: 0,
             dismissals: 0,
             home: Home::unknown(),
-            caches: Vec::new(),
+            shared: Vec::new(),
         }
     }
 
