@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The build script of every plugin: its link options.
 
 #![forbid(unsafe_code)]

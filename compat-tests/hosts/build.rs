@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Makes the host executables export their symbols, as an executable linked against libmultipath
 //! does: plugins bind to them, and look for them to learn which release loaded them.
 

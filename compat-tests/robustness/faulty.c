@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.0-or-later */
 /*
  * A path checker with a data race and a bad access, for tools to find: without it, a tool that finds
  * nothing in the others would prove nothing.

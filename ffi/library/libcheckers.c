@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.0-or-later */
 /*
  * What libcheckers.a wants of the libmultipath that links it: where plugins are, and the proof that
  * both mean the same struct checker. scripts/patch-multipath-tools puts this file beside checkers.h.

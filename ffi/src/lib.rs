@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The C side: the ABI of multipath-tools' path checkers.
 //!
 //! A *plugin* is a checker that libmultipath loads; [`export_checker!`] makes the functions that it looks

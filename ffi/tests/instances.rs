@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The ABI must not change between the beginning and the end of an instance.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]

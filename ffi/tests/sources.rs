@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! No product source has an allocation that ends the process when it fails: neither in a log line nor
 //! anywhere else. `shortage` and `library_shortage` run what they can reach; this reads the rest.
 

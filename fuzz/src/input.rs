@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Bytes that are taken one after the other, and zeros after the last.
 
 use sg_io::{DriverStatus, HostStatus, Reply, ScsiStatus, Sense};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Properties that hold for any bytes: each module takes some and panics when one does not hold.
 //!
 //! | module | the bytes are |

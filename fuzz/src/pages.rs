@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Checks of each SCSI checker over a device with any replies.
 
 use crate::input::Input;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Sense data and statuses: decoding never fails, and its three rules agree where they have to.
 
 use crate::input::Input;

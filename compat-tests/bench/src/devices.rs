@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The devices of a driver: loop devices, and files and loop devices that hang and fail on command.
 
 #![forbid(unsafe_code)]

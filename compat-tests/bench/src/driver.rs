@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts in the role `bench`, as the program that runs them sees them.
 
 #![forbid(unsafe_code)]

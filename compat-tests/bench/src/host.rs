@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The host process: it reads requests from its standard input and writes a reply to each.
 
 use crate::lower_bound::BareReads;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a call into a path checker costs and how long it takes, for upstream's plugins and ours.
 //!
 //! A *host* is a process that exports what `libmultipath` of one ABI exports, loads one plugin, opens

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The lower bound of asynchronous reads: one `io_submit` each, or one per batch, and completions read
 //! from the ring in user memory.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The paths of a host: one `struct checker` each, as lean as the daemon's own.
 
 use harness::abi::Abi;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a driver asks of a host process: one [`Request`] per line, as JSON. The reply is a `Result` of
 //! the value named at each request or a [`Trouble`](harness::Trouble).
 

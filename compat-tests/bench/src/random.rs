@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Numbers that look random, the same ones each time.
 
 /// Marsaglia's xorshift; the number that it begins with must not be 0.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Directories of plugins, and which release of multipath-tools they are of.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Rounds: every path is checked once and every verdict collected.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How long a call held its thread up.
 //!
 //! On a busy machine a call may take long although it waits for nothing: its thread was ready to run

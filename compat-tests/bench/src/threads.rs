@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Counting threads, and what they cost by themselves.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What this process uses: processor time, memory, descriptors, AIO events.
 
 use std::fs;

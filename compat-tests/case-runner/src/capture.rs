@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a thread logs, kept for comparison.
 
 #![forbid(unsafe_code)]

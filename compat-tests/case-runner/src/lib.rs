@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Runs the decision tables of the SCSI checkers as unit tests, over a scripted transport.
 //!
 //! Every function panics when the checker does something else than its table says.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! cciss_tur: the number of the logical volume, then TEST UNIT READY to it.
 
 #![forbid(unsafe_code)]

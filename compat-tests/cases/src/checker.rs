@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The checkers that send SCSI commands.
 
 #![forbid(unsafe_code)]

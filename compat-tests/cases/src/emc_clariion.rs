@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! emc_clariion: INQUIRY for page C0h, and a read where the page says that the path is active.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! hp_sw: INQUIRY for the serial number, then TEST UNIT READY.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The decision tables of the SCSI checkers as data: which replies of a device give which verdict.
 //!
 //! Each table exists once. The unit tests of a checker run it over a scripted transport, the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Random input, for the most part of the kinds that checkers tell apart.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! rdac: INQUIRY for page C9h, and the TAS bit of the control mode page as the preparation.
 
 #![forbid(unsafe_code)]

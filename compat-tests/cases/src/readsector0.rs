@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! readsector0: READ(10) of the first blocks.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a device answers to a command.
 
 #![forbid(unsafe_code)]

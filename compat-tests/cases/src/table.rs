@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a case consists of, and how the tables are written.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The survivors of a complete run of cargo-mutants, and those that are accepted with a reason.
 
 use crate::list::{self, Mutant};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A copy of the tracked files, in which mutants are applied, with build output of its own.
 
 use crate::list::Mutant;

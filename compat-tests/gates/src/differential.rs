@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Selected mutants against upstream: the differential suite of the checker has to notice each.
 
 use crate::copy::{Copy, last_line};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The mutants that cargo-mutants can make, and how they are named here.
 
 use serde::Deserialize;

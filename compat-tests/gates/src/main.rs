@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Breaks the checkers on purpose, and fails when no test notices: scripts/mutants and
 //! scripts/broken-checkers.
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The selection of mutants that unit tests and differential suites must both notice.
 
 use crate::list::{self, Mutant};

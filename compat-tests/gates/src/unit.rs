@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Selected mutants against unit tests.
 
 use crate::copy::{Copy, last_line};

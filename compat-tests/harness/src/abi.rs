@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The four ABIs that hosts of multipath-tools offer to checkers, each named by its first release.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Makes AIO system calls of this thread fail on command, and counts them.
 //!
 //! A seccomp filter hands each such call to a second thread, which answers it or lets it go on.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The AIO contexts of this process, seen from outside the plugin that made them.
 //!
 //! The kernel maps every context's completion ring into the process; the head of the ring says how

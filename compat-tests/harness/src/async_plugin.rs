@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A plugin in the form that multipath-tools 0.15.0 prefers: one function that blocks, which the host
 //! runs on a thread of its own. All of upstream's checkers have it but directio.
 //!

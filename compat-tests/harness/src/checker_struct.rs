@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! `struct checker` as each ABI's C header lays it out, in guarded memory: a plugin that reads or
 //! writes beyond it is noticed.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The macros by which a host executable exports functions under their C names. Each is used at most
 //! once, in the executable itself: symbols of a library would not be exported.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The functions of libmultipath that test hosts export, and the record of what plugins did with
 //! them.
 

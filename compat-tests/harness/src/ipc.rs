@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Messages between a suite and its test hosts: values of serde types, one JSON text per line, over
 //! a socket or a pair of pipes.
 #![forbid(unsafe_code)]

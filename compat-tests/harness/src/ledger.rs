@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The ledger of deliberate differences, `docs/differences.toml`.
 //!
 //! The differential suites ask which differences have to show in the host ABI they run in; the page

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What every compatibility suite needs.
 //!
 //! | module | subject |

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Standard output that may be closed early, as by `| head`.
 #![forbid(unsafe_code)]
 

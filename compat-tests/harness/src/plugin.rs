@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A loaded `libcheck<name>.so`: opened, searched and asked as `libmultipath` does it.
 
 use crate::abi::Abi;

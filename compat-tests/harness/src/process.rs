@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Test host processes, as the suites start them.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The two implementations that are compared.
 #![forbid(unsafe_code)]
 

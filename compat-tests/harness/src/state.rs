@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Path states, as hosts number and name them.
 #![forbid(unsafe_code)]
 

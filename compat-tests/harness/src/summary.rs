@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What passed, what failed and what did not run: the end of every suite's output, and its exit code.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What belongs to an upstream plugin: its release's libmultipath, libraries and dynamic linker.
 #![forbid(unsafe_code)]
 

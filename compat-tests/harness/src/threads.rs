@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The other threads of this process.
 
 use crate::{Doing, Result, Trouble};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Why something did not work, and whether that is a failure.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Test hosts: one executable per ABI, which exports what that ABI's libmultipath exports, and for
 //! each suite a role. The first argument names the role.
 //!

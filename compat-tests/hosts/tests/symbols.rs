@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Each host executable shows plugins the symbols of its ABI and no others.
 
 #![expect(clippy::unwrap_used, reason = "a failing test may panic")]

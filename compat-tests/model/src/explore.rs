@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Runs the scenes under shuttle's schedulers.
 
 use crate::scenes::{SCENES, Scene, VARIANTS, Variant};

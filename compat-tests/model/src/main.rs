@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Explores the schedules of the asynchronous core and of directio with shuttle; `scripts/model` builds and runs it.
 //!
 //! A *scene* is a small program over the real code: several hosts, devices that hang, spawns that fail. A

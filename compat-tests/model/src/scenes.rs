@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The scenes, and the variants that they must catch.
 
 mod directio;
@@ -85,7 +87,7 @@ const fn variant(name: &'static str, scene: &'static str) -> Variant {
 /// Every variant.
 pub(crate) const VARIANTS: &[Variant] = &[
     variant(
-        "a worker takes a job and leaves the others to nobody",
+        "a worker takes a job and forgets the others",
         "pool, long waits never time out",
     ),
     variant(

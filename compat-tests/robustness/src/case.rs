@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One case: a path is made, checked and freed while requests are refused, and then has to be up.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Forked processes.
 
 use harness::{Doing, Result, Trouble};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Test hosts in which devices hang and the system refuses resources.
 //!
 //! | module | subject |

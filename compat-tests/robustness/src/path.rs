@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One path of a host to which resources are refused.
 
 use crate::protocol::ShortageMessage;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What endure asks of a host in the roles `shortage`, `scenes` and `races`, and what the host reports.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The role `races`: many threads in one plugin at a time, as in hosts of libmpathpersist, for tools that
 //! find races and bad accesses.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The role `shortage`: memory, threads, descriptors, AIO contexts and AIO requests are refused, one
 //! request or all from one on, at every place in turn.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The path checker `cciss_tur`, for logical volumes of HP Smart Array controllers under Linux'
 //! former cciss driver: TEST UNIT READY through the driver's own requests.
 

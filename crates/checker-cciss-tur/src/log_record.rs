@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 //! What cciss_tur writes to the standard error stream.
 
 #![forbid(unsafe_code)]

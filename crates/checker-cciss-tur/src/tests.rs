@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 //! cciss_tur over its decision table.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Submissions that may have to wait for the device, made by workers.
 //!
 //! A path that is freed takes its submission back if no worker has begun it, and leaves an orphan otherwise.

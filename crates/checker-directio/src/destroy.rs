@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Destroying AIO contexts without waiting for their devices.
 //!
 //! `io_destroy` returns the context's `fs.aio-max-nr` quota first of all. Then it sleeps in the kernel: until

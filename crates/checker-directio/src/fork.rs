@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Every lock of this crate, for a host that forks.
 //!
 //! A child process has the memory of its parent but none of its other threads. A lock that one of those

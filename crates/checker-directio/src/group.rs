@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One AIO context and the slots of the paths that share it.
 
 use crate::kernel::{Completion, Context, Events, Memory, Missing, Submission, Submitted, Waiter};

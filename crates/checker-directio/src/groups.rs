@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! All groups of the process: the one that a new path joins, and the end of those without paths.
 //!
 //! Whatever may take long is done without the lock on the groups: contexts are made and destroyed, memory

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What the checker uses of the kernel; under `cfg(shuttle)` a model of it.
 
 #[cfg(not(shuttle))]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The directio path checker: reads the first block of a device with `O_DIRECT`, by asynchronous I/O.
 //!
 //! [`Directio::check`](checkers_core::Checker::check) submits one read and returns "pending"; `pending`

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Whether a read is submitted on the host's thread or left to a worker.
 //!
 //! On the host's thread a read carries `RWF_NOWAIT`, and the kernel refuses it where it would have to

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One path: the decision which state it is in.
 
 use crate::fork::{Held, hold_for_fork};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The place of a path.
 
 /// A group, and the index of a slot in it.

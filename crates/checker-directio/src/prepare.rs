@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What `init` finds out about a descriptor, and changes.
 
 use crate::kernel::{logical_block_size, set_status_flags, soft_block_size, stat, status_flags};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The deferred submissions that no worker has begun.
 //!
 //! A worker takes the oldest, whichever job of the pool it runs. So the pool has as many jobs as submissions

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Where a read stands, and which side owns it: the path, a worker, or the kernel.
 
 use kernel_fd::Errno;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The slots of a group: one read for each path.
 
 use crate::read::{DeferredId, Failure, Holder, Outcome, Read};

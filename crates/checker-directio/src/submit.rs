@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Starting a read: on the caller's thread where that cannot wait, else by a worker.
 
 use crate::deferred_submit::defer;

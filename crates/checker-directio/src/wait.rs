@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Waiting for the result of a read, for callers that may.
 
 use crate::groups::{PROGRESS, groups};

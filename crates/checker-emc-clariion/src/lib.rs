@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The path checker `emc_clariion`, for EMC CLARiiON and VNX arrays: their vital product data page
 //! C0h says how the path is configured and whether this storage processor owns the unit; an owner
 //! is also asked to read.

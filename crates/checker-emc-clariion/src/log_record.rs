@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What emc_clariion writes to the log.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The unit path report page (C0h) of a CLARiiON: how this path is set up and what it leads to.
 
 #![forbid(unsafe_code)]

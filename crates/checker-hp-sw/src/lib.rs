@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The path checker `hp_sw`, for HP StorageWorks arrays whose passive controller accepts INQUIRY but
 //! refuses everything else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The path checker `rdac`, for arrays of the LSI and Engenio line (NetApp E-Series, IBM DS4000,
 //! Dell MD3000, …): their vital product data page C9h says which controller owns the unit.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What rdac writes to the log.
 
 #![forbid(unsafe_code)]

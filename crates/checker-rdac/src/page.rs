@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The volume access control page (C9h) of an rdac array: who owns the unit, and how the two
 //! controllers are.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The TAS bit of the control mode page: "task aborted status", which makes an array report
 //! commands that another initiator aborted.
 

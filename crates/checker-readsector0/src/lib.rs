@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The path checker `readsector0`: READ(10) of the first block. It works on every SCSI disk, and does not
 //! tell a passive path from a broken one on any.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! readsector0 over its decision table.
 
 #![forbid(unsafe_code)]

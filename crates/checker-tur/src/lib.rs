@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The path checker `tur`: TEST UNIT READY, the command by which a SCSI device reports whether it
 //! would take reads and writes.
 

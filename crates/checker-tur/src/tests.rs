@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! tur over its decision table.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How a blocking [`Probe`](crate::Probe) becomes a [`Checker`](crate::Checker) that never holds its host up.
 //!
 //! | file | subject |

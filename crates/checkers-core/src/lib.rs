@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The core of multipath path checkers: what a checker is, what it may report, and how the
 //! blocking ones are made asynchronous.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The messages of one checker: its own and those that every asynchronous checker has.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A checker that is nothing but "send a command that may block, then classify the reply".
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The checker classes of a host, and what a host does with them: the part of libmultipath that its
 //! `checkers.c` is.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! SCSI checkers: a name, messages of their own and a decision table.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Synchronisation, threads and time: those of std, or under `cfg(shuttle)` those of a model checker that
 //! explores schedules (see `scripts/model`).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A run has a descriptor of its own: what the host does with its number afterwards does not matter.
 //!
 //! One test, since the limit of descriptors is that of the process.

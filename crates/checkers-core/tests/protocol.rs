@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The asynchronous protocol, driven as hosts drive it, over devices that do what the test says.
 //!
 //! Every test has a device type of its own (and with it slots of its own); the pool of workers is

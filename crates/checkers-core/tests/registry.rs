@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The registry, with modules that write down how they are called.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it likes")]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The asynchronous protocol under many hosts' threads at a time: no check may be lost, and no
 //! verdict go to another path. Worth running under ThreadSanitizer.
 

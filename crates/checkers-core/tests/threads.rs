@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What happens to checks and setup commands when the system gives no thread for a while.
 //!
 //! One test at a time: the supply of threads is that of the process.

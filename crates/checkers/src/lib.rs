@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The list of all path checkers, the only place that names each of them.
 //!
 //! Whatever needs every checker (the plugins' tests, the library form, `pathcheck`, the fuzz targets)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! From the list as it is written to what callbacks get.
 
 /// Takes one row after another from the list, and calls the callback in the end.

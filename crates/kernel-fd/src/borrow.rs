@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Descriptor numbers for `nix`, which asks for descriptors that are known to be open.
 
 use crate::Errno;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A second descriptor for an open file.
 
 #![forbid(unsafe_code)]

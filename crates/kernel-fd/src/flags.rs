@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The status flags of an open file description (`O_DIRECT`, `O_NONBLOCK`, …).
 //!
 //! The flags belong to the description: every descriptor duplicated from the same `open` sees a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Detects that a fork has made another process.
 //!
 //! A child has the memory of its parent, but neither its threads nor its AIO contexts. Values that depend

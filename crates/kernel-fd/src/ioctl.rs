@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Sizes that the kernel reports by ioctl: the blocks of a block device, and a terminal.
 
 use crate::Errno;

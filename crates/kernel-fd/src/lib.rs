@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What the kernel says about an open file descriptor, its monotonic clock, and whether this is still the
 //! same process.
 //!

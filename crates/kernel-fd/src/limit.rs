@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How many descriptors a process may have.
 
 #![forbid(unsafe_code)]

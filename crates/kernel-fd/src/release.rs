@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The release of the running kernel.
 
 #![forbid(unsafe_code)]

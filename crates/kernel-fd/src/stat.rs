@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The kind of file that a descriptor refers to.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The standard error stream, for code inside a daemon.
 
 #![forbid(unsafe_code)]

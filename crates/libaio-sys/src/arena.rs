@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The memory of requests in flight: a block of 4096 bytes to read into for each, and its `iocb`.
 //!
 //! Two requests in flight never share a block. Block integrity and checksumming layers verify what is in

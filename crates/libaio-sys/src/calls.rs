@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The five system calls of native AIO, as their manual pages (section 2) describe them.
 //!
 //! They go through the C library's `syscall` symbol, so a failure is -1 with `errno` set (libaio's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! An AIO context that owns the buffers of its requests.
 
 #![forbid(unsafe_code)]

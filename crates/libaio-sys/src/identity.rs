@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which context something belongs to.
 
 #![forbid(unsafe_code)]

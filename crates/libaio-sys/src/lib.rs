@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Linux native AIO, without libaio, for reads that must not block the caller.
 //!
 //! A [`Context`] submits each read with one system call. Completions come out of the ring that the kernel keeps

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Anonymous memory straight from the kernel, and the part of it that one request uses.
 //!
 //! Buffers for direct I/O are mapped, not allocated. They start on a page. Unmapping one returns its pages at

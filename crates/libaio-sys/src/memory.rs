@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Memory on its way into a context or out of it.
 
 #![forbid(unsafe_code)]

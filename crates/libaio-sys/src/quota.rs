@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The part of `fs.aio-max-nr` that a context uses.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The requests in flight and the memory that each of them reads into.
 
 #![forbid(unsafe_code)]

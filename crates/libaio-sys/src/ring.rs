@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The completion ring of a context.
 //!
 //! `io_setup` maps a ring buffer into the process, and the context's number is its address. The kernel

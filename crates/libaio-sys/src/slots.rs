@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The numbers of requests, which pass through the kernel and come back with the event.
 //!
 //! A key names a slot and one use of it. An event whose key is not current (a duplicate, or one of unknown

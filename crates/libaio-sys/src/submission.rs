@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Submitting a request without holding the context.
 
 use crate::bindings::{IOCB_CMD_PREAD, iocb};

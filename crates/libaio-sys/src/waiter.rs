@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Waiting for completions without holding the context.
 
 #![forbid(unsafe_code)]

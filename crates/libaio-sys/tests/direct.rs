@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Direct I/O, where completions come from the device and later than the submission.
 
 #![forbid(unsafe_code)]

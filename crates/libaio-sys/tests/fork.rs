@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A child process with a context of its parent.
 
 use libaio_sys::{Completion, Context, Errno};

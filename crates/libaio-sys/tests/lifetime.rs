@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a context leaves when it is dropped. One test, so that the process has no other contexts.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A completion that is taken after the thread that submitted the request has ended.
 //!
 //! The event names the address of the request's `iocb`. The kernel does not read that again, but valgrind

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One device: found, opened and checked as by multipathd.
 //!
 //! Any step may block on a dead device. Each is reported before it begins, and the calling thread has no

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which checker suits a device.
 //!
 //! As multipathd chooses, as far as sysfs has the information: the daemon also queries the device

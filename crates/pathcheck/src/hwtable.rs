@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The arrays that multipathd checks with something else than its default.
 //!
 //! DeviceInfo from multipath-tools 0.14.3, libmultipath/hwtable.c: every entry that names a checker, apart

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The results as one JSON document.
 
 use crate::choice::Choice;

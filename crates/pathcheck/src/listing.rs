@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The disks that the kernel lists.
 
 use crate::device_info::DeviceInfo;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Checks disk paths from the command line, as multipathd does.
 //!
 //! Two processes share the work. The one that the user started never touches a device: it lists

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The result of a check, and the exit code for all of them.
 
 use crate::reason::Reason;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A line on the terminal with the devices that are being waited for.
 
 use crate::supervisor::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The messages between the two processes, over the worker's standard input and output.
 //!
 //! The request is a line of JSON, then the devices' names, each with a NUL at its end. Each line of the

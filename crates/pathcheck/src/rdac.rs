@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! rdac without its preparation: MODE SELECT changes a setting of the array, which a check
 //! must not do without the user's consent.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Why a path is in its state: the last reply of the device, or the error on the way to it.
 
 use checkers::checker_cciss_tur::CcissReply;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The process that the user started: has the worker check all devices, and keeps the time limits.
 
 use crate::choice::Choice;

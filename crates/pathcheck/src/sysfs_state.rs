@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How multipathd treats the `state` that sysfs has for a SCSI device or an NVMe controller.
 //!
 //! The daemon calls the checker only while it is "running" or "live"; else the path's state follows

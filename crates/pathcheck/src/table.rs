@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The results as a table, in the order of the list.
 //!
 //! Usually all is known within a moment and the table comes in one piece. When it takes longer, each

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The jobs of the worker process, and the checks in flight.
 //!
 //! A thread has one job at a time, so that a device that hangs blocks no other job. A check in flight

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The process that touches the devices.
 
 use crate::check::{self, Stage};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Is a SCSI device ready? Sends TEST UNIT READY and INQUIRY and prints the replies.
 //!
 //! ```text

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The additional sense code and its qualifier, in words.
 
 #![forbid(unsafe_code)]

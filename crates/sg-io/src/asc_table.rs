@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The additional sense codes that T10 has assigned, as data.
 //!
 //! Source: T10's numerical list of ASC and ASCQ assignments,

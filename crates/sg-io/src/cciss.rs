@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The two requests with which a logical volume of an HP Smart Array controller is tested.
 //!
 //! They are those of the cciss driver, which Linux had up to 4.13 (<linux/cciss_ioctl.h>).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The border to the kernel: the only unsafe code of this crate.
 //!
 //! Requests go through the C library's `ioctl`, so a test that interposes the symbol sees each one.

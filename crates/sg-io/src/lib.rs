@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! SCSI commands through the Linux `SG_IO` ioctl (version 3 header): one command out, one typed
 //! reply back, and the decoding of that reply.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What came back for a command that was sent.
 
 #![forbid(unsafe_code)]

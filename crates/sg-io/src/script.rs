@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A device whose replies are a script and which records its commands, for tests of everything that
 //! decides by replies.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Sense data: what a target reports about a command that did not simply succeed.
 //!
 //! Two formats exist (SPC-5, sense data): *fixed* has the response codes 70h and 71h, the sense key

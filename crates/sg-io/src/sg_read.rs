@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The read of the first block, by which readsector0 and emc_clariion check a device.
 
 #![forbid(unsafe_code)]

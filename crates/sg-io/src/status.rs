@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The three statuses of a reply: the target's, the host adapter's and the driver's.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! `libcheckers.a`: the functions of multipath-tools' `checkers.h`, over built-in checkers.
 //!
 //! Only names and signatures are here, in the form of the release that the features choose; what the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Reading and writing a host's `struct checker`.
 //!
 //! A plugin writes only what it owns: `msgid`, `context` and what `mpcontext` points to. The other

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which ABI a host has, by the symbols that it offers.
 
 #![forbid(unsafe_code)]

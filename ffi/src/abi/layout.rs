@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Where the members of `struct checker` are.
 //!
 //! A member's place follows from the order of the members and the natural alignment of their types, as

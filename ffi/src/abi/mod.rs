@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The checker ABI, in the forms that releases of multipath-tools have given it.
 //!
 //! | module | subject |

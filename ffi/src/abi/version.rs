@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The ranges of releases that share an ABI.
 
 #![forbid(unsafe_code)]

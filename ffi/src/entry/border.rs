@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The border between a host's call and Rust code: neither a panic nor a cancellation crosses it.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The functions of the ABI, once for every checker; [`export_checker!`](crate::export_checker) gives
 //! them their C names.
 //!

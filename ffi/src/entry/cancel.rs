@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Deferring the cancellation of the calling thread.
 //!
 //! multipathd ends by cancelling its threads, any of which may be inside a plugin. A cancellation would

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The exported names. One macro makes them, so that none can be written without the border.
 
 use std::ffi::{CStr, c_char};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The functions that a host calls.
 //!
 //! | module | subject |

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Attributes of worker threads: detached, with a small stack and a guard page.
 //!
 //! The C library puts the process's static thread-local storage on the stack of each thread. Its size

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! No child process is left with a lock that nothing releases.
 //!
 //! The child of a program with threads has the memory of its parent as it was at the fork: a lock that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which host has loaded the checkers. It is detected once and never guessed: writing the members of one
 //! layout into the struct of another corrupts the daemon's memory.
 

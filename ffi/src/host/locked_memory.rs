@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Room for a thread under a limit on locked memory (`RLIMIT_MEMLOCK`).
 //!
 //! A daemon that has locked its memory needs room for a thread's stack and for a table that glibc

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Log lines go where the host's own lines go.
 //!
 //! The five levels of `log` are the five of libmultipath: error 0, warn 1, info 2, debug 3, trace 4.

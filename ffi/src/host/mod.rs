@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The program that has loaded the checkers, and what they need of it.
 //!
 //! | module | subject |

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The message of a panic, with its place, on standard error.
 //!
 //! The standard library's own hook also prints a backtrace if the host's environment has

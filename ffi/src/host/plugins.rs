@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The plugin that was loaded first, which decides what is done once per process.
 //!
 //! Each plugin has its own copy of this code and of its statics, and a host may load them all. They agree

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What is set up once per process, on a thread of the host.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Looking up the host's functions and variables.
 //!
 //! A plugin that is linked with libmultipath would be tied to one release by the versions of its symbols,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How a worker thread is started inside a daemon.
 //!
 //! Not by `std::thread`, whose allocations end the process when they fail.

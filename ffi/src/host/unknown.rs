@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The line about a host that is not known, once per process.
 
 use super::plugins::{self, Reported};

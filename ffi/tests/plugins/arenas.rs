@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hung workers cost their stacks, and no malloc arenas: glibc gives one (132 KiB, locked in a daemon that
 //! locks its memory) to each thread that allocates or frees.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A child of a program whose threads are checking paths can check paths itself.
 
 use crate::isolated::*;

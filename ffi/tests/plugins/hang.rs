@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Devices that do not reply, and what hosts do meanwhile: cancel threads, fork, unload, end.
 
 use crate::isolated::*;

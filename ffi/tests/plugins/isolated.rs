@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Running a test in a process of its own.
 
 use crate::system::System;

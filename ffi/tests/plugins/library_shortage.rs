@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The library form without memory or threads: every log line must come without an allocation, or the
 //! shortage that it reports ends the process.
 

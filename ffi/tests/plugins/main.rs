@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Plugins, and the library form, under hosts that do what no real host does, in a system that fails, hangs
 //! or lies.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Calls in orders that no host makes, with arguments that no host passes.
 
 use crate::isolated::*;

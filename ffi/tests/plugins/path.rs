@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Plugins and paths, with the calls of a host in its order.
 
 use crate::isolated::built;

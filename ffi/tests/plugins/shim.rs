@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! An object between a plugin and the C library: preloaded, it fails, hangs or invents replies as it is set.
 //!
 //! Compiled by `isolated`, not by cargo. With `--cfg host="0.7.9"` (or 0.11, 0.15) it also exports the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! No memory, no threads, no descriptors, no AIO quota: the process must survive, and so must the paths
 //! once there is enough again.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How deep the plugins' stacks go: multipathd's checker thread has 64 KiB, and the workers that run
 //! the probes have less than half of that. In synchronous mode a probe runs on the caller's stack, so a host's
 //! thread shows both.

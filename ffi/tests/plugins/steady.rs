@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What goes on for ever must not need memory: after a path's first checks, no further one allocates.
 
 use crate::isolated::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The system as the shim presents it: what it fails, hangs or invents is set by numbers in shared memory.
 
 use std::ffi::{CStr, c_char, c_void};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Static thread-local storage lies on every thread's stack: however much of it a process has, a worker
 //! keeps the stack that it needs.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A multipath-tools that is none of those that the plugins know: they all decline, for all paths
 //! alike, write nothing into the structs, and report once what to do.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Feeds [`checkers_fuzz::sense`] from libFuzzer.
 
 #![no_main]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Feeds every target with random numbers, the same ones each time.
 //!
 //! usage: random SECONDS [FILE…]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The device: the C library's `ioctl` of this program answers with the bytes of the input.
 
 use std::ffi::{c_int, c_ulong, c_void};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Calls in any order, on structs with any contents, over devices with any replies.
 //!
 //! The host keeps to the ABI: calls on one struct do not overlap, `context` is NULL before the first init

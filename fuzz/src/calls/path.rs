@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A path of the host: its `struct checker`, and calls that check what the plugin does to it.
 
 use super::device::FILE;

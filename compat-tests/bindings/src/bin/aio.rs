@@ -6,6 +6,8 @@
 use std::io::Write;
 
 const PREAMBLE: &str = "\
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Linux native AIO as <linux/aio_abi.h> declares it.
 //!
 //! Made by scripts/regenerate-bindings; do not edit. The layout assertions at compile time hold

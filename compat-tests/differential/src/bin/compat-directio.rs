@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Compares our directio plugin with the one of a multipath-tools release.
 #![forbid(unsafe_code)]
 

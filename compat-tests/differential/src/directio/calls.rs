@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Calls into the plugin, as hosts make them.
 
 use super::devices::flags_of;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Compares what two sides of a scenario did, step by step and fact by fact.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The driver's devices and files. The runner makes them, so that a plugin which crashes or hangs
 //! takes none of them with it.
 #![deny(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The scenario driver: the host, the plugin and the devices of one scenario on one side.
 //!
 //! Every call into the plugin becomes a step with the facts that hold afterwards; the runner

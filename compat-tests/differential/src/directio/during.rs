@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What happens during a call, and calls from other threads and processes.
 
 use super::calls::log_of;
@@ -46,7 +48,7 @@ impl Driver {
     pub(crate) fn check_in_child(&mut self, id: Id) -> Result<Seen<'_>> {
         let label = format!("check #{} in a forked child", id.0);
         self.announce(&label)?;
-        let (parents, childs) = UnixStream::pair().doing("making a socket")?;
+        let (parents, child_end) = UnixStream::pair().doing("making a socket")?;
         let target = self.checker(id)?.as_ptr();
         self.checker(id)?.set_msgid(0);
         let plugin = self.plugin()?;
@@ -58,13 +60,13 @@ impl Driver {
             let fd = self.checker(id).map_or(-1, |checker| checker.fd());
             let msgid = self.checker(id).map_or(0, |checker| checker.msgid());
             let log = log_of(host::take_lines(), fd);
-            if let Ok(mut channel) = Channel::of(childs) {
+            if let Ok(mut channel) = Channel::of(child_end) {
                 let _ = channel.send(&Child { state, msgid, log });
             }
             // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(0) };
         }
-        drop(childs);
+        drop(child_end);
         let seen: Option<Child> = Channel::of(parents)?.receive().doing("hearing the child")?;
         let mut status = 0;
         // SAFETY: waits for the child just made.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What is recorded of each step of a scenario: typed facts, and what the scenario says of them.
 #![forbid(unsafe_code)]
 

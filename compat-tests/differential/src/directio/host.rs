@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The role `directio` of a test host: loads one plugin and runs one scenario, for the runner behind
 //! its standard input.
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What the runner and a test host send each other.
 #![forbid(unsafe_code)]
 

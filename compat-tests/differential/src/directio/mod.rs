@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Differential tests of the directio checker.
 //!
 //! Three kinds of processes take part. The [runner] (`compat-directio`) owns the devices

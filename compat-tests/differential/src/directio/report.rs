@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What `compat-directio` prints: a line per scenario, the ledger's entries, the longest calls, steps.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Starts one test host per scenario and side, makes devices for it and records its steps.
 #![forbid(unsafe_code)]
 

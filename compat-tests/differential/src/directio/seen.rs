@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a scenario says of the step that it has just taken.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The program `compat-directio`: compares our directio plugin with the one of a release.
 #![forbid(unsafe_code)]
 

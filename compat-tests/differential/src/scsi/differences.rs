@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The differences that the ledger allows between the records of the two plugins.
 //!
 //! Each rule says exactly what this project's plugin must do where upstream's does what the row

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A path whose plugin this program calls.
 
 use crate::scsi::host_path::{HostPath, NO_VALUE};

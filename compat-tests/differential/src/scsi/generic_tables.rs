@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The texts of message ids and the names of path states: this program's tables against those of the
 //! release's own libmultipath.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A path as its host keeps it.
 
 #![forbid(unsafe_code)]

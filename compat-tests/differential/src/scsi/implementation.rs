@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One of the two plugins that are compared, with what is expected of its host.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One path's checker, called as the hosts of an ABI call it.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The host of multipath-tools 0.15: the release's own libmultipath.
 //!
 //! It loads the plugin, keeps the path and runs its checks through `start_checker`, `get_state` and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A path that 0.15's libmultipath keeps.
 
 use crate::scsi::host_path::{HostPath, NO_VALUE};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A plugin in whichever form the host prefers.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Log records of this process, by the path that they are about.
 
 #![forbid(unsafe_code)]

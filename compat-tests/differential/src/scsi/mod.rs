@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Differential tests of the SCSI checkers: the plugin of a multipath-tools release and this project's
 //! run the same cases in one process, whose `ioctl` answers both from the same script. Verdicts,
 //! messages, every command with its data and time limit, and the log have to agree, but for the rows of

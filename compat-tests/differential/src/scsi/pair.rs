@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Upstream's plugin and this project's, side by side.
 
 #![forbid(unsafe_code)]

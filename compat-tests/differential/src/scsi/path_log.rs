@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The log of one path, compared call by call.
 
 #![forbid(unsafe_code)]

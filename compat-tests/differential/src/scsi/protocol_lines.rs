@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which lines the asynchronous protocol logs, by call.
 //!
 //! Upstream has three sets of them: none in the checkers that make their host wait, tur's up to 0.14,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Random cases until upstream's plugin has had a number of replies.
 
 #![forbid(unsafe_code)]

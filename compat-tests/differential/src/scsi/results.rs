@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What the comparison has come to so far.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One path with one plugin: prepared, checked a few times, freed.
 
 #![forbid(unsafe_code)]

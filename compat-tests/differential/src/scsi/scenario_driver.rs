@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Runs scenarios: all of a checker at the same time, with each plugin that does not make its host wait.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The asynchronous protocol: devices that answer at once, late, much too late or never, and paths that
 //! are freed meanwhile.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Cases that are run one after the other: they change what holds for the whole process, or are about
 //! the calls around the checks.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The standard error stream, kept from the terminal and read back: cciss_tur writes to it.
 
 #![forbid(unsafe_code)]

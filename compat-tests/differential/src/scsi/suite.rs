@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What is run, and what is reported.
 
 #![forbid(unsafe_code)]

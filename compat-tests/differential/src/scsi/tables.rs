@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The decision tables, run with both plugins: they must agree but for the rows of the ledger, and ours
 //! must do what the table says.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Files that hang: a small FUSE file system whose reads hang, fail or fall short on command.
 //!
 //! A file named by a number exists, is 1 MiB long and holds zeros. Reads of a file that is *held*

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Loop devices that are gone when the last descriptor is closed, however the process ends.
 
 use crate::{Doing, Result, Trouble};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The devices of one scenario, made on request and gone afterwards.
 //!
 //! Nothing here outlives the process, even one that is killed: mounts are detached, loop devices

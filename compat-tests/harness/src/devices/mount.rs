@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Mounts that have no place in the directory tree: they are reached through a descriptor and are
 //! gone when it is closed, however the process ends.
 

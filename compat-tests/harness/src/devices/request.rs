@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Requests for devices, as test hosts send them to the process that makes them.
 #![forbid(unsafe_code)]
 

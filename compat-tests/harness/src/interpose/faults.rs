@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which resources the interposed functions refuse, and what they count.
 //!
 //! What the host itself asks for is never refused, and not counted: a thread that has called

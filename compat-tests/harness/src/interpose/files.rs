@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Descriptors, which may be those of SCSI devices of [`crate::scsi`], and the files that
 //! libmultipath looks for.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The allocator and `mmap`.
 
 use super::faults::{Resource, heap_grows, is_counting, is_refused};

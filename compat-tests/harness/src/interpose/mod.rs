@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Functions of the C library that test hosts export in its place ([`crate::export_interposed`]), for plugins and for upstream's
 //! libraries: they refuse resources on command, count, and send devices' requests to
 //! [`crate::scsi`].

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Threads, and system calls by number.
 
 use super::faults::{Resource, SYSCALL_HOOK, arm, armed, is_counting, is_refused};

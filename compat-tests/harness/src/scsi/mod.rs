@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! SCSI devices that exist in this process only, behind the `ioctl` that test hosts export
 //! ([`crate::interpose`]).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The structures of `SG_IO` and cciss requests, written down from the kernel's headers: what plugins
 //! pass is measured by these, not by the plugins' own definitions.
 

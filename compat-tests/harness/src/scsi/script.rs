@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Devices that record every command and reply as they are told.
 
 use super::request::{Sent, read, write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A host with what libmultipath of 0.14.x exports.
 
 use std::process::ExitCode;

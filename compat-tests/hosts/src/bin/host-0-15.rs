@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A host with what libmultipath of 0.15.0 exports.
 
 use std::process::ExitCode;

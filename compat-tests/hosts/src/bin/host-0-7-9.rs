@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A host with what 0.7.9 to 0.8.5 export: `dlog` takes the sink first and filters by itself.
 
 use harness::host::LOGSINK;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A host that exports nothing of libmultipath.
 
 use std::process::ExitCode;

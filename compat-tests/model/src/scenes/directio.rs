@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts check paths of devices by directio. Some devices hang, until all hosts have made their checks; one
 //! cannot tell in advance whether it would have to wait. A read of a device has a size of its own, so that the
 //! result of one that goes to another path is noticed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts submit jobs, some of which hang until all others have ended.
 
 use crate::schedule::{Gate, all_threads_end, begin, endless_waits};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts check paths of devices some of which hang, in both deliveries and now and then synchronously.
 
 use crate::schedule::{Gate, all_threads_end, begin, gate, require};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Threads of the host are cancelled, wherever they are.
 
 use super::is_up;

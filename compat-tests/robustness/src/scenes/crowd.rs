@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Several paths of which one hangs: with large static TLS, and while no thread can be started.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Threads check paths while the process forks, and its children check a path by themselves.
 
 use super::{Counts, is_up, ok_if, one_check};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The role `scenes`: fork, signals, stops, cancelled threads. Each scene reports what it counted, and fails
 //! when any verdict was not the device's.
 

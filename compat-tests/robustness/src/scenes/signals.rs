@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A signal every 100 µs, which interrupts system calls.
 
 use super::{Counts, ok_if, one_check};

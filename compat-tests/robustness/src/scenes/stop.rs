@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The process is stopped during checks of healthy devices.
 
 #![forbid(unsafe_code)]

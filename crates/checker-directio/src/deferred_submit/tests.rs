@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Deferred submissions, made on the thread of the test.
 
 use super::*;

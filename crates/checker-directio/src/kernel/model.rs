@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A model of kernel AIO for the model checker: contexts, their rings, and devices that hang or refuse.
 //!
 //! Devices are those of [`checkers_core::sync::open`]; a read of one has as many bytes as [`block_size`] says,

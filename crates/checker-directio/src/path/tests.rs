@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One path, beyond what the public interface shows.
 
 use super::*;

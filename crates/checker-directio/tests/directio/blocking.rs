@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Where `io_submit` sleeps: no call waits, and the verdict follows as soon as the device responds.
 //!
 //! Tests that need root, FUSE or loop devices are ignored by default, so that they are counted as

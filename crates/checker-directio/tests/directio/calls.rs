@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A host that takes the verdict from `check`, once per second: the time limit is in calls.
 
 use crate::support::{Path, alone, eventually, pipe, until_submitting};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A child process with the instances of its parent.
 
 use crate::support::{Path, alone, contexts, pipe, until_submitting};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The checker on pipes, files and devices of this machine.
 //!
 //! Tests that need root, FUSE or loop devices are ignored by default, so that they are counted as not run; as

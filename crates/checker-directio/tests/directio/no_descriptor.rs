@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A submission that would have to wait, in a process that can open no more descriptors.
 
 use crate::support::{Path, alone, is_unchecked, pipe};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Contexts that are to be destroyed, in a process that can have no threads.
 
 use crate::support::{Path, alone, contexts, eventually};

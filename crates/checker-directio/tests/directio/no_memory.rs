@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A process that can map no more memory: the path is made all the same, and not checked.
 
 use crate::support::{Path, alone, is_unchecked};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A submission that would have to wait, in a process that can have no more threads.
 
 use crate::support::{Path, alone, contexts, eventually, is_unchecked, pipe};

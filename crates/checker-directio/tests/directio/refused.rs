@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Files without direct I/O, which cannot be checked.
 
 use crate::support::{Path, alone, contexts};

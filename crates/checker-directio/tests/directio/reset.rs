@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What `reset` releases, and how soon.
 
 use crate::support::{alone, call, contexts};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A file system whose files stall like a dead device, until it is dropped.
 
 use fuser::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A healthy path whose submission waits behind a hung worker, while the process can have no more threads.
 
 use crate::support::{Path, alone, descriptors, eventually, is_unchecked, pipe, until_submitting};

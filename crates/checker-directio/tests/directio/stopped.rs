@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! A process that is stopped between two statements, for longer than the time limit, while its read
 //! completes: the result counts, not the clock.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What the tests share: a path and what its host knows about it, on a pipe, which does no asynchronous I/O.
 
 use checker_directio::Directio;

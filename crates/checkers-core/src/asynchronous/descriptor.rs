@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The descriptor that a run sends its commands to.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Threads for calls that may never come back.
 //!
 //! A burst of healthy checks must not start a thread each, and a device that hangs must not delay the check

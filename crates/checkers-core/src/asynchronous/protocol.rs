@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The asynchronous protocol.
 //!
 //! It is that of multipath-tools' tur checker (0.14): a check is started on a worker, its verdict is collected

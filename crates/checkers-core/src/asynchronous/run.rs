@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One run of a probe, shared by the path that wants it and the worker that executes it.
 //!
 //! A run works on copies (descriptor, time limit, memory) in a [`Slot`] that belongs to the path *and* to

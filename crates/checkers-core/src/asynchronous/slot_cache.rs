@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Jobs that are used again and again.
 
 #![forbid(unsafe_code)]

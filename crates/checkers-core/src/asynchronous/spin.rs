@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Spinning for a moment before going to sleep.
 //!
 //! To hand something to a thread that sleeps takes a system call on each side, and where its

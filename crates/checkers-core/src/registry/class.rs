@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One checker class: who refers to it, whether its checks may wait, and when its module goes.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The name by which a class is selected.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a host does with the class of one path: which function it calls when, and what it reports
 //! without calling any.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! shuttle's locks, atomics and threads, with condition variables and clocks in virtual time.
 //!
 //! shuttle's own `wait_timeout` never times out and its condition variables never wake spuriously. Here a

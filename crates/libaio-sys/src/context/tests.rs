@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The context on the running kernel.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Whole checks of devices with scripted replies.
 
 use super::*;

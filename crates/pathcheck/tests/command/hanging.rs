@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Devices that hang: they delay no other device, and the program ends in time.
 
 use super::*;

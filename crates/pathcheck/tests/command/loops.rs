@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Real block devices: loop devices over image files.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The program as its users start it.
 //!
 //! Tests that need root, FUSE or loop devices are ignored by default, so that they are counted as

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Results, exit codes and errors, without anything that hangs.
 
 use super::*;
@@ -303,14 +305,14 @@ fn a_full_disk_is_a_failure() {
 }
 
 #[test]
-#[ignore = "needs root, to become nobody"]
+#[ignore = "needs root, to change its user"]
 fn without_the_right_to_open_it_there_is_a_way_out() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let secret = image(directory.path(), "secret.img", 4096);
     std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
-    // The program may lie where nobody cannot go.
+    // The program may be in a folder that the other user cannot enter.
     let program = directory.path().join("pathcheck");
     std::fs::copy(env!("CARGO_BIN_EXE_pathcheck"), &program).unwrap();
     let output = Command::new("setpriv")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The requests of <linux/cciss_ioctl.h>.
 //!
 //! That header packs its inner structures and leaves the outer one alone; integers in the packed

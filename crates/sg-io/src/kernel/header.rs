@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The header of an `SG_IO` request, `struct sg_io_hdr` of <scsi/sg.h>.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The functions of a loaded checker, built in or from a plugin.
 
 use crate::object::Object;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What libmultipath's `checkers.c` does, for a libmultipath that is linked with the checkers.
 //!
 //! [`Library`] has the functions of `checkers.h`. Which of them exist under which name, and in which

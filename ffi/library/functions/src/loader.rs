@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Where checkers come from: the table of the built-in ones, then a plugin's file.
 
 use crate::entries::{BuiltIn, Entries, Texts};

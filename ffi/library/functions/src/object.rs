@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Shared objects, by the dynamic linker.
 
 use checkers_core::registry::Name;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The host's struct as the registry sees it.
 
 use checkers_core::registry::Record;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Threads of plugins written for multipath-tools 0.8.6 to 0.14.x.
 //!
 //! Such a thread may hang in the kernel and outlive every path of its class. The plugin must stay

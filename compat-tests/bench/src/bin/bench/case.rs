@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The conditions of a measurement.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Two runs: which promises held before and do not hold now.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The plugins and lower bounds that are measured against each other.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What is measured, and how samples become one number.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a check costs: upstream's plugins, ours and the lower bound, in one run.
 //!
 //! | module | subject |

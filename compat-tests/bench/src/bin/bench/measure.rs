@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Rounds of all contenders by turns, so that whatever else the machine does affects all alike.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Bytes per path, in a process whose memory is locked as multipathd's is.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The part of docs/performance.md that is printed from results, and the check that the page holds it.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What `pathcheck` costs a path, from the start of the program to its last line, and the lower bound
 //! of a program that has to open its devices.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The numbers of one run, and their file.
 //!
 //! The file is a CSV without quotes. Its first lines begin with `#` and hold what is true of the whole

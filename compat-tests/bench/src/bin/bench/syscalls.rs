@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! System calls per check, counted by strace.
 
 #![forbid(unsafe_code)]

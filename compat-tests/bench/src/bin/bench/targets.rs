@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What is promised, and whether results keep it.
 //!
 //! Only ratios between numbers of one run count, and numbers that no machine changes: times move with

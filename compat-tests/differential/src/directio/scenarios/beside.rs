@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Instances beside each other, and calls from other threads and processes.
 
 use super::prelude::*;

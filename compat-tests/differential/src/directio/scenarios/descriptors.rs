@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Descriptors that are not what a checker hopes for, and the status flags it leaves on them.
 
 use super::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Devices and files that answer: block sizes, file systems, sizes.
 
 use super::prelude::*;

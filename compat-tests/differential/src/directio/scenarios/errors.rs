@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! System calls that fail: no AIO contexts left, no request taken, no event given.
 
 use super::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Shared AIO contexts of 1024 requests each, and the requests that outlive their instance.
 
 use super::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Reads that hang, fail late or end at last: the asynchronous and the synchronous protocol.
 
 use super::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which host loaded the plugin: the ABI is recognised, or stated by the host, or the host is refused.
 
 use super::prelude::*;

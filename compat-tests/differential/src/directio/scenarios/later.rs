@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts of 0.11.0 and later, where `libcheck_check` starts and `libcheck_pending` collects: what
 //! our plugin must do there, by the rules of those releases' checker.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts of 0.11.0 and later: instances that share a context, and reads that outlive their instance.
 
 use super::later::{LATER, collect, need_wait, start};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The scenarios: what is done to a plugin, in which order, on which device.
 #![forbid(unsafe_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Random operations: whatever a host may do, in an order that only the seed decides. Every read hangs
 //! until it is answered, so that nothing depends on speed.
 

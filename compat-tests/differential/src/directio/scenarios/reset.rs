@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! `libcheck_reset` and unloading, in every state that instances can be in.
 
 use super::prelude::*;

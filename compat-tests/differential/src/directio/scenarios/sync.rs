@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Synchronous checks of devices that hang.
 
 use super::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The page of deliberate differences, one section per checker.
 
 use harness::abi::Abi;

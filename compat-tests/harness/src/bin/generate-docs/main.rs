@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Makes the generated pages of `docs/`.
 #![forbid(unsafe_code)]
 

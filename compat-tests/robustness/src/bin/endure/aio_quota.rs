@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The system's quota of AIO events, `fs.aio-nr`.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What random sequences hardly reach: many paths on one device that hangs, and unloading while it does.
 
 #![forbid(unsafe_code)]

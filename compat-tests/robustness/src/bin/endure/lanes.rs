@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Hosts of several plugins at a time: they wait more than they work.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Which call counts as one that waits.
 //!
 //! A call that lasts until its device is released has waited for it. A shorter one that is longer than

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Lets devices hang, return, break and vanish, and refuses resources: how long a call takes at most,
 //! and what is used up in the long run.
 //!

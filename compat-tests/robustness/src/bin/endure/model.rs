@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a path may report, given what has happened to its device.
 
 #![forbid(unsafe_code)]

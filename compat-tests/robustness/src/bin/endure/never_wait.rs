@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! No call may wait for a device, whatever the device does: thousands of random sequences for every
 //! plugin in every ABI. Upstream's plugins run a few, to show that waiting is noticed.
 //!

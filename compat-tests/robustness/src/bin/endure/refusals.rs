@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Memory, threads, descriptors, AIO contexts and requests are refused to a plugin, at every place in turn,
 //! by hosts in the role `shortage`.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What passed and what did not, and the longest calls.
 
 #![forbid(unsafe_code)]

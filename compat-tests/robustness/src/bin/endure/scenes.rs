@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Fork, signals, stops, cancelled threads and large static TLS, in hosts in the role `scenes`.
 
 #![forbid(unsafe_code)]

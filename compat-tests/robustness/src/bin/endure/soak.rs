@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Many hosts at a time, for long: devices hang, return and break, and paths vanish and return, all at
 //! intervals far shorter than a daemon's. What a host uses must not grow.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! One host with its devices.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Many threads in one plugin, and random input, under tools that find races and bad accesses.
 //!
 //! The exit code of the tool tells whether it has found anything. A plugin with faults shows that it can.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Pools of a test's own, each with a limited supply of threads.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! How a thread is started.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The threads that run jobs.
 
 #![forbid(unsafe_code)]
@@ -19,7 +21,7 @@ impl Pool {
                 dismissals = state.dismissals;
                 let alert = self.alert(&mut state);
                 drop(state);
-                if !broken("a worker takes a job and leaves the others to nobody") {
+                if !broken("a worker takes a job and forgets the others") {
                     self.signal(alert);
                 }
                 signal_all(waiter.take());

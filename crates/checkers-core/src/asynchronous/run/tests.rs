@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Slots, over devices that hang as long as a test wants.
 
 #![forbid(unsafe_code)]

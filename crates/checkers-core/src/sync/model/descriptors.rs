@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The descriptors of one schedule: which device each number belongs to.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Completions: their numbers, order and errors, and waiting for them.
 
 #![forbid(unsafe_code)]

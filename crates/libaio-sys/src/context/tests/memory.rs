@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! The memory of requests, and what the kernel reads and writes there.
 
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What keeps a context, and what a drop or a destruction leaves.
 
 #![forbid(unsafe_code)]
