@@ -32,19 +32,22 @@ pub(crate) fn printed(results: &Results) -> Result<String> {
     let missed = outcomes
         .iter()
         .filter(|outcome| outcome.verdict.is_missed());
+    let mut unexplained = Vec::new();
     for target in missed.map(|outcome| &outcome.target) {
         if target.why.is_empty() {
-            return Err(Trouble::Broken(format!(
-                "targets.csv gives no reason for what is missed: {}, {}",
-                target.subject(),
-                target.promise()
-            )));
+            unexplained.push(format!("{}, {}", target.subject(), target.promise()));
         }
         let what = format!("{} ({})", target.subject(), target.abi);
         let all = reasons.entry(&target.why).or_default();
         if !all.contains(&what) {
             all.push(what);
         }
+    }
+    if !unexplained.is_empty() {
+        return Err(Trouble::Broken(format!(
+            "targets.csv gives no reason for what is missed:\n{}",
+            unexplained.join("\n")
+        )));
     }
     text += "Missed, and why:\n\n";
     for (why, what) in reasons {
