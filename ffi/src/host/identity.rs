@@ -55,7 +55,7 @@ static INSTANCES: AtomicUsize = AtomicUsize::new(0);
 static DECIDING: Mutex<()> = Mutex::new(());
 
 /// Locks the host's detection. A process that is forked meanwhile finds it unlocked once its copy of the
-/// guard has been dropped. No other lock is taken with this one held.
+/// guard has been dropped. No other lock is taken with this one held, the dynamic linker's included.
 pub(super) fn hold() -> MutexGuard<'static, ()> {
     lock(&DECIDING)
 }
@@ -78,8 +78,9 @@ pub(crate) fn current() -> Option<&'static Host> {
 /// The host, detected now if need be. `None` has been reported to the user.
 pub(crate) fn find() -> Option<&'static Host> {
     let known = current().or_else(|| {
+        let seen = Seen::now();
         let _deciding = lock(&DECIDING);
-        detect()
+        accept(seen)
     });
     reported(known)
 }
@@ -91,10 +92,14 @@ pub(crate) fn begin_instance() -> Option<(&'static Host, BegunInstance)> {
         process::prepare();
         return Some((host, BegunInstance::new()));
     }
+    let seen = match current() {
+        None => Seen::now(),
+        Some(_) => Seen::NoLibrary,
+    };
     let deciding = lock(&DECIDING);
     // In this order: `assume` reads the number first, with the lock held.
     let begun = BegunInstance::new();
-    let known = current().or_else(detect);
+    let known = current().or_else(|| accept(seen));
     drop(deciding);
     Some((reported(known)?, begun))
 }
@@ -137,9 +142,10 @@ fn reported(known: Option<&'static Host>) -> Option<&'static Host> {
 /// effect.
 pub fn become_host(abi: Abi, is_sync: IsSync) {
     if REAL.get().is_none() {
+        let dlog = Dlog::find(&Symbols::new());
         let _deciding = lock(&DECIDING);
         REAL.get_or_init(|| {
-            log::connect(Dlog::find(&Symbols::new()));
+            log::connect(dlog);
             Host {
                 abi,
                 is_sync: Some(is_sync),
@@ -155,35 +161,67 @@ pub(crate) fn assume(letter: c_int) -> bool {
     let (Some(_), Ok(letter)) = (Abi::from_letter(letter), u8::try_from(letter)) else {
         return false;
     };
+    let seen = Seen::now();
     let _deciding = lock(&DECIDING);
     if INSTANCES.load(Ordering::Acquire) > 0 {
         // Nothing may change now, not even for a libmultipath that has been loaded meanwhile.
         return REAL.get().is_none() && ASSUMED.load(Ordering::Acquire) == letter;
     }
-    if REAL.get().is_some() || detect().is_some() || UNKNOWN.load(Ordering::Acquire) {
+    if REAL.get().is_some() || accept(seen).is_some() || UNKNOWN.load(Ordering::Acquire) {
         return false;
     }
     ASSUMED.store(letter, Ordering::Release);
     true
 }
 
-/// Detects the host by its symbols, unless it is already known to be an unknown one.
-fn detect() -> Option<&'static Host> {
+/// What the symbols of the process tell.
+enum Seen {
+    /// There is no libmultipath.
+    NoLibrary,
+    /// There is one that is unknown.
+    Unknown,
+    Library(Host, Option<Dlog>),
+}
+
+impl Seen {
+    /// Looks symbols up. Not with [`DECIDING`] held: the dynamic linker's lock, which a lookup takes, may be
+    /// held by a thread that waits for the end of a fork, and the fork waits for [`DECIDING`].
+    fn now() -> Seen {
+        let symbols = Symbols::new();
+        let abi = abi::detect(|name| symbols.has(name));
+        let (Some(abi), Some(is_sync)) = (abi, symbols.find(c"checker_is_sync")) else {
+            let present = symbols.has_library() || abi::PROBES.iter().any(|name| symbols.has(name));
+            return if present {
+                Seen::Unknown
+            } else {
+                Seen::NoLibrary
+            };
+        };
+        // SAFETY: from 0.7.9 on, libmultipath's checker_is_sync has this type in every release.
+        let is_sync = unsafe { std::mem::transmute::<*mut c_void, IsSync>(is_sync.as_ptr()) };
+        let host = Host {
+            abi,
+            is_sync: Some(is_sync),
+        };
+        Seen::Library(host, Dlog::find(&symbols))
+    }
+}
+
+/// Makes what was seen final, with [`DECIDING`] held. Returns the host, `None` when it is unknown or there is
+/// none.
+fn accept(seen: Seen) -> Option<&'static Host> {
     if UNKNOWN.load(Ordering::Acquire) {
         return None;
     }
-    let symbols = Symbols::new();
-    let abi = abi::detect(|name| symbols.has(name));
-    let (Some(abi), Some(is_sync)) = (abi, symbols.find(c"checker_is_sync")) else {
-        let present = symbols.has_library() || abi::PROBES.iter().any(|name| symbols.has(name));
-        UNKNOWN.store(present, Ordering::Release);
-        return None;
-    };
-    log::connect(Dlog::find(&symbols));
-    // SAFETY: from 0.7.9 on, libmultipath's checker_is_sync has this type in every release.
-    let is_sync = unsafe { std::mem::transmute::<*mut c_void, IsSync>(is_sync.as_ptr()) };
-    Some(REAL.get_or_init(|| Host {
-        abi,
-        is_sync: Some(is_sync),
-    }))
+    match seen {
+        Seen::NoLibrary => None,
+        Seen::Unknown => {
+            UNKNOWN.store(true, Ordering::Release);
+            None
+        }
+        Seen::Library(host, dlog) => {
+            log::connect(dlog);
+            Some(REAL.get_or_init(|| host))
+        }
+    }
 }

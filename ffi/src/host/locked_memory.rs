@@ -44,8 +44,9 @@ fn is_limited() -> bool {
     const VERSION: u32 = 0x2008_0522;
     /// With this capability the limit does not apply.
     const CAP_IPC_LOCK: u32 = 14;
+    // A limit that cannot be read is taken for one that applies.
     let limited =
-        getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft != libc::RLIM_INFINITY);
+        getrlimit(Resource::RLIMIT_MEMLOCK).map_or(true, |(soft, _)| soft != libc::RLIM_INFINITY);
     // 0 is the calling thread.
     let mut header = [VERSION, 0];
     // Two times effective, permitted, inheritable, as this version has them.
