@@ -27,4 +27,6 @@ pub use entry::{MessagePointer, message_table};
 #[doc(hidden)]
 pub use host::Reported;
 #[doc(hidden)]
+pub use host::fork::can_lock_shared;
+#[doc(hidden)]
 pub use host::fork::{ForkHandlers, ForkLocks, register as register_fork_handlers};

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use checkers_core::memory::OutOfMemory;
 use checkers_core::{
     Call, Checker, InitError, Initialized, MessageTable, PathState, Reported, Verdict,
 };
@@ -23,7 +24,9 @@ impl Checker for Interrupted {
 
     type Shared = ();
 
-    fn lock_shared() {}
+    fn lock_shared() -> Result<(), OutOfMemory> {
+        Ok(())
+    }
 
     fn init(call: &Call) -> Initialized<Interrupted> {
         ANSWER.store(calls::assume_abi(c_int::from(b'B')), SeqCst);

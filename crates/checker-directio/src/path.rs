@@ -11,6 +11,7 @@ use crate::prepare;
 use crate::read::{Failure, Outcome};
 use crate::submit::{self, Submitter};
 use crate::wait::{Patience, wait};
+use checkers_core::memory::OutOfMemory;
 use checkers_core::pool::POOL;
 use checkers_core::sync::broken;
 use checkers_core::{
@@ -69,8 +70,8 @@ impl Checker for Directio {
 
     type Shared = Held;
 
-    fn lock_shared() -> Held {
-        hold_for_fork()
+    fn lock_shared() -> Result<Held, OutOfMemory> {
+        Ok(hold_for_fork())
     }
 
     fn init(call: &Call) -> Initialized<Self> {

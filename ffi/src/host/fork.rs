@@ -10,32 +10,43 @@
 use super::identity;
 use checkers_core::Checker;
 use checkers_core::pool::{self, POOL};
+use checkers_core::sync::lock;
 use kernel_fd::fork::Generation;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Guards between the two fork handlers.
-struct Kept<G>(UnsafeCell<Option<G>>);
+struct Kept<G> {
+    /// Held from `keep` to `release`: threads may fork at the same time.
+    gate: Mutex<()>,
+    guards: UnsafeCell<Option<(Option<G>, MutexGuard<'static, ()>)>>,
+}
 
-// SAFETY: the cell is accessed in `keep`, with the locks held that `G` stands for, and in `release`, which
-// still holds them. Only the thread that called `keep`, or its copy in the child, comes to `release`: the C
-// library runs the handlers of one fork on the thread that forks.
+// SAFETY: `guards` is accessed in `keep` and in `release`, with `gate` held both times. Only the thread that
+// called `keep`, or its copy in the child, comes to `release`: the C library runs the handlers of one fork on
+// the thread that forks.
 unsafe impl<G> Sync for Kept<G> {}
 
 impl<G> Kept<G> {
     const fn new() -> Kept<G> {
-        Kept(UnsafeCell::new(None))
+        Kept {
+            gate: Mutex::new(()),
+            guards: UnsafeCell::new(None),
+        }
     }
 
-    fn keep(&self, guards: G) {
-        // SAFETY: no other thread can be here, since the caller has locked what `guards` stands for.
-        unsafe { *self.0.get() = Some(guards) };
+    /// Takes and keeps the guards.
+    fn keep(&'static self, take: impl FnOnce() -> Option<G>) {
+        let gate = lock(&self.gate);
+        let guards = take();
+        // SAFETY: no other thread can be here, since this one has locked `gate`.
+        unsafe { *self.guards.get() = Some((guards, gate)) };
     }
 
     fn release(&self) {
-        // SAFETY: the locks are still held; they are released when `guards` is dropped, after the access.
-        let guards = unsafe { (*self.0.get()).take() };
+        // SAFETY: `gate` is still held, and is released after the access, when the guards have been dropped.
+        let guards = unsafe { (*self.guards.get()).take() };
         drop(guards);
     }
 }
@@ -50,8 +61,8 @@ impl<T: Checker> ForkLocks<T> {
     }
 
     /// The handler before a fork.
-    pub fn hold(&self) {
-        self.0.keep(T::lock_shared());
+    pub fn hold(&'static self) {
+        self.0.keep(|| T::lock_shared().ok());
     }
 
     /// The handler after a fork, in the parent and in the child.
@@ -69,12 +80,20 @@ impl<T: Checker> Default for ForkLocks<T> {
 /// The fork handlers of one checker, made by [`fork_handlers!`](crate::fork_handlers).
 #[derive(Clone, Copy)]
 pub struct ForkHandlers {
+    /// Makes what instances share, so that [`ForkLocks::hold`] finds it. Returns whether it exists.
+    pub prepare: fn() -> bool,
     /// [`ForkLocks::hold`].
     pub hold: extern "C" fn(),
     /// [`ForkLocks::release`].
     pub release: extern "C" fn(),
     /// Whether the C library knows them.
     pub registered: &'static AtomicBool,
+}
+
+/// Whether what the checker's instances share exists, or has been made now.
+#[doc(hidden)]
+pub fn can_lock_shared<T: Checker>() -> bool {
+    T::lock_shared().is_ok()
 }
 
 /// Makes a checker's [`ForkHandlers`].
@@ -91,6 +110,7 @@ macro_rules! fork_handlers {
             LOCKS.release();
         }
         $crate::ForkHandlers {
+            prepare: $crate::can_lock_shared::<$checker>,
             hold,
             release,
             registered: &REGISTERED,
@@ -102,7 +122,7 @@ macro_rules! fork_handlers {
 static COMMON_LOCKS: Kept<(pool::Held, MutexGuard<'static, ()>)> = Kept::new();
 
 extern "C" fn hold_common() {
-    COMMON_LOCKS.keep((POOL.hold(), identity::hold()));
+    COMMON_LOCKS.keep(|| Some((POOL.hold(), identity::hold())));
 }
 
 extern "C" fn release_common() {
@@ -131,6 +151,7 @@ pub fn register(checker: ForkHandlers) {
     // Handlers before a fork are called last one first, so the pool is locked after all checkers: the order
     // in which a check locks them.
     let common = ForkHandlers {
+        prepare: || true,
         hold: hold_common,
         release: release_common,
         registered: &COMMON_REGISTERED,
@@ -144,6 +165,10 @@ pub fn register(checker: ForkHandlers) {
 
 fn register_one(handlers: ForkHandlers) -> bool {
     let ForkHandlers { hold, release, .. } = handlers;
+    // Nothing is made before a fork: without memory, a lock that appears meanwhile would not be held.
+    if !(handlers.prepare)() {
+        return false;
+    }
     // SAFETY: the handlers stay loaded until the process ends, since a plugin is linked with -z nodelete.
     // They take only locks that are never held during a call of the C library's fork.
     let registered = unsafe { libc::pthread_atfork(Some(hold), Some(release), Some(release)) } == 0;
@@ -154,6 +179,7 @@ fn register_one(handlers: ForkHandlers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use checkers_core::memory::OutOfMemory;
     use checkers_core::{Call, Initialized, MessageTable, PathState, Reported, Verdict};
 
     static SHARED: Mutex<()> = Mutex::new(());
@@ -165,8 +191,8 @@ mod tests {
         const MESSAGES: MessageTable = &[];
         type Shared = MutexGuard<'static, ()>;
 
-        fn lock_shared() -> Self::Shared {
-            checkers_core::sync::lock(&SHARED)
+        fn lock_shared() -> Result<Self::Shared, OutOfMemory> {
+            Ok(lock(&SHARED))
         }
 
         fn init(_call: &Call) -> Initialized<Self> {
@@ -190,11 +216,11 @@ mod tests {
 
     #[test]
     fn what_instances_share_is_locked_between_the_handlers() {
-        let locks = ForkLocks::<Device>::new();
+        static LOCKS: ForkLocks<Device> = ForkLocks::new();
         for _ in 0..2 {
-            locks.hold();
+            LOCKS.hold();
             assert!(SHARED.try_lock().is_err());
-            locks.release();
+            LOCKS.release();
             assert!(SHARED.try_lock().is_ok());
         }
     }

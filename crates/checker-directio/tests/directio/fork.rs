@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Runs `child` in a child process, which has ten seconds. Returns whether that returned `true`.
 fn in_child(child: impl FnOnce() -> bool) -> bool {
-    let held = (Directio::lock_shared(), POOL.hold());
+    let held = (Directio::lock_shared().unwrap(), POOL.hold());
     // SAFETY: the child only does what glibc allows after a fork of a process with threads: besides
     // system calls it allocates and frees memory.
     match unsafe { fork() }.unwrap() {

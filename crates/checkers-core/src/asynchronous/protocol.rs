@@ -85,6 +85,11 @@ enum Phase {
 }
 
 impl<P: Probe> Asynchronous<P> {
+    // Constants, so that the ids are looked up by the compiler.
+    const RUNNING: Verdict = Verdict::new(PathState::Pending, P::MESSAGES.running());
+    const TIMED_OUT: Verdict = Verdict::new(PathState::Timeout, P::MESSAGES.timed_out());
+    const NOT_STARTED: Verdict = Verdict::new(PathState::Unchecked, P::MESSAGES.not_started());
+
     fn for_path(call: &Call) -> Result<Self, OutOfMemory> {
         let process = Generation::current().ok();
         let mut instance = Asynchronous {
@@ -215,13 +220,13 @@ impl<P: Probe> Asynchronous<P> {
             Progress::Queued if now > limits.begin => {
                 self.phase = running(call, true);
                 log::debug!("{major}:{minor} : no thread for {} yet", P::NAME);
-                return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
+                return Self::NOT_STARTED.into();
             }
             Progress::Executing if now > limits.end => {
                 self.slot.cancel();
                 self.phase = Phase::GivenUp;
                 log::debug!("{major}:{minor} : {} checker timeout", P::NAME);
-                return Verdict::new(PathState::Timeout, P::MESSAGES.timed_out()).into();
+                return Self::TIMED_OUT.into();
             }
             Progress::Queued => Limits {
                 end: last_second(now, call),
@@ -234,7 +239,7 @@ impl<P: Probe> Asynchronous<P> {
             polled: true,
         };
         log::debug!("{major}:{minor} : {} checker not finished", P::NAME);
-        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
+        Self::RUNNING.into()
     }
 
     /// Finds the slot for a new run. The verdict, if any, is the reason not to start one.
@@ -257,11 +262,10 @@ impl<P: Probe> Asynchronous<P> {
                     P::NAME
                 );
             }
-            return Err(Verdict::new(PathState::Timeout, P::MESSAGES.timed_out()));
+            return Err(Self::TIMED_OUT);
         }
         log::debug!("{major}:{minor} : {} thread not responding", P::NAME);
-        let slot = Slot::claim()
-            .map_err(|OutOfMemory| Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()))?;
+        let slot = Slot::claim().map_err(|OutOfMemory| Self::NOT_STARTED)?;
         self.hung = Some(std::mem::replace(&mut self.slot, slot));
         self.setup_open = false;
         Ok(())
@@ -280,7 +284,7 @@ impl<P: Probe> Asynchronous<P> {
         };
         if let Err(NoWorker) = self.slot.start_probe(order) {
             log::debug!("{major}:{minor} : failed to start {} thread", P::NAME);
-            return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
+            return Self::NOT_STARTED.into();
         }
         self.phase = running(call, false);
         log::trace!("{major}:{minor} : {} checker starting up", P::NAME);
@@ -289,7 +293,7 @@ impl<P: Probe> Asynchronous<P> {
             self.slot.wait(SHORT_WAIT);
             return self.poll();
         }
-        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
+        Self::RUNNING.into()
     }
 
     /// The verdict if there is one, else "still running"; does not read the clock.
@@ -302,7 +306,7 @@ impl<P: Probe> Asynchronous<P> {
         }
         let (major, minor) = self.device;
         log::trace!("{major}:{minor} : {} checker still running", P::NAME);
-        Verdict::new(PathState::Pending, P::MESSAGES.running()).into()
+        Self::RUNNING.into()
     }
 
     /// Forgets the runs that a parent process started: its workers do not exist here.
@@ -366,7 +370,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
 
     type Shared = HeldSlots<P>;
 
-    fn lock_shared() -> Self::Shared {
+    fn lock_shared() -> Result<Self::Shared, OutOfMemory> {
         HeldSlots::new()
     }
 
@@ -376,7 +380,7 @@ impl<P: Probe> Checker for Asynchronous<P> {
 
     fn check(&mut self, call: &Call) -> Reported {
         if let Err(OutOfMemory) = self.enter_process(call) {
-            return Verdict::new(PathState::Unchecked, P::MESSAGES.not_started()).into();
+            return Self::NOT_STARTED.into();
         }
         match (call.mode, self.phase) {
             (Mode::Sync, _) => self.check_inline(call),

@@ -21,15 +21,14 @@ use crate::{MapMemory, Seconds};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Keeps the cache of a probe's slots locked; empty when there is no memory for the cache, and so no instance
-/// either.
+/// Keeps the cache of a probe's slots locked.
 pub struct HeldSlots<P: Probe>(
-    #[expect(dead_code, reason = "held for its drop")] Option<slot_cache::Held<Slot<P>>>,
+    #[expect(dead_code, reason = "held for its drop")] slot_cache::Held<Slot<P>>,
 );
 
 impl<P: Probe> HeldSlots<P> {
-    pub(crate) fn new() -> HeldSlots<P> {
-        HeldSlots(POOL.slots().ok().map(SlotCache::hold))
+    pub(crate) fn new() -> Result<HeldSlots<P>, OutOfMemory> {
+        Ok(HeldSlots(POOL.slots()?.hold()))
     }
 }
 
@@ -269,12 +268,11 @@ impl<P: Probe> Slot<P> {
         run.awaited = false;
     }
 
-    /// Waits until the run has ended, for `limit` at most. After a part of it a worker is prepared for the
-    /// next path: this run's may hang.
+    /// Waits until the run has ended, for `limit` at most. A run that has not ended by then may hang: a worker
+    /// is prepared for the next path.
     pub(crate) fn wait(&self, limit: Duration) {
-        if !self.wait_for_end(limit / SPARE_AFTER) {
+        if !self.wait_for_end(limit) {
             POOL.prepare_spare();
-            self.wait_for_end(limit - limit / SPARE_AFTER);
         }
     }
 
@@ -300,9 +298,6 @@ impl<P: Probe> Slot<P> {
         spin.until(|| !self.busy.load(Ordering::Acquire));
     }
 }
-
-/// What part of a wait passes before a worker is prepared for the next path: an eighth.
-const SPARE_AFTER: u32 = 8;
 
 /// What a worker does with a slot.
 impl<P: Probe> Job for Slot<P> {

@@ -155,13 +155,15 @@ impl Pool {
             state.starter = Starter::Asleep;
             (state, idle) = wait(&self.workers_wanted, state, IDLE);
         }
-        let wanted = !state.queue.is_empty() || state.starter == Starter::SpareWanted;
-        let ends = idle || state.dismissals != dismissals;
+        let dismissed = state.dismissals != dismissals;
+        let spare_wanted = state.starter == Starter::SpareWanted && !dismissed;
+        let wanted = !state.queue.is_empty() || spare_wanted;
+        let ends = idle || dismissed;
         if ends && (!wanted || broken("the starter ends with jobs queued")) {
             state.starter = Starter::Absent;
             return None;
         }
-        if state.starter == Starter::Asleep {
+        if !spare_wanted {
             state.starter = Starter::Awake;
         }
         Some(state)
