@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! What a scene needs in one schedule: threads that are counted, and devices that hang.
 
 #![forbid(unsafe_code)]
