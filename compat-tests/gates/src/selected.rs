@@ -14,7 +14,7 @@ use std::path::Path;
 pub(crate) struct Selected {
     /// The checker whose plugin is built with it, by upstream's name.
     pub(crate) checker: String,
-    /// Its name, as `cargo mutants --list` prints it.
+    /// Its name, as [`by_name`](crate::list::by_name) gives it.
     pub(crate) mutant: String,
     /// The host ABI in which the differential suite runs.
     pub(crate) abi: Abi,

@@ -93,6 +93,7 @@ mod tests {
             (4096, Ok(i32::MIN as u32), Some(4096)),
             (0, Ok(512), None),
             (0, Ok(65_536), None),
+            (512, Ok(4096), Some(512)),
             (4096, Ok(8192), Some(8192)),
             (512, Ok(65_536), Some(65_536)),
             // Impossible sizes are ignored.
