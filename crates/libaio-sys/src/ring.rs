@@ -280,7 +280,7 @@ mod tests {
     /// Under Miri, which reports a read of an event that is not ordered after its write, or the reverse.
     #[test]
     fn no_event_is_read_before_it_is_announced_or_overwritten_before_it_is_read() {
-        const COUNT: u64 = if cfg!(miri) { 20 } else { 100_000 };
+        const COUNT: u64 = if cfg!(miri) { 20 } else { 5_000 };
         let fake = NonNull::from(Box::leak(fake(0, 0)));
         // SAFETY: a ring with four events, freed at the end.
         let mut ring = unsafe { Ring::at(fake.cast()) }.unwrap();
