@@ -5,8 +5,8 @@
 use crate::checkers;
 use crate::listing;
 use crate::outcome::Outcome;
+use crate::path::Path;
 use crate::protocol::{Job, Options};
-use crate::supervisor::Path;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use std::ffi::OsString;
@@ -35,8 +35,8 @@ pub(crate) struct Arguments {
     ///
     /// The default is the daemon's: the timeout that sysfs gives for a SCSI
     /// device (/sys/block/sdX/device/timeout), 30 for any other. The daemon's
-    /// setting checker_timeout is not read. With 0 each path gets one look, 5
-    /// ms after its check has started.
+    /// setting checker_timeout is not read. With 0 each path is polled once, 5 ms
+    /// after its check has started.
     #[arg(short, long, value_name = "SECONDS", verbatim_doc_comment)]
     timeout: Option<u32>,
 

@@ -4,9 +4,10 @@
 
 use crate::choice::Choice;
 use crate::outcome::Outcome;
+use crate::path::Path;
 use crate::progress::Progress;
 use crate::reason::Reason;
-use crate::supervisor::{Display, Path};
+use crate::supervisor::Display;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `listing`, `device_info` | from sysfs: the disks of the system; the kind and time limit of one |
+//! | `path` | one device: its information, time limit and outcome |
 //! | `supervisor` | the first process: starts the worker, keeps the time limits |
 //! | `protocol` | the messages between the two |
 //! | `worker`, `work_queue`, `check` | the second process: its threads; their jobs; one device |
@@ -33,6 +34,7 @@ mod hwtable;
 mod json;
 mod listing;
 mod outcome;
+mod path;
 mod progress;
 mod protocol;
 mod rdac;
@@ -72,6 +74,6 @@ fn main() -> ExitCode {
             eprintln!("pathcheck: cannot write the results: {error}");
             Exit::NotChecked.into()
         }
-        _ => Exit::of(&paths).into(),
+        _ => Exit::of(paths.iter().map(|path| path.outcome.as_ref())).into(),
     }
 }

@@ -2,7 +2,7 @@
 
 //! A line on the terminal with the devices that are being waited for.
 
-use crate::supervisor::Path;
+use crate::path::Path;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 

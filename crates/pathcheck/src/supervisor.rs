@@ -2,12 +2,10 @@
 
 //! The process that the user started: has the worker check all devices, and keeps the time limits.
 
-use crate::choice::Choice;
-use crate::device_info::{DEFAULT_TIMEOUT, DeviceInfo};
-use crate::outcome::{Finding, Outcome};
+use crate::outcome::Outcome;
+use crate::path::Path;
 use crate::progress::Progress;
-use crate::protocol::{self, Event, Job, Report, Step};
-use checkers_core::{PathState, Seconds};
+use crate::protocol::{self, Job, Report};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -16,88 +14,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much later than its time limit a device's result may come from the worker.
-const GRACE: Duration = Duration::from_millis(500);
-
 /// How often results and progress are shown while some are still to come.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long the worker may take to end once every path has an outcome. It is not waited for any longer.
 const END_LIMIT: Duration = Duration::from_millis(200);
-
-/// One device, its information and its outcome.
-#[derive(Debug)]
-pub(crate) struct Path {
-    pub(crate) job: Job,
-    pub(crate) info: Option<DeviceInfo>,
-    pub(crate) outcome: Option<Outcome>,
-    /// The step that it is at, and since when the device is being worked on.
-    in_flight: Option<(Step, Instant)>,
-}
-
-impl Path {
-    /// A device without information and outcome.
-    pub(crate) fn new(job: Job) -> Path {
-        Path {
-            job,
-            info: None,
-            outcome: None,
-            in_flight: None,
-        }
-    }
-
-    /// The device's name for a terminal, without control characters.
-    pub(crate) fn name(&self) -> String {
-        let name = self.job.device.to_string_lossy();
-        name.chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect()
-    }
-
-    /// Its checker; `None` before the kind of device is known.
-    pub(crate) fn choice(&self) -> Option<Choice> {
-        self.job.choice(self.info.as_ref())
-    }
-
-    /// The time limit of its check, in seconds.
-    pub(crate) fn timeout(&self) -> u32 {
-        let own = self
-            .info
-            .as_ref()
-            .map_or(DEFAULT_TIMEOUT, |info| info.timeout);
-        self.job.options.timeout.unwrap_or(own)
-    }
-
-    /// When the worker must have reported; `start` is when the program started.
-    pub(crate) fn deadline(&self, start: Instant) -> Option<Instant> {
-        let since = self.in_flight.map_or(start, |(_, since)| since);
-        since.checked_add(Duration::from_secs(self.timeout().into()) + GRACE)
-    }
-
-    /// The outcome when the worker has not reported in time.
-    fn overdue(&self) -> Outcome {
-        let limit = Seconds(self.timeout());
-        let message = match self.in_flight {
-            Some((step, _)) => format!("{} has not returned within {limit}", step.name()),
-            None => format!("there was no thread for it within {limit}"),
-        };
-        Outcome::Checked(Finding {
-            hangs: true,
-            ..Finding::new(PathState::Timeout, message)
-        })
-    }
-
-    fn apply(&mut self, event: Event) {
-        match event {
-            Event::Begins(step) => {
-                let since = self.in_flight.map_or_else(Instant::now, |(_, since)| since);
-                self.in_flight = Some((step, since));
-            }
-            Event::Found(info) => self.info = Some(info),
-            Event::Ended(outcome) => self.outcome = Some(outcome),
-        }
-    }
-}
 
 /// Where results are shown.
 pub(crate) trait Display {

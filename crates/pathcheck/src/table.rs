@@ -9,8 +9,9 @@
 use crate::choice::Choice;
 use crate::device_info::DeviceInfo;
 use crate::outcome::Outcome;
+use crate::path::Path;
 use crate::progress::Progress;
-use crate::supervisor::{Display, Path};
+use crate::supervisor::Display;
 use checkers_core::PathState;
 use comfy_table::CellAlignment;
 use std::collections::{BTreeMap, BTreeSet};
