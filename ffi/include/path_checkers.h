@@ -47,17 +47,17 @@ extern "C" {
 
 /* The state of a path. */
 enum path_check_state {
-	PATH_WILD = 0,		/* this checker cannot judge this device */
+	PATH_WILD = 0,		/* this checker does not support the device */
 	PATH_UNCHECKED = 1,	/* no check was made */
 	PATH_DOWN = 2,
 	PATH_UP = 3,
-	PATH_SHAKY = 4,		/* answers, but is not for normal operation */
+	PATH_SHAKY = 4,		/* responds, but is not for normal operation */
 	PATH_GHOST = 5,		/* passive: works after a failover */
-	PATH_PENDING = 6,	/* the check is under way */
+	PATH_PENDING = 6,	/* the check is in flight */
 	PATH_TIMEOUT = 7,	/* the check did not end in time */
 	PATH_REMOVED = 8,	/* no checker says so */
 	PATH_DELAYED = 9,	/* no checker says so */
-	PATH_DISCONNECTED = 10	/* the target maps the unit no more; --features disconnected only */
+	PATH_DISCONNECTED = 10	/* the target no longer maps the unit; --features disconnected only */
 };
 
 /* Messages that every checker may give (msgid); its own begin with CHECKER_FIRST_MSGID. */
@@ -99,7 +99,10 @@ void cleanup_checkers(void);
 void reset_checker_classes(void);
 
 /*
- * Selecting a checker: the names are those of path_checker in multipath.conf(5). After checker_init has failed (1), the path has no checker.
+ * Selecting a checker. checker_get selects one by its name in multipath.conf(5) (path_checker);
+ * without memory or such a checker, checker_selected is 0 afterwards. checker_init returns 0, or 1
+ * when the checker declines the path, which has no checker then. checker_mp_init returns 0, or 1
+ * without memory for what the paths share.
  *
  * mpcontext is NULL, or the address of a pointer that all paths of a device share; what it is set to
  * comes from malloc() and is the program's to free.
@@ -118,7 +121,7 @@ void checker_set_fd(struct checker *c, int fd);
 
 /*
  * Checks. "sync" belongs to all paths of a checker: they wait for their devices. "async" ones do not:
- * the state is PATH_PENDING until a later call has it. `known` is what checker none answers. A path for
+ * the state is PATH_PENDING until a later call has it. `known` is what the checker none returns. A path for
  * which no checker is selected is PATH_UNCHECKED.
  */
 void checker_set_sync(struct checker *c);

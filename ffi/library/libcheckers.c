@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.0-or-later */
 /*
- * What libcheckers.a wants of the libmultipath that links it: where plugins are, and the proof that
- * both mean the same struct checker. scripts/patch-multipath-tools puts this file beside checkers.h.
+ * What libcheckers.a needs from the libmultipath that links it: the directory of plugins, and a check
+ * when compiling and linking that both have the same struct checker. scripts/patch-multipath-tools puts
+ * this file beside checkers.h.
  *
  * CHECKERS_LAYOUT_B or CHECKERS_LAYOUT_C names the layout; CHECKERS_DIRECTORY_ARGUMENT and
  * CHECKERS_DISCONNECTED are set as the features of the library.
@@ -44,8 +45,9 @@ _Static_assert(PATH_MAX_STATE == 10 && CHECKER_GENERIC_MSGTABLE_SIZE == 8, "stat
 #endif
 
 /*
- * Everything that is taken out of the archive, also what only others than libmultipath call. The name
- * of the layout comes first: a library with another one does not have it.
+ * The symbols that the linker must take from the archive, including those that only other programs
+ * call. The first is named after the layout: a library built for another layout does not have it, so
+ * linking fails.
  */
 static const void *const wanted[] __attribute__((used)) = {
 #ifdef CHECKERS_LAYOUT_B

@@ -169,7 +169,8 @@ pub fn assume_abi(letter: c_int) -> c_int {
     })
 }
 
-/// The host and its struct; `None` for a NULL pointer and for a host that is not known yet.
+/// The host and its struct. `None` for a NULL pointer, for a host that no `init` has detected yet, and for an
+/// unknown one.
 ///
 /// # Safety
 /// As [`check`].

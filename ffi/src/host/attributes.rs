@@ -11,8 +11,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-/// The part of [`STACK_SIZE`] that is meant for the C library's thread block and the storage of an ordinary
-/// process, in bytes (4224 with glibc 2.36).
+/// The part of [`STACK_SIZE`], in bytes, reserved for the C library's thread block and the thread-local
+/// storage of an ordinary process (4224 needed with glibc 2.36).
 const ORDINARY_STORAGE: usize = 4608;
 
 pub(super) const PAGE: usize = 4096;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! No child process is left with a lock that nothing releases.
+//! Fork handlers: a child process inherits no locked lock.
 //!
 //! The child of a program with threads has the memory of its parent as it was at the fork: a lock that
 //! another thread held stays locked, since that thread does not exist in the child. So the forking thread

@@ -32,7 +32,8 @@ impl Host {
             // SAFETY: the function is the host's own and gets the host's own struct, by the promise given
             // to `HostChecker::new`.
             Some(is_sync) => unsafe { is_sync(checker.as_ptr()) != 0 },
-            // A program that has named its ABI has no such function. It gets the mode that cannot hang it.
+            // A program that has named its ABI has no such function. Its checks are asynchronous, since these
+            // cannot hang the caller.
             None => false,
         };
         if sync { Mode::Sync } else { Mode::Async }
@@ -51,7 +52,7 @@ static ASSUMED: AtomicU8 = AtomicU8::new(0);
 /// The number of instances. The layout must not change while there are any.
 static INSTANCES: AtomicUsize = AtomicUsize::new(0);
 
-/// Held while the host is being detected or told.
+/// Held while the host is detected, or named by `libcheck_assume_abi`.
 static DECIDING: Mutex<()> = Mutex::new(());
 
 /// Locks the host's detection. A process that is forked meanwhile finds it unlocked once its copy of the

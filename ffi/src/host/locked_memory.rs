@@ -11,8 +11,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use std::ptr;
 
 /// An upper bound of what starting a thread allocates beside the stack, in bytes: a table of 16 bytes for
-/// each loaded object with thread-local storage. It is too large for malloc's caches, whose memory calloc
-/// (which glibc uses) does not take.
+/// each loaded object with thread-local storage. glibc allocates the table with calloc, which takes no memory
+/// from malloc's cache of small freed blocks. This size is above the largest that is cached, so that malloc
+/// does not take it from there either.
 const TABLE: usize = 2048;
 
 /// Whether there is room for a thread with a stack of this size, in bytes. Both are allocated for a moment,

@@ -4,7 +4,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `identity` | which host it is, detected once or told |
+//! | `identity` | which host it is: detected once, or named by the program |
 //! | `symbols` | looking up the host's functions and variables |
 //! | `log` | log lines go to the host's `dlog` |
 //! | `unknown` | the one line about a host that is not known |

@@ -3,7 +3,8 @@
 //! Looking up the host's functions and variables.
 //!
 //! A plugin that is linked with libmultipath would be tied to one release by the versions of its symbols,
-//! so everything is looked up at run time, unversioned.
+//! so everything is looked up at run time, unversioned. Lookups return `None` for a symbol that the host
+//! lacks.
 
 use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;

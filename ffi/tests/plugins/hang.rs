@@ -12,8 +12,8 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A ring in memory of our own, in place of the kernel's: requests stay in flight until the test
-/// says otherwise.
+/// A completion ring in the test's memory instead of the kernel's: requests stay in flight until the test
+/// adds an event.
 fn own_ring(system: System) -> &'static mut [u32] {
     let size = 4096 + 32 * 2048;
     // SAFETY: a new anonymous mapping, which is never unmapped.

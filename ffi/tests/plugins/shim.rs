@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! An object between a plugin and the C library: preloaded, it fails, hangs or invents replies as it is set.
+//! A preloaded object that replaces functions of the C library: it makes them fail, hang or return invented
+//! replies, by settings in shared memory.
 //!
 //! Compiled by `isolated`, not by cargo. With `--cfg host="0.7.9"` (or 0.11, 0.15) it also exports the
 //! symbols of a libmultipath of that ABI.

@@ -140,7 +140,7 @@ fn a_check_that_no_worker_could_begin_does_not_time_out() {
         hang_one_more();
         within(|| system.get(Setting::ScsiInside) == 1);
         system.set(Setting::ThreadError, i64::from(libc::EAGAIN));
-        // The one that starts workers has none to start by now, or gets none.
+        // By now the starter has no worker left to start, or gets no thread for one.
         within(|| {
             let workers = threads() - before - 1;
             if system.get(Setting::ScsiInside) < workers as i64 {

@@ -13,8 +13,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Barrier;
 
-/// A libmultipath of an invented abi: what it has beside a log, whose form is invented too.
-const ERAS: [&str; 4] = [
+/// Libmultipaths of invented ABIs: the symbols that each has besides a log function, which takes other
+/// parameters than any release's.
+const INVENTED: [&str; 4] = [
     // Both the host-run threads of 0.15 and the plugins' own of 0.14.
     "int checker_is_sync(void *c) { return !c; } void checker_need_wait(void) {}
      void start_checker_thread(void) {} void get_runner(void) {}",
@@ -26,7 +27,7 @@ const ERAS: [&str; 4] = [
     "void path_checker_run(void) {}",
 ];
 
-/// A call with the parameters of today crashes.
+/// The log function: a call with the parameters of a release crashes.
 const LOG: &str = "
     int libmp_verbosity = 4;
     void dlog(void (*sink)(int, const char *), int level, const char *line) { sink(level, line); }
@@ -34,10 +35,10 @@ const LOG: &str = "
 
 const SCENE: &str = "CHECKERS_TEST_UNKNOWN";
 
-/// Runs `body` once for each invented abi, in a process that has loaded it.
+/// Runs `body` once for each invented ABI, in a process that has loaded it.
 fn under_unknown_hosts(body: fn()) {
     let inside = std::env::var(SCENE).ok();
-    for (number, symbols) in ERAS.into_iter().enumerate() {
+    for (number, symbols) in INVENTED.into_iter().enumerate() {
         let number = number.to_string();
         if inside.as_ref().is_some_and(|scene| *scene != number) {
             continue;

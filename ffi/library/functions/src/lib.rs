@@ -7,12 +7,14 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `class` | the class of a path, from the host's struct |
 //! | `entries` | the functions of a loaded checker, built in or from a plugin |
 //! | `loader` | built-in checkers, and plugins from files |
 //! | `object` | shared objects, by the dynamic linker |
 //! | `record` | the host's struct as the registry sees it |
 //! | `thread` | threads of plugins written for multipath-tools 0.8.6 to 0.14.x |
 
+mod class;
 mod entries;
 mod loader;
 mod object;
@@ -22,18 +24,19 @@ mod thread;
 pub use entries::BuiltIn;
 pub use thread::CheckerContext;
 
-use checkers_core::registry::{self, Class, Registry};
+use checkers_core::registry::{self, Registry};
 use checkers_core::{MessageId, PathState, Text, locate};
 use checkers_ffi::abi::{Abi, HostChecker};
 use checkers_ffi::entry::enter;
 use checkers_ffi::host::{become_host, fork};
+use class::{class, is_sync};
 use entries::Entries;
 use loader::Plugins;
 use record::PathRecord;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
 
-/// The name in the log of a function that belongs to no checker.
+/// The name in log lines about functions that concern no particular checker.
 const NAME: &str = "path";
 
 /// The checker that a host loads when it starts.
@@ -71,7 +74,7 @@ impl Library {
             for checker in self.built_in {
                 fork::register(checker.fork_handlers);
             }
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let plugins = unsafe { self.plugins(directory) };
             c_int::from(!self.registry.add(&plugins, DEFAULT_CHECKER))
         })
@@ -100,7 +103,7 @@ impl Library {
     ) {
         enter(NAME, (), || {
             become_host(self.abi, is_sync);
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(path) = (unsafe { self.path(checker) }) else {
                 return;
             };
@@ -119,7 +122,7 @@ impl Library {
     /// `checker` must be NULL or a `struct checker` of the library's ABI, its class from [`Library::get`].
     pub unsafe fn put(&self, checker: *mut c_void) {
         enter(NAME, (), || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             if let Some(mut path) = unsafe { self.path(checker) } {
                 // SAFETY: likewise.
                 let class = unsafe { class(path) };
@@ -135,7 +138,7 @@ impl Library {
     /// As [`Library::put`]; `place` must be NULL or point to the map's pointer variable.
     pub unsafe fn init(&self, checker: *mut c_void, place: *mut *mut c_void) -> c_int {
         enter(NAME, 1, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return 1;
             };
@@ -158,7 +161,7 @@ impl Library {
     /// As [`Library::init`].
     pub unsafe fn mp_init(&self, checker: *mut c_void, place: *mut *mut c_void) -> c_int {
         enter(NAME, 1, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return 1;
             };
@@ -177,7 +180,7 @@ impl Library {
     /// As [`Library::put`].
     pub unsafe fn check(&self, checker: *mut c_void, known: c_int) -> c_int {
         let state = enter(NAME, PathState::Unchecked, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return PathState::Wild;
             };
@@ -194,7 +197,7 @@ impl Library {
     /// As [`Library::put`].
     pub unsafe fn state(&self, checker: *mut c_void) -> c_int {
         let state = enter(NAME, PathState::Unchecked, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return PathState::Unchecked;
             };
@@ -210,7 +213,7 @@ impl Library {
     /// As [`Library::put`].
     pub unsafe fn need_wait(&self, checker: *mut c_void) -> bool {
         enter(NAME, false, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             let Some(mut path) = (unsafe { self.path(checker) }) else {
                 return false;
             };
@@ -224,7 +227,7 @@ impl Library {
     /// # Safety
     /// `checker` must be NULL or point to memory for a `struct checker` of the library's ABI.
     pub unsafe fn clear(&self, checker: *mut c_void) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(path) = unsafe { self.path(checker) } {
             path.clear();
         }
@@ -235,7 +238,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn set_fd(&self, checker: *mut c_void, fd: c_int) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(path) = unsafe { self.path(checker) } {
             path.set_fd(fd);
         }
@@ -246,7 +249,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn set_sync(&self, checker: *mut c_void, sync: bool) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(class) = unsafe { self.path(checker).and_then(|path| class(path)) } {
             class.set_sync(sync);
         }
@@ -257,7 +260,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn is_sync(&self, checker: *const c_void) -> c_int {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         unsafe { is_sync(checker) }
     }
 
@@ -266,7 +269,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn enable(&self, checker: *mut c_void) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(mut path) = unsafe { self.path(checker) } {
             registry::enable(&mut path);
         }
@@ -277,7 +280,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn disable(&self, checker: *mut c_void) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(mut path) = unsafe { self.path(checker) } {
             registry::disable(&mut path);
         }
@@ -288,7 +291,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn name(&self, checker: *const c_void) -> *const c_char {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         let class = unsafe { self.path(checker.cast_mut()).and_then(|path| class(path)) };
         class.map_or(null(), |class| class.name().short().as_ptr())
     }
@@ -299,7 +302,7 @@ impl Library {
     /// As [`Library::put`].
     pub unsafe fn message(&self, checker: *const c_void) -> *const c_char {
         let nothing = c"".as_ptr();
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         let Some(path) = (unsafe { self.path(checker.cast_mut()) }) else {
             return nothing;
         };
@@ -322,7 +325,7 @@ impl Library {
     /// # Safety
     /// As [`Library::put`].
     pub unsafe fn clear_message(&self, checker: *mut c_void) {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         if let Some(path) = unsafe { self.path(checker) } {
             path.set_message(MessageId::NONE);
         }
@@ -355,7 +358,7 @@ impl Library {
         context: *mut CheckerContext,
     ) -> c_int {
         enter(NAME, libc::EAGAIN, || {
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             unsafe { thread::start(thread, attributes, context) }
         })
     }
@@ -363,7 +366,7 @@ impl Library {
     /// # Safety
     /// As [`HostChecker::new`], for the library's ABI.
     unsafe fn path(&self, checker: *mut c_void) -> Option<PathRecord> {
-        // SAFETY: the caller gives this guarantee.
+        // SAFETY: as this function's Safety section requires.
         unsafe { HostChecker::new(self.abi, checker, null_mut()) }.map(PathRecord)
     }
 
@@ -372,32 +375,10 @@ impl Library {
     unsafe fn plugins<'a>(&self, directory: *const c_char) -> Plugins<'a> {
         Plugins {
             built_in: self.built_in,
-            // SAFETY: the caller gives this guarantee.
+            // SAFETY: as this function's Safety section requires.
             directory: unsafe { string(directory) },
         }
     }
-}
-
-/// The class of a path.
-///
-/// # Safety
-/// The struct's `cls` must be NULL or what [`Library::get`] has put there.
-unsafe fn class(path: PathRecord) -> Option<&'static Class<Entries>> {
-    // SAFETY: `Library::get` writes only addresses of classes, which are never freed.
-    unsafe { path.class().cast::<Class<Entries>>().as_ref() }
-}
-
-/// Whether the checks of this path's class may wait: the function by which a checker asks its host.
-///
-/// # Safety
-/// `checker` must be NULL or a host's struct, its class from [`Library::get`].
-unsafe extern "C" fn is_sync(checker: *const c_void) -> c_int {
-    let Some(first) = NonNull::new(checker.cast_mut().cast::<*const Class<Entries>>()) else {
-        return 0;
-    };
-    // SAFETY: the class is the struct's first member in every layout, and is NULL or was put there by
-    // `Library::get`; classes are never freed.
-    unsafe { first.read().as_ref() }.map_or(0, |class| c_int::from(class.is_sync()))
 }
 
 /// The string, or an empty one for NULL.
@@ -408,6 +389,6 @@ unsafe fn string<'a>(string: *const c_char) -> &'a CStr {
     if string.is_null() {
         return c"";
     }
-    // SAFETY: the caller gives this guarantee.
+    // SAFETY: as this function's Safety section requires.
     unsafe { CStr::from_ptr(string) }
 }

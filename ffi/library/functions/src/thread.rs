@@ -43,7 +43,7 @@ pub(super) unsafe fn start(
     attributes: *const libc::pthread_attr_t,
     context: *mut CheckerContext,
 ) -> c_int {
-    // SAFETY: the caller gives this guarantee.
+    // SAFETY: as this function's Safety section requires.
     let Some(class) = (unsafe { class(context) }) else {
         log::warn!("failed to start checker thread: no class");
         return libc::EINVAL;
@@ -95,7 +95,8 @@ unsafe extern "C-unwind" fn run(context: *mut c_void) -> *mut c_void {
         None => ptr::null_mut(),
     };
     if !kept {
-        // SAFETY: the value is this thread's class, and the destructor will not see it.
+        // SAFETY: the value is this thread's class. It was not stored under the key, so the destructor does
+        // not release it a second time.
         unsafe { leave(value.cast_mut()) };
     }
     result
@@ -107,7 +108,7 @@ unsafe extern "C-unwind" fn run(context: *mut c_void) -> *mut c_void {
 /// `class` must be the class to which the thread holds a reference, which is released.
 unsafe extern "C" fn leave(class: *mut c_void) {
     enter("path", (), || {
-        // SAFETY: the caller gives this guarantee; classes are never freed.
+        // SAFETY: as this function's Safety section requires; classes are never freed.
         if let Some(class) = unsafe { class.cast::<Class<Entries>>().as_ref() } {
             class.release();
         }
@@ -123,7 +124,7 @@ unsafe extern "C" fn leave(class: *mut c_void) {
 /// # Safety
 /// As the last sentence of [`start`].
 unsafe fn class(context: *const CheckerContext) -> Option<&'static Class<Entries>> {
-    // SAFETY: the caller gives this guarantee.
+    // SAFETY: as this function's Safety section requires.
     let class = unsafe { context.as_ref() }?.cls;
     // SAFETY: likewise; classes are never freed.
     unsafe { class.cast::<Class<Entries>>().as_ref() }
