@@ -55,9 +55,9 @@ fn submit_jobs_for(
     if taken_back.is_some() {
         return submitted;
     }
-    // The job of another path has made this submission, so that the submission of that path has none. If
-    // none can be submitted now either, the next path that defers submits it, or the time limit of that
-    // path ends.
+    // A worker has taken this submission with the job that was queued for another path, so that path's
+    // submission has no job now. Submit one for it. If that fails too, the next deferred submission submits
+    // it, or the path is UNCHECKED when its time limit ends.
     if !broken("a submission whose job has made another gets none") {
         let _ = submit_jobs(&mut submit);
     }

@@ -34,9 +34,9 @@ checkers_core::process_static! {
 /// Contexts that are to be destroyed.
 pub(crate) struct Parked {
     contexts: Vec<Context>,
-    /// Contexts in use, for each of which there is room in `contexts` and `remains`: without memory at its
-    /// end it would have to be left behind, and its quota with it.
-    promised: usize,
+    /// Contexts in use. Memory to park each of them is reserved in `contexts` and `remains`: without it a
+    /// context could not be destroyed at its end, and its quota would be lost.
+    reserved: usize,
     /// Contexts parked or being destroyed, for each of which there is room in `remains`.
     unfinished: usize,
     /// What remains of contexts that have been destroyed.
@@ -56,14 +56,14 @@ pub(crate) fn parked() -> MutexGuard<'static, Parked> {
 ///
 /// # Errors
 /// [`OutOfMemory`].
-pub(crate) fn promise() -> Result<(), OutOfMemory> {
-    parked().promise()
+pub(crate) fn reserve() -> Result<(), OutOfMemory> {
+    parked().reserve()
 }
 
-/// Cancels a promise whose context was not made.
+/// Releases a reservation of [`reserve`] when no context was made.
 pub(crate) fn take_back() {
     let mut parked = parked();
-    parked.promised = parked.promised.saturating_sub(1);
+    parked.reserved = parked.reserved.saturating_sub(1);
 }
 
 /// Parks `context` and starts its destroyer.
@@ -131,7 +131,7 @@ impl Parked {
     const fn new() -> Parked {
         Parked {
             contexts: Vec::new(),
-            promised: 0,
+            reserved: 0,
             remains: Vec::new(),
             unfinished: 0,
             destroyers: 0,
@@ -143,26 +143,26 @@ impl Parked {
     fn begin_anew_in_a_child(&mut self) {
         if self.home.has_changed(Generation::current().ok()) {
             self.contexts.retain(Context::is_here);
-            self.promised = 0;
+            self.reserved = 0;
             self.unfinished = self.contexts.len();
             self.destroyers = 0;
         }
     }
 
-    fn promise(&mut self) -> Result<(), OutOfMemory> {
+    fn reserve(&mut self) -> Result<(), OutOfMemory> {
         self.begin_anew_in_a_child();
-        let room = self.promised.saturating_add(1);
+        let room = self.reserved.saturating_add(1);
         let remains = room.saturating_add(self.unfinished);
         self.contexts.try_reserve(room).map_err(|_| OutOfMemory)?;
         self.remains.try_reserve(remains).map_err(|_| OutOfMemory)?;
-        self.promised = room;
+        self.reserved = room;
         Ok(())
     }
 
-    /// Parks a context; returns it when there is no memory for that, which a promise rules out.
+    /// Parks a context; returns it when there is no memory for that, which the reservation rules out.
     fn add(&mut self, context: Context) -> Option<Context> {
         self.begin_anew_in_a_child();
-        self.promised = self.promised.saturating_sub(1);
+        self.reserved = self.reserved.saturating_sub(1);
         if self.contexts.try_reserve(1).is_err() {
             return Some(context);
         }
@@ -197,8 +197,8 @@ impl Parked {
         Some(self.contexts.swap_remove(at))
     }
 
-    /// Keeps what a destroyer has left, without allocating; returns it when there is no room, which a promise
-    /// rules out.
+    /// Keeps what a destroyer has left, without allocating; returns it when there is no room, which the
+    /// reservation rules out.
     fn keep(&mut self, remains: Remains) -> Option<Remains> {
         self.unfinished = self.unfinished.saturating_sub(1);
         if self.remains.len() == self.remains.capacity() {
@@ -241,7 +241,7 @@ mod tests {
         let _alone = crate::groups::tests::alone();
         for _ in 0..3 {
             let contexts = [(); 2].map(|()| {
-                promise().unwrap();
+                reserve().unwrap();
                 Context::new(1).unwrap()
             });
             contexts.into_iter().for_each(destroy);

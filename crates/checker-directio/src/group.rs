@@ -22,8 +22,8 @@ pub(crate) struct Group {
     /// Completions that are out of the ring, so that their buffers are free again, but have not been asked
     /// for by a poll. Has room for [`GROUP_SIZE`], the most that can be in flight.
     early: Vec<Completion>,
-    /// A synchronous caller sleeps in the kernel for the events of this group. If events were taken out of
-    /// the ring meanwhile, it might sleep on without one.
+    /// Set while a synchronous caller sleeps in `io_getevents` for this group. Nothing else may take events
+    /// from the ring then, or the caller could sleep on although its event has come.
     awaited: bool,
     /// When memory that is not needed was last marked as unused.
     shrunk: Monotonic,

@@ -57,7 +57,7 @@ pub(crate) fn join() -> Result<Place, NoGroup> {
         if let Some(place) = joined {
             return Ok(place);
         }
-        destroy::promise()?;
+        destroy::reserve()?;
         let added = Group::new().and_then(|group| {
             let refused = groups().add(group);
             refused.map_or(Ok(()), |_| Err(NoGroup::OutOfMemory))
@@ -72,9 +72,9 @@ pub(crate) fn leave(place: Place) {
     // Closed without the lock.
     let taken_back = groups().take_back(place);
     drop(taken_back);
-    let forsaken = groups().leave(place);
+    let orphaned = groups().leave(place);
     unmap_unused(place);
-    if let Some(group) = forsaken {
+    if let Some(group) = orphaned {
         destroy::destroy(group.into_context());
     }
 }
@@ -131,13 +131,13 @@ pub(crate) fn begin<T>(
     Err(Errno(libc::ENOMEM))
 }
 
-/// Destroys the groups that have only orphans since a worker has settled a submission: workers destroy none.
-/// Tries again what could not be destroyed before.
-pub(crate) fn destroy_forsaken() {
+/// Destroys the groups that have had only orphans since a worker recorded the result of a submission: workers
+/// destroy no group. Retries what could not be destroyed before.
+pub(crate) fn destroy_orphaned() {
     destroy::retry();
     loop {
-        let forsaken = groups().take_forsaken();
-        let Some(group) = forsaken else {
+        let orphaned = groups().take_orphaned();
+        let Some(group) = orphaned else {
             return;
         };
         destroy::destroy(group.into_context());
@@ -199,7 +199,7 @@ impl Groups {
 
     fn leave(&mut self, place: Place) -> Option<Group> {
         self.of(place)?.leave(place.index);
-        self.take_forsaken()
+        self.take_orphaned()
     }
 
     fn take_unused(&mut self, place: Place) -> Option<Memory> {
@@ -248,7 +248,7 @@ impl Groups {
     }
 
     /// Records the result of a deferred submission and wakes the threads that wait for it. The group may
-    /// have only orphans by now, and stays for [`destroy_forsaken`].
+    /// have only orphans by now, and stays for [`destroy_orphaned`].
     pub(crate) fn settle_deferred(&mut self, place: Place, id: DeferredId, submitted: Submitted) {
         if let Some(group) = self.of(place) {
             group.settle_deferred(place.index, id, submitted);
@@ -266,9 +266,9 @@ impl Groups {
     }
 
     /// Removes a group that has only orphans, unless a submission in it is out.
-    pub(crate) fn take_forsaken(&mut self) -> Option<Group> {
-        let forsaken = |(_, group): &(u64, Group)| group.is_all_orphans() && !group.is_submitting();
-        let at = self.list.iter().position(forsaken)?;
+    pub(crate) fn take_orphaned(&mut self) -> Option<Group> {
+        let orphaned = |(_, group): &(u64, Group)| group.is_all_orphans() && !group.is_submitting();
+        let at = self.list.iter().position(orphaned)?;
         Some(self.list.remove(at).1)
     }
 

@@ -7,8 +7,8 @@
 //! buffer belongs to the kernel until the completion arrives, and no second read is queued behind it.
 //!
 //! `io_submit` itself may wait: for room in the queue of a device that hangs, or for the whole read where the
-//! file system does it no other way. So the kernel is told not to (`RWF_NOWAIT`), and what it refuses for that
-//! reason is left to a worker.
+//! file system does it no other way. So the read carries `RWF_NOWAIT`, and a read that the kernel refuses for
+//! that reason is left to a worker.
 //!
 //! Calls go down this table, from a path to the kernel:
 //!

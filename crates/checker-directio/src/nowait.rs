@@ -33,10 +33,10 @@ pub(crate) struct Nowait {
 /// Which reads are tried on the host's thread.
 #[derive(Clone, Copy, Debug)]
 enum Attempts {
-    /// None: the kernel cannot tell in advance whether it would have to wait, or does not.
+    /// None: the kernel cannot tell in advance whether it would have to wait, or waits in spite of the flag.
     Never,
-    /// Those that the number of refusals in a row allows. From [`IN_A_ROW`] on it also counts reads that
-    /// were not tried.
+    /// All until [`IN_A_ROW`] were refused in succession, then one of [`RARELY`]. The count is that of
+    /// refusals in succession, and from [`IN_A_ROW`] on also of reads that were not tried.
     AfterRefusals(u32),
 }
 

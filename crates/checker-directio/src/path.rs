@@ -157,7 +157,7 @@ impl Directio {
         release: Option<KernelRelease>,
         message: &mut Option<MessageId>,
     ) -> Result<Self, InitError> {
-        groups::destroy_forsaken();
+        groups::destroy_orphaned();
         let process = Generation::current().map_err(|errno| InitError::Os(errno.0))?;
         let place = groups::join().map_err(no_context)?;
         let made = Self::prepare(call, place, process, release, message);

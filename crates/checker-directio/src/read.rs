@@ -22,7 +22,7 @@ pub(crate) enum Read {
 /// Which side has a read whose result is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// A worker submits it, or is to submit it; that may have to wait for the device.
+    /// A worker, which submits the read now or will do so; the submission may wait for the device.
     Worker(DeferredId),
     /// The kernel; with `nowait`, on condition that it need not wait.
     Kernel { nowait: bool },

@@ -10,7 +10,7 @@ use checkers_core::{Mode, Monotonic};
 use kernel_fd::Errno;
 use std::os::fd::RawFd;
 
-/// Who submits a read.
+/// Where a read is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Submitter {
     /// The caller's thread has done so.
@@ -19,7 +19,7 @@ pub(crate) enum Submitter {
     Worker,
 }
 
-/// Starts a read of the first block of `fd` for the path in `place`, and returns who submits it.
+/// Starts a read of the first block of `fd` for the path in `place`, and returns where it is submitted.
 ///
 /// # Errors
 /// What the kernel or the context returns, and the errors of [`defer`]. Nothing is in flight then.

@@ -28,7 +28,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// A time that has not begun.
+    /// A limit whose time begins with the first wait.
     pub(crate) fn new(limit: Duration, clock: fn() -> Monotonic) -> Patience {
         Patience {
             limit,
@@ -37,7 +37,7 @@ impl Patience {
         }
     }
 
-    /// The time begins. Most callers find the result at once and need not read the clock.
+    /// Starts the time. Most callers find the result at once and need not read the clock.
     fn begin(&mut self) {
         self.end = Some((self.clock)().plus(self.limit));
     }

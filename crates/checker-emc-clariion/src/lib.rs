@@ -149,7 +149,8 @@ fn active(
     Ok(const { down(READ_ERROR) })
 }
 
-/// A passive path is as good as the unit behind it.
+/// The verdict on a passive path, which cannot be read: an inactive snapshot if an active path of the map has
+/// found one, else healthy.
 fn passive(wwn: Wwn, context: &mut CheckContext<EmcClariion>) -> Verdict {
     match context.map() {
         MapMemory::Absent | MapMemory::Unset | MapMemory::Set(0) => HEALTHY,

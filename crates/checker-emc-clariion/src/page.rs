@@ -25,12 +25,12 @@ impl fmt::Display for Wwn {
     }
 }
 
-/// What this path's storage processor is to the unit.
+/// The role of this path's storage processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It owns the unit.
     Active,
-    /// The other one does.
+    /// The other storage processor owns the unit.
     Passive,
 }
 

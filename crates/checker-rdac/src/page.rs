@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! The volume access control page (C9h) of an rdac array: who owns the unit, and how the two
-//! controllers are.
+//! The volume access control page (C9h) of an rdac array: which controller owns the unit, and the state of
+//! both.
 
 #![forbid(unsafe_code)]
 

@@ -23,7 +23,7 @@ const STILL_RUNNING: Verdict = Verdict::new(PathState::Pending, Messages::COMMON
 const TIMEOUT: Verdict = Verdict::new(PathState::Timeout, Messages::COMMON.timed_out());
 
 /// The first of the descriptor numbers that the tests use. None of them is open, so a run uses the number
-/// itself instead of a duplicate, and a device can be told by it.
+/// itself instead of a duplicate, and the number identifies the device.
 const FIRST: RawFd = 1_000_000_000;
 
 /// What the devices of one test do and have seen, by their numbers counted from [`FIRST`].
@@ -48,9 +48,9 @@ impl Lab {
         }
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut LabState) -> T) -> T {
+    fn with<T>(&self, update: impl FnOnce(&mut LabState) -> T) -> T {
         let mut state = self.state.lock().unwrap();
-        let result = look(state.get_or_insert_default());
+        let result = update(state.get_or_insert_default());
         self.change.notify_all();
         result
     }
@@ -81,7 +81,7 @@ impl Lab {
         state.as_mut().unwrap().waiting -= 1;
     }
 
-    /// Waits until exactly `count` commands are under way.
+    /// Waits until exactly `count` commands are in flight.
     fn wait_for_waiting(&self, count: usize) {
         within(|| self.with(|lab| lab.waiting) == count);
     }
@@ -216,7 +216,7 @@ fn a_check_is_started_and_collected() {
 }
 
 #[test]
-fn a_wait_is_worth_while_only_between_the_start_and_the_first_look() {
+fn a_wait_is_worth_while_only_between_the_start_and_the_first_poll() {
     HEALTHY.hang(2);
     let mut path = Path::<Healthy>::new(2);
     assert!(!path.checker.need_wait());
@@ -500,14 +500,14 @@ fn a_burst_of_healthy_checks_does_not_take_a_worker_each_and_passes_hung_ones_by
 
 static PREPARED: Lab = Lab::new();
 static SETUPS: AtomicUsize = AtomicUsize::new(0);
-static NOTES: AtomicUsize = AtomicUsize::new(0);
+static LOG_RECORDS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy)]
 struct Said;
 
 impl LogRecord for Said {
     fn emit(&self) {
-        NOTES.fetch_add(1, Ordering::SeqCst);
+        LOG_RECORDS.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -553,7 +553,7 @@ fn setup_commands_come_first_and_do_not_hold_init_up() {
         Some(1),
         "the setup was over when the probe ran"
     );
-    assert_eq!(NOTES.load(Ordering::SeqCst), 1);
+    assert_eq!(LOG_RECORDS.load(Ordering::SeqCst), 1);
     for _ in 0..3 {
         path.check();
         path.collect();

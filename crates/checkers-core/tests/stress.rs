@@ -14,11 +14,11 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 /// The first of the descriptor numbers that the test uses. None of them is open, so that a run uses the
-/// number itself instead of a duplicate, and a device can be told by it.
+/// number itself instead of a duplicate, and the number identifies the device.
 const FIRST: RawFd = 1_000_000_000;
 
 const HOSTS: RawFd = 8;
-const LIVES: RawFd = 400;
+const INSTANCES: RawFd = 400;
 
 /// A device that takes its time now and then, and has something to do before its first check.
 struct Device;
@@ -43,7 +43,7 @@ impl Probe for Device {
         }
         task.memory += 1;
         Outcome {
-            // The message says whose verdict this is.
+            // The message identifies the device of this verdict.
             verdict: Verdict::new(PathState::Up, MessageId::from_raw(device as i16)),
             record: None,
             last_reply: Some(device),
@@ -122,9 +122,9 @@ fn run_path(device: RawFd) {
 }
 
 #[test]
-fn no_check_is_lost_and_no_verdict_goes_astray() {
+fn no_check_is_lost_and_no_verdict_reaches_another_path() {
     stress();
-    // Once more with who waits spinning first.
+    // Again, with waiting threads that spin first.
     checkers_core::spin::allow();
     stress();
 }
@@ -133,9 +133,9 @@ fn stress() {
     std::thread::scope(|scope| {
         for host in 0..HOSTS {
             scope.spawn(move || {
-                for life in 0..LIVES {
-                    run_path(life * HOSTS + host);
-                    if life % 40 == 0 {
+                for instance in 0..INSTANCES {
+                    run_path(instance * HOSTS + host);
+                    if instance % 40 == 0 {
                         Asynchronous::<Device>::reset();
                     }
                 }

@@ -29,14 +29,14 @@ const HEALTHY: RawFd = 1_000_000_001;
 static HOLD: AtomicUsize = AtomicUsize::new(0);
 static HUNG: AtomicUsize = AtomicUsize::new(0);
 static SETUPS: AtomicUsize = AtomicUsize::new(0);
-static NOTES: AtomicUsize = AtomicUsize::new(0);
+static LOG_RECORDS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy)]
 struct Prepared;
 
 impl LogRecord for Prepared {
     fn emit(&self) {
-        NOTES.fetch_add(1, SeqCst);
+        LOG_RECORDS.fetch_add(1, SeqCst);
     }
 }
 
@@ -97,7 +97,7 @@ fn begin() -> MutexGuard<'static, ()> {
         ALIVE.load(SeqCst) == 0
     });
     SETUPS.store(0, SeqCst);
-    NOTES.store(0, SeqCst);
+    LOG_RECORDS.store(0, SeqCst);
     guard
 }
 
@@ -167,7 +167,7 @@ fn a_synchronous_check_sends_setup_commands_for_which_there_was_no_thread() {
     let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
     for _ in 0..2 {
         assert_eq!(path.check(&call).verdict, Verdict::UP);
-        assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+        assert_eq!((SETUPS.load(SeqCst), LOG_RECORDS.load(SeqCst)), (1, 1));
     }
     path.free(&call);
 }
@@ -188,7 +188,7 @@ fn a_synchronous_check_does_not_wait_behind_the_device_of_another_path() {
     let mut path = Asynchronous::<Device>::init(&call).instance.unwrap();
     assert_eq!(path.check(&call).verdict, Verdict::UP);
     assert_eq!(HOLD.load(SeqCst), 1, "the other device was waited for");
-    assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+    assert_eq!((SETUPS.load(SeqCst), LOG_RECORDS.load(SeqCst)), (1, 1));
     path.free(&call);
     HOLD.store(0, SeqCst);
     hung.free(&hung_call);
@@ -199,13 +199,13 @@ fn a_synchronous_check_does_not_wait_behind_the_device_of_another_path() {
 fn the_note_of_setup_commands_that_end_late_is_emitted() {
     let _guard = begin();
     let (mut path, call) = hang_the_only_worker();
-    assert_eq!(NOTES.load(SeqCst), 0);
+    assert_eq!(LOG_RECORDS.load(SeqCst), 0);
     HOLD.store(0, SeqCst);
     within(|| HUNG.load(SeqCst) == 0);
     SUPPLY.store(1000, SeqCst);
     path.check(&call);
     within(|| path.pending(&call).verdict == Verdict::UP);
-    assert_eq!(NOTES.load(SeqCst), 1);
+    assert_eq!(LOG_RECORDS.load(SeqCst), 1);
     path.free(&call);
 }
 
@@ -268,6 +268,6 @@ fn a_check_that_was_refused_for_want_of_threads_is_made_by_the_next() {
     SUPPLY.store(1000, SeqCst);
     assert_eq!(path.check(&call).verdict.state, PathState::Pending);
     within(|| path.pending(&call).verdict == Verdict::UP);
-    assert_eq!((SETUPS.load(SeqCst), NOTES.load(SeqCst)), (1, 1));
+    assert_eq!((SETUPS.load(SeqCst), LOG_RECORDS.load(SeqCst)), (1, 1));
     path.free(&call);
 }

@@ -205,7 +205,7 @@ fn size(index: usize) -> usize {
     blocks(index) * (BLOCK + size_of::<iocb>())
 }
 
-// An `iocb` starts where one may start: behind whole blocks and other ones.
+// The `iocb`s follow whole blocks, so they are aligned if a block is a multiple of their alignment.
 const _: () = assert!(BLOCK % align_of::<iocb>() == 0);
 
 #[cfg(test)]

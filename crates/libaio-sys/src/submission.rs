@@ -17,7 +17,7 @@ static NOWAIT_KNOWN: AtomicBool = AtomicBool::new(false);
 
 /// How many requests have been written. A thread that writes into the memory of an earlier request does so
 /// after the completion of that request, which the kernel orders after its submission. The counter makes that
-/// order known to the language, and to tools that look for races.
+/// order visible to Rust's memory model and to tools that search for data races.
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
 /// A read that has its buffer and has not been submitted; see

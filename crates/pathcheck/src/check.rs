@@ -95,7 +95,7 @@ pub(crate) struct Check {
     checker: Box<dyn Instance>,
     messages: MessageTable,
     call: Call,
-    /// What the call's descriptor belongs to.
+    /// The open device; `call.fd` is its descriptor.
     file: File,
     /// The device's size is 0.
     empty: bool,

@@ -2,8 +2,8 @@
 
 //! The arrays that multipathd checks with something else than its default.
 //!
-//! DeviceInfo from multipath-tools 0.14.3, libmultipath/hwtable.c: every entry that names a checker, apart
-//! from NVMe's. Its patterns are POSIX extended regular expressions of alternatives, classes and
+//! The rows come from libmultipath/hwtable.c of multipath-tools 0.14.3: every entry that names a checker,
+//! apart from NVMe's. Its patterns are POSIX extended regular expressions of alternatives, classes and
 //! leading anchors, which are written out here. No device matches two rows.
 
 struct Arrays {

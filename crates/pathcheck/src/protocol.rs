@@ -70,7 +70,7 @@ pub(crate) enum Step {
 /// The request to check these devices.
 ///
 /// # Errors
-/// None that the types allow.
+/// Never: every option can be written as JSON. The `Result` is serde's.
 pub(crate) fn request(options: &Options, devices: &[&OsStr]) -> io::Result<Vec<u8>> {
     let header = Header {
         options: options.clone(),

@@ -130,10 +130,10 @@ mod tests {
     use checkers_core::{MapMemory, Seconds, Task, check_over};
     use sg_io::script::{Script, Step, descriptor_sense, fixed_sense};
 
-    /// The reason that tur has with a device that replies like this.
+    /// The reason that a check by tur gives for a device with these replies.
     fn tur(step: Step) -> Reason {
         let mut task = Task::uncancelled(3, Seconds(1), (), MapMemory::Absent);
-        // A reply that promises to pass is asked for again.
+        // tur repeats the command after a reply that may be transient.
         let outcome = check_over::<checkers::checker_tur::Tur>(&Script::new([step; 5]), &mut task);
         outcome.last_reply.unwrap().into()
     }

@@ -17,7 +17,7 @@ use std::ptr::null_mut;
 /// The `ioctl` request of <scsi/sg.h>.
 const SG_IO: libc::Ioctl = 0x2285;
 
-/// The real thing.
+/// The transport of the running kernel, `SG_IO`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
@@ -50,7 +50,7 @@ impl Transport for Kernel {
         // after the call: a block device's driver waits for the command without regard to signals,
         // however long it takes, and unmaps the pages before it returns. The sg driver's wait does
         // end at a signal; it goes through memory of its own unless a flag asks otherwise, and
-        // `flags` is 0. On any other file the request fails without a look at the header.
+        // `flags` is 0. On any other file the request fails before the header is read.
         if unsafe { libc::ioctl(fd, SG_IO, &mut header) } < 0 {
             return Err(Errno::last());
         }

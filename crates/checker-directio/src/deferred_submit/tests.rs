@@ -186,8 +186,8 @@ fn a_group_of_orphans_is_removed_when_no_worker_submits_in_it_any_more() {
         assert!(groups().of(*last).unwrap().is_all_orphans());
     });
     assert!(groups().of(*last).is_some(), "left to a host's thread");
-    let forsaken = groups().take_forsaken();
-    drop(forsaken.unwrap().into_context());
+    let orphaned = groups().take_orphaned();
+    drop(orphaned.unwrap().into_context());
     assert!(groups().of(*last).is_none());
 }
 

@@ -30,8 +30,7 @@ pub(crate) struct Stalled {
 type Kept = Arc<Mutex<Option<Vec<Box<dyn Any + Send>>>>>;
 
 impl Stalled {
-    /// Mounts the file system. Without `asynchronous` a read that stalls blocks even the one who
-    /// only wanted to submit it.
+    /// Mounts the file system. Without `asynchronous`, a read that stalls blocks its submitter too.
     pub(crate) fn mount(asynchronous: bool) -> Stalled {
         let mount = tempfile::tempdir().unwrap();
         let stalled = Kept::new(Mutex::new(Some(Vec::new())));

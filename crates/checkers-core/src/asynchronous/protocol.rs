@@ -58,18 +58,18 @@ pub struct Asynchronous<P: Probe> {
     process: Option<Generation>,
 }
 
-/// The last whole seconds of the monotonic clock in which a run is not late yet. Whole seconds, strictly
-/// greater: what is allowed T is late between T and T + 1 s afterwards.
+/// The last second of the monotonic clock in which a run is not late yet. Only whole seconds are compared, as
+/// upstream does: a run with the time limit T becomes late between T and T + 1 s after its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limits {
-    /// For a worker to begin with it: the time limit, counted from the start.
+    /// By when a worker must have begun: the time limit, counted from the start or a later UNCHECKED.
     begin: u64,
-    /// For its end: counted from the last check that found the run queued, so that a device is not taken
-    /// for hung when a thread was what the run had to wait for.
+    /// By when the run must have ended: the time limit, counted from the last check that found the run
+    /// queued, so that waiting for a thread does not count against the device.
     end: u64,
 }
 
-/// What the path makes of the run in its slot.
+/// The phase of a path: what it still expects of the run in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// There is none whose verdict is wanted.

@@ -59,13 +59,13 @@ pub(crate) struct Ended<P: Probe> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panicked;
 
-/// Where a run stands, and who has the slot.
+/// The stage of a run: which of path, queue and worker hold the slot.
 enum Stage<P: Probe> {
     /// The path alone. The result of its last run has not been taken.
     Idle(Option<Ended<P>>),
     /// The path and the pool's queue, or a worker that has just taken the slot from there.
     Queued(Option<Order<P>>),
-    /// The path and a worker. The order is one that the worker has not begun with.
+    /// The path and a worker. The order, if any, is the next one: the worker has not begun with it.
     Executing(Option<Order<P>>),
     /// A worker alone, or the queue and then a worker: the path has left.
     Abandoned,

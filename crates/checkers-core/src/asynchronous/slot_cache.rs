@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! Jobs that are used again and again.
+//! Jobs for reuse.
 
 #![forbid(unsafe_code)]
 
@@ -10,8 +10,8 @@ use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The jobs of one kind that are free for reuse.
 ///
-/// Jobs are never given back to the allocator, since a worker may hold on to one for ever. So their
-/// number is that of the most in use at one time, those that hang included.
+/// Jobs are never freed, since a hung worker may use one indefinitely. Their number is that of the most in
+/// use at one time, hung ones included.
 pub struct SlotCache<J: 'static> {
     pool: &'static Pool,
     free: Mutex<Free<J>>,

@@ -4,8 +4,8 @@
 //!
 //! To hand something to a thread that sleeps takes a system call on each side, and where its
 //! processor sleeps as well, tens of microseconds. Between threads that are awake it takes a fraction
-//! of one. But a daemon with real-time priority must not burn its processor: a spin is short, and
-//! backs off to one in 64 after a few in a row that brought nothing.
+//! of one. But a daemon with real-time priority must not occupy its processor: a spin is short, and after a
+//! few in a row that ended without the event, only one wait in 64 spins.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_micros(20);
 
 /// How often the condition is read between two readings of the clock.
 #[cfg(not(shuttle))]
-const LOOKS: u32 = 16;
+const READS: u32 = 16;
 
 /// After so many spins in vain, only one in [`RARELY`] is tried.
 const TRIES: u32 = 4;
@@ -41,7 +41,7 @@ pub fn allow() {
 
 /// How well spinning has worked for one kind of event.
 pub(crate) struct Spin {
-    /// Chances in a row that brought nothing, used or not.
+    /// Waits since the last spin that saw its event, whether they spun or not.
     vain: AtomicU32,
 }
 
@@ -81,7 +81,7 @@ fn spin(done: impl Fn() -> bool) -> bool {
 fn spin(done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     loop {
-        for _ in 0..LOOKS {
+        for _ in 0..READS {
             if done() {
                 return true;
             }
@@ -98,31 +98,31 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// How many of so many chances are used when every look says `answer`.
-    fn used(spin: &Spin, chances: u32, answer: bool) -> u32 {
-        let used = Cell::new(0);
-        for _ in 0..chances {
-            let looked = Cell::new(false);
+    /// How many of so many waits spin when `done` always returns `result`.
+    fn spins(spin: &Spin, waits: u32, result: bool) -> u32 {
+        let mut spins = 0;
+        for _ in 0..waits {
+            let called = Cell::new(false);
             spin.until(|| {
-                looked.set(true);
-                answer
+                called.set(true);
+                result
             });
-            used.set(used.get() + u32::from(looked.get()));
+            spins += u32::from(called.get());
         }
-        used.get()
+        spins
     }
 
     #[test]
-    fn only_where_allowed_and_hardly_ever_in_vain() {
+    fn only_where_allowed_and_rarely_after_spins_in_vain() {
         let spin = Spin::new();
-        assert_eq!(used(&spin, 100, true), 0);
+        assert_eq!(spins(&spin, 100, true), 0);
         allow();
-        assert_eq!(used(&spin, 100, true), 100);
-        assert_eq!(used(&spin, TRIES, false), TRIES);
-        assert_eq!(used(&spin, 10 * RARELY, false), 10);
-        // One that brings something restores the confidence.
-        assert_ne!(used(&spin, RARELY, true), 0);
-        assert_eq!(used(&spin, TRIES, false), TRIES);
+        assert_eq!(spins(&spin, 100, true), 100);
+        assert_eq!(spins(&spin, TRIES, false), TRIES);
+        assert_eq!(spins(&spin, 10 * RARELY, false), 10);
+        // One spin that sees its event lets all spin again.
+        assert_ne!(spins(&spin, RARELY, true), 0);
+        assert_eq!(spins(&spin, TRIES, false), TRIES);
     }
 
     #[test]

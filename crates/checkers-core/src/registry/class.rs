@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! One checker class: who refers to it, whether its checks may wait, and when its module goes.
+//! One checker class: its references, whether its checks may wait, and when its module is unloaded.
 
 #![forbid(unsafe_code)]
 
@@ -12,10 +12,10 @@ use crate::sync::{Mutex, lock};
 pub struct Class<M> {
     name: Name,
     sync: AtomicBool,
-    life: Mutex<Life<M>>,
+    usage: Mutex<Usage<M>>,
 }
 
-struct Life<M> {
+struct Usage<M> {
     content: Content<M>,
     /// How many paths and threads use the class, and one for the registry while it is listed.
     references: usize,
@@ -36,7 +36,7 @@ impl<M: Module> Class<M> {
         Class {
             name,
             sync: AtomicBool::new(true),
-            life: Mutex::new(Life {
+            usage: Mutex::new(Usage {
                 content: Content::Absent,
                 references: 0,
                 listed: false,
@@ -62,7 +62,7 @@ impl<M: Module> Class<M> {
 
     /// The functions; `None` for the class `none`.
     pub fn module(&self) -> Option<M> {
-        match lock(&self.life).content {
+        match lock(&self.usage).content {
             Content::Module(module) => Some(module),
             Content::Absent | Content::Empty => None,
         }
@@ -76,20 +76,20 @@ impl<M: Module> Class<M> {
 
     /// Releases a reference. With the last one the module is reset and unloaded.
     pub fn release(&self) {
-        let mut life = lock(&self.life);
-        let Some(left) = life.references.checked_sub(1) else {
-            drop(life);
+        let mut usage = lock(&self.usage);
+        let Some(left) = usage.references.checked_sub(1) else {
+            drop(usage);
             log::warn!("{} checker refcount -1", self.name);
             return;
         };
-        life.references = left;
+        usage.references = left;
         if left > 0 {
-            drop(life);
+            drop(usage);
             log::trace!("{} checker refcount {left}", self.name);
             return;
         }
-        let content = std::mem::replace(&mut life.content, Content::Absent);
-        drop(life);
+        let content = std::mem::replace(&mut usage.content, Content::Absent);
+        drop(usage);
         log::debug!("unloading {} checker", self.name);
         if let Content::Module(module) = content {
             module.reset();
@@ -99,10 +99,10 @@ impl<M: Module> Class<M> {
 
     /// Adds references, if the class is loaded.
     pub(super) fn refer(&self, references: usize) -> bool {
-        let mut life = lock(&self.life);
-        let loaded = !matches!(life.content, Content::Absent);
+        let mut usage = lock(&self.usage);
+        let loaded = !matches!(usage.content, Content::Absent);
         if loaded {
-            life.references += references;
+            usage.references += references;
         }
         loaded
     }
@@ -119,7 +119,7 @@ impl<M: Module> Class<M> {
             }
         };
         self.set_sync(true);
-        *lock(&self.life) = Life {
+        *lock(&self.usage) = Usage {
             content,
             references: 1 + references,
             listed: true,
@@ -129,7 +129,7 @@ impl<M: Module> Class<M> {
 
     /// Releases the registry's reference.
     pub(super) fn unlist(&self) {
-        if std::mem::take(&mut lock(&self.life).listed) {
+        if std::mem::take(&mut lock(&self.usage).listed) {
             self.release();
         }
     }

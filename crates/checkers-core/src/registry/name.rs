@@ -13,9 +13,9 @@ const SHORT: usize = 16;
 
 /// The name of a class, as the configuration file has it and as the host shows it.
 ///
-/// Both are kept because they differ from 16 bytes on. The file name and the lookup go by the full
-/// name; C looks a cut one up, so it loads a long name anew for every path and may mistake it for
-/// another that begins alike.
+/// Both are kept because they differ from 16 bytes on. The file name and the lookup use the full name.
+/// Upstream looks up the shortened one, so it loads a long name anew for every path and may confuse two
+/// names that begin alike.
 pub struct Name {
     full: Vec<u8>,
     short: [u8; SHORT],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! The real thing: std.
+//! The locks, threads and clocks of the standard library.
 
 #![forbid(unsafe_code)]
 
