@@ -63,6 +63,6 @@ impl Summary {
         }
         let (passed, failed) = (self.passed(), self.failed());
         let not_run = self.lines(Status::NotRun).len();
-        println!("{passed} passed, {failed} failed, {not_run} skipped");
+        println!("{passed} passed, {failed} failed, {not_run} not run");
     }
 }
