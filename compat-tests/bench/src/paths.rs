@@ -10,8 +10,8 @@ use harness::{Result, Trouble, host};
 use std::ffi::{c_long, c_short, c_uint, c_void};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// The time limit of a check in seconds: nothing is ever late. C multiplies it by 1000, so it must
-/// not be much larger.
+/// The time limit of a check in seconds, long enough that no check is late. Upstream multiplies it by
+/// 1000 in an int, so it must not be much larger.
 pub const TIMEOUT_SECONDS: c_uint = 100_000;
 
 /// Room for a `struct checker` of any ABI.

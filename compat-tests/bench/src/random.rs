@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! Numbers that look random, the same ones each time.
+//! Pseudo-random numbers, the same ones each time.
 
 /// Marsaglia's xorshift; the number that it begins with must not be 0.
 #[derive(Clone, Debug)]

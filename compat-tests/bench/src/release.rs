@@ -64,7 +64,8 @@ impl Release {
         Some((plugin, abi))
     }
 
-    /// Told by the functions that the plugin has, and where these do not tell, by the version.
+    /// The ABI of a plugin: by the functions that it exports and, where these fit two ABIs, by the version.
+    /// `None` for one that no host here can call.
     fn abi(&self, plugin: &Path) -> Option<Abi> {
         let bytes = fs::read(plugin).ok()?;
         let has = |name: &str| {

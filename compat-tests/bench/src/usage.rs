@@ -72,15 +72,15 @@ pub fn lock_memory() -> bool {
     unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) == 0 }
 }
 
-/// Puts this thread, and those that it starts, before all ordinary ones, so that who holds a lock is
-/// never kept from giving it back by other processes. Says whether the kernel allowed it.
+/// Gives this thread, and those that it starts, real-time priority, so that other processes cannot delay a
+/// thread that holds a lock. Returns whether the kernel allowed it.
 pub fn become_real_time() -> bool {
     let priority = libc::sched_param { sched_priority: 1 };
     // SAFETY: reads one sched_param of ours; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const priority) == 0 }
 }
 
-/// Allows as many descriptors as the system lets us have.
+/// Raises the limit on descriptors to the hard limit.
 pub fn raise_descriptor_limit() {
     let limit = libc::rlimit {
         rlim_cur: 1 << 15,

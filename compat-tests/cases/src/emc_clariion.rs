@@ -133,7 +133,7 @@ fn failures(t: &mut Table) {
         }
     }
     // Statuses that announce sense data, of which the key counts. A recovered error is caught by the
-    // kernel's summary.
+    // kernel's SG_INFO_CHECK.
     for (status, driver) in [(2, 0), (0x22, 0), (0, 8), (8, 0x28)] {
         let reply = statuses(status, 0, driver).data(page(&[]));
         for (form, answer, key) in reply.sense_forms() {
@@ -152,7 +152,7 @@ fn failures(t: &mut Table) {
         let name = format!("status {status:02x}, key 5");
         table! { t; &name, [answer] => failed_without_sense(status); }
     }
-    // Without the kernel's summary the page counts.
+    // Without the kernel's SG_INFO_CHECK the page counts.
     for (status, host, driver, key) in [
         (2, 0, 8, 1),
         (2, 7, 0, 1),
@@ -280,7 +280,7 @@ fn reads(t: &mut Table) {
     t.case("active, the commands", checks).input.preferred = 4096;
 }
 
-/// A passive path is as good as the unit behind it, of which only the map knows.
+/// A passive path: its verdict depends on what the map knows of the unit.
 fn maps(t: &mut Table) {
     // A message from before the check, which no plugin has.
     const UNTOUCHED: i16 = 77;

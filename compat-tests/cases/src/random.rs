@@ -105,7 +105,7 @@ fn any_reply() -> impl Strategy<Value = Reply> {
         2 => select(vec![0x08_u16, 0x06, 0x18, 0x28, 0x07]),
         1 => any::<u16>(),
     ];
-    // The kernel's summary agrees with the statuses, but not always here.
+    // The kernel's SG_INFO_CHECK agrees with the statuses, but not always here.
     let info = prop_oneof![
         8 => Just(None),
         1 => select(vec![Some(0_u32), Some(1), Some(2)]),

@@ -129,7 +129,7 @@ fn failures(t: &mut Table) {
             }
         }
     }
-    // Five attempts where the transport may recover, if the kernel's summary says so.
+    // Five attempts where the transport may recover, if the kernel's SG_INFO_CHECK says so.
     for status in 1..=0x20 {
         let name = format!("host {status:02x}");
         if [2, 7, 0xb, 0xe].contains(&status) {

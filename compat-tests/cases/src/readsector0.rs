@@ -29,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // A device that knows no SG_IO is down here, not unsupported.
         "no SG_IO", [errno(libc::ENOTTY)]                            => DOWN;
 
-        // Each status must be zero, reserved bits included. The kernel's summary does not count.
+        // Each status must be zero, reserved bits included. The kernel's SG_INFO_CHECK does not count.
         "summary alone", [statuses(0, 0, 0)]                         => UP;
         "status 01", [statuses(1, 0, 0)]                             => DOWN;
         "status 81", [statuses(0x81, 0, 0)]                          => DOWN;

@@ -30,7 +30,7 @@ pub struct Reply {
     pub host: u16,
     /// The driver's status.
     pub driver: u16,
-    /// The kernel's summary: bit 0 says that a status is not zero.
+    /// `info` of the SG_IO header: bit 0 (SG_INFO_CHECK) is set when a status is not zero.
     pub info: u32,
     /// What was not transferred.
     pub residual: i32,
@@ -100,7 +100,7 @@ pub fn errno(errno: i32) -> Answer {
     }
 }
 
-/// These statuses, with the kernel's summary saying that one is not zero.
+/// These statuses, with the kernel's SG_INFO_CHECK saying that one is not zero.
 pub fn statuses(status: u8, host: u16, driver: u16) -> Answer {
     good().status(status).host(host).driver(driver).info(1)
 }

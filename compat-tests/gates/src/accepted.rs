@@ -67,7 +67,7 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<bool, String> {
     Ok(summary.is_good())
 }
 
-/// What became of each mutant, by its name.
+/// The outcome of each mutant, by its name.
 fn outcomes(folder: &Path) -> Result<BTreeMap<String, String>, String> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))

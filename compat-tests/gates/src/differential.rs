@@ -57,7 +57,7 @@ pub(crate) fn run(quick: bool, checker: Option<&str>) -> Result<bool, String> {
     Ok(summary.is_good())
 }
 
-/// The plugin without a mutant has to agree, or nothing is said by one that does not.
+/// The plugin without a mutant has to pass first; otherwise a failure with a mutant would prove nothing.
 fn whole(copy: &Copy, one: &Selected) -> Result<(), String> {
     build(copy, one)?;
     match compare(copy, one)? {

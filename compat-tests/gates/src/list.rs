@@ -18,7 +18,7 @@ pub(crate) struct Mutant {
     /// The change as a patch, whose second line says what it does. Results of a run do not have it.
     #[serde(default)]
     pub(crate) diff: String,
-    /// What became of it in a run.
+    /// Its outcome in a run, if there was one.
     #[serde(skip)]
     pub(crate) summary: String,
 }

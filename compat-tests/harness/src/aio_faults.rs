@@ -131,7 +131,7 @@ impl Faults {
         let listener = c_int::try_from(listener).unwrap_or(-1);
         let listener = crate::os(listener)
             .map_err(|error| Trouble::NotHere(format!("seccomp with a listener: {error}")))?;
-        // SAFETY: seccomp gave this descriptor to us alone.
+        // SAFETY: seccomp returned this descriptor to this call; nothing else owns it.
         let listener = unsafe { OwnedFd::from_raw_fd(listener) };
         let faults = Faults(Arc::default());
         let state = faults.clone();

@@ -22,7 +22,7 @@ static CHECKER_THREADS: AtomicUsize = AtomicUsize::new(0);
 /// The log records, with their levels.
 static LINES: Mutex<Vec<(c_int, String)>> = Mutex::new(Vec::new());
 /// What a plugin did that no plugin may do.
-static OFFENCES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static VIOLATIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// What `cls` points to: nothing that a plugin may read. A real libmultipath finds zeros, hence a
 /// class that is not synchronous.
 static CLASS: [u64; 64] = [0; 64];
@@ -43,12 +43,16 @@ pub fn take_lines() -> Vec<(c_int, String)> {
 }
 
 /// Takes the record of what plugins must not do.
-pub fn take_offences() -> Vec<String> {
-    std::mem::take(&mut *OFFENCES.lock().unwrap_or_else(|broken| broken.into_inner()))
+pub fn take_violations() -> Vec<String> {
+    std::mem::take(
+        &mut *VIOLATIONS
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner()),
+    )
 }
 
-fn offence(what: &str) {
-    OFFENCES
+fn violation(what: &str) {
+    VIOLATIONS
         .lock()
         .unwrap_or_else(|broken| broken.into_inner())
         .push(what.to_owned());
@@ -66,13 +70,13 @@ pub fn accept_any_class() {
 pub unsafe fn checker_is_sync(checker: *const c_void) -> c_int {
     if CLASS_CHECKED.load(Ordering::Relaxed) {
         if checker.is_null() {
-            offence("checker_is_sync(NULL)");
+            violation("checker_is_sync(NULL)");
             return 0;
         }
         // SAFETY: `cls` is the first word of the struct in every layout.
         let cls = unsafe { checker.cast::<*mut c_void>().read_unaligned() };
         if cls != class() {
-            offence("checker_is_sync of something that is no struct checker");
+            violation("checker_is_sync of something that is no struct checker");
             return 0;
         }
     }
@@ -160,7 +164,7 @@ pub unsafe fn old_dlog(
 }
 
 /// What `start_checker_thread` runs from now on: a plugin's `libcheck_thread`. Before that, and
-/// after `None`, calling it is an offence.
+/// after `None`, a call of it is recorded as an error.
 pub fn use_checker_thread(function: Option<ThreadFn>) {
     let function = function.map_or(null_mut(), |function| function as *mut c_void);
     CHECKER_THREAD.store(function, Ordering::Release);
@@ -210,13 +214,13 @@ pub unsafe fn forward(cache: &AtomicPtr<c_void>, name: &CStr, words: [usize; 6])
     unsafe { std::mem::transmute::<*mut c_void, Function>(real)(a, b, c, d, e, f) }
 }
 
-/// Records that a plugin called a host function that it has no business with.
+/// Records that a plugin called a host function that plugins must not call.
 pub fn unexpected_call(name: &str) {
-    offence(&format!("{name} was called"));
+    violation(&format!("{name} was called"));
 }
 
-/// The symbols by which hosts of different ABIs can be told apart.
-const TELLTALES: [&CStr; 9] = [
+/// The symbols by which ABIs are recognized.
+const ABI_SYMBOLS: [&CStr; 9] = [
     c"checker_is_sync",
     c"checker_check",
     c"dlog",
@@ -228,9 +232,9 @@ const TELLTALES: [&CStr; 9] = [
     c"get_runner",
 ];
 
-/// Those of the telltale symbols that a plugin in this process finds.
+/// The symbols by which ABIs are recognized that a plugin in this process finds.
 pub fn visible() -> Vec<&'static str> {
-    TELLTALES
+    ABI_SYMBOLS
         .iter()
         .filter(|name| {
             // SAFETY: a name that ends with NUL, searched in the global scope.

@@ -43,7 +43,7 @@ pub(crate) fn main() -> ExitCode {
         sync::set_broken(name);
         let mut scenes = SCENES.iter().filter(|scene| scene.name == variant.scene);
         let found = scenes.any(|scene| !holds(scene, PATIENCE));
-        // The shell's way: a mistake that was found is a failure of the code.
+        // Exit code 1: the run of a broken variant ends with the failure that shows it.
         return ExitCode::from(u8::from(found));
     }
     let scenes = SCENES

@@ -4,7 +4,7 @@
 //!
 //! A *scene* is a small program over the real code: several hosts, devices that hang, spawns that fail. A
 //! scheduler runs it many times, each time with other interleavings, timeouts, spurious wake-ups and failures.
-//! A *broken variant* is a mistake that the code makes on purpose when it is told to
+//! A *broken variant* is a fault in the code that is switched on by name
 //! (`checkers_core::sync::broken`): the scenes must find each.
 
 #![forbid(unsafe_code)]

@@ -71,7 +71,7 @@ pub(crate) const SCENES: &[Scene] = &[
     ),
 ];
 
-/// A mistake that the code makes when it is told to.
+/// A broken variant: a fault that the code has when it is switched on by name.
 #[derive(Clone, Copy)]
 pub(crate) struct Variant {
     /// The name that the code gives it.

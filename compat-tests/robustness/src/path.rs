@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 /// host takes verdicts from `check`.
 pub(crate) const LIMIT: c_uint = 100_000;
 
-/// How long a verdict of a device that answers may take on a busy machine, and a process to be rid of what
-/// it has used. Far less than the time limit of a check.
+/// How long a verdict of a responding device may take on a busy machine, and a process to release what it
+/// has used. Far less than the time limit of a check.
 pub(crate) const SOON: Duration = Duration::from_secs(12);
 
 /// How long a slow device takes for a command.

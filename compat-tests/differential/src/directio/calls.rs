@@ -4,7 +4,7 @@
 
 use super::devices::flags_of;
 use super::driver::{Driver, Id, count_files, millis};
-use super::facts::{Call, Fact, Log, Returned, Step, Took};
+use super::observation::{Call, Log, Observation, Returned, Step, Took};
 use super::seen::Seen;
 use harness::abi::Abi;
 use harness::aio_faults::Syscall;
@@ -50,7 +50,7 @@ pub(super) fn without_device(line: &str, fd: RawFd) -> String {
     }
 }
 
-/// Log records as a fact.
+/// Log records as an observation.
 pub(super) fn log_of(records: Records, fd: RawFd) -> Log {
     let records = records.into_iter();
     Log(records
@@ -144,7 +144,7 @@ impl Driver {
         if let Some(id) = id {
             wrong.extend(self.checker(id)?.harm());
         }
-        wrong.extend(host::take_offences());
+        wrong.extend(host::take_violations());
         Ok(Called {
             value,
             took,
@@ -153,7 +153,7 @@ impl Driver {
         })
     }
 
-    /// The step that a call was, with all its facts. `records` replaces what was logged.
+    /// The step that a call was, with all its observations. `records` replaces what was logged.
     fn step<R>(
         &mut self,
         label: &str,
@@ -169,7 +169,7 @@ impl Driver {
             call,
             millis: millis(called.took),
             hung: called.hung,
-            facts: vec![Fact::Returned(returned)],
+            observed: vec![Observation::Returned(returned)],
             wrong: called.wrong,
             ..Step::default()
         };
@@ -182,10 +182,10 @@ impl Driver {
             fd = checker.fd();
             let msgid = checker.msgid();
             let context = !checker.context().is_null();
-            step.facts.extend([
-                Fact::Msgid(msgid),
-                Fact::Text(self.plugin()?.message(msgid).to_owned()),
-                Fact::Context(context),
+            step.observed.extend([
+                Observation::Msgid(msgid),
+                Observation::Text(self.plugin()?.message(msgid).to_owned()),
+                Observation::Context(context),
                 flags_of(fd),
             ]);
         }
@@ -193,22 +193,23 @@ impl Driver {
             // A context may be destroyed by a thread of the plugin's own.
             threads::rest()?;
         }
-        step.facts
-            .push(Fact::Contexts(aio_rings::inspect()?.contexts));
+        step.observed
+            .push(Observation::Contexts(aio_rings::inspect()?.contexts));
         if self.has_gates {
             let in_flight = self.in_flight()?;
-            step.facts.push(Fact::InFlight(in_flight));
+            step.observed.push(Observation::InFlight(in_flight));
         }
         if let Some(faults) = self.faults.as_ref().filter(|_| self.counts_calls) {
             threads::rest()?;
-            step.facts.extend([
-                Fact::Setups(faults.count(Syscall::Setup)),
-                Fact::Submits(faults.count(Syscall::Submit)),
-                Fact::Destroys(faults.count(Syscall::Destroy)),
+            step.observed.extend([
+                Observation::Setups(faults.count(Syscall::Setup)),
+                Observation::Submits(faults.count(Syscall::Submit)),
+                Observation::Destroys(faults.count(Syscall::Destroy)),
             ]);
         }
-        step.facts.push(Fact::Took(Took::from(called.took)));
-        step.facts.push(Fact::Log(log_of(records, fd)));
+        step.observed
+            .push(Observation::Took(Took::from(called.took)));
+        step.observed.push(Observation::Log(log_of(records, fd)));
         Ok(step)
     }
 
@@ -311,7 +312,7 @@ impl Driver {
             value: (),
             took: begin.elapsed(),
             hung,
-            wrong: host::take_offences(),
+            wrong: host::take_violations(),
         };
         self.load()?;
         let step = self.step(label, Call::Reset, None, called, Returned::Nothing, None)?;

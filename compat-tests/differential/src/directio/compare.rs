@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! Compares what two sides of a scenario did, step by step and fact by fact.
+//! Compares what two sides of a scenario did, step by step and observation by observation.
 #![forbid(unsafe_code)]
 
-use super::facts::{Difference, Fact, Step};
+use super::observation::{Difference, Observation, Step};
 use super::runner::{End, Transcript};
 use harness::Trouble;
 use harness::side::Side;
@@ -43,8 +43,8 @@ pub(crate) struct Names<'a> {
     pub(crate) ours: &'a str,
 }
 
-fn text(fact: Option<&Fact>) -> String {
-    fact.map_or("not recorded".to_owned(), Fact::to_string)
+fn text(observation: Option<&Observation>) -> String {
+    observation.map_or("not recorded".to_owned(), Observation::to_string)
 }
 
 /// What one side alone shows to be wrong.
@@ -154,14 +154,14 @@ fn compare_step(
 ) {
     let place = format!("step {index}, {}", upstream.label);
     let further = ours
-        .facts
+        .observed
         .iter()
-        .filter(|fact| upstream.like(fact).is_none());
-    for fact in upstream.facts.iter().chain(further) {
-        let place = format!("{place}: {}", fact.name());
-        let (theirs, mine) = (upstream.like(fact), ours.like(fact));
+        .filter(|observation| upstream.like(observation).is_none());
+    for observation in upstream.observed.iter().chain(further) {
+        let place = format!("{place}: {}", observation.name());
+        let (theirs, mine) = (upstream.like(observation), ours.like(observation));
         let mut differences = upstream.differences.iter();
-        if let Some(allowed) = differences.find(|one| one.upstream.is_like(fact)) {
+        if let Some(allowed) = differences.find(|one| one.upstream.is_like(observation)) {
             compare_allowed(names, &place, allowed, [theirs, mine], same, result);
         } else if theirs == mine {
         } else if !same && differ_in_levels(theirs, mine) {
@@ -179,19 +179,21 @@ fn compare_step(
 }
 
 /// Whether two logs differ in nothing but the levels that 0.9.7 has lowered.
-fn differ_in_levels(upstream: Option<&Fact>, ours: Option<&Fact>) -> bool {
+fn differ_in_levels(upstream: Option<&Observation>, ours: Option<&Observation>) -> bool {
     match (upstream, ours) {
-        (Some(Fact::Log(old)), Some(Fact::Log(new))) => old.with_newer_levels() == *new,
+        (Some(Observation::Log(old)), Some(Observation::Log(new))) => {
+            old.with_newer_levels() == *new
+        }
         _ => false,
     }
 }
 
-/// Compares a fact that may differ in one way only, and then must.
+/// Compares an observation that may differ in one way only, and then must.
 fn compare_allowed(
     names: Names<'_>,
     place: &str,
     allowed: &Difference,
-    [theirs, mine]: [Option<&Fact>; 2],
+    [theirs, mine]: [Option<&Observation>; 2],
     same: bool,
     result: &mut Comparison,
 ) {
@@ -226,7 +228,7 @@ fn compare_allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directio::facts::Log;
+    use crate::directio::observation::Log;
     use harness::state::State;
 
     const NAMES: Names<'_> = Names {
@@ -234,16 +236,16 @@ mod tests {
         ours: "R",
     };
 
-    fn step(label: &str, facts: Vec<Fact>) -> Step {
+    fn step(label: &str, observed: Vec<Observation>) -> Step {
         Step {
             label: label.to_owned(),
-            facts,
+            observed,
             ..Step::default()
         }
     }
 
-    fn returned(state: State) -> Fact {
-        Fact::Returned(state.into())
+    fn returned(state: State) -> Observation {
+        Observation::Returned(state.into())
     }
 
     fn transcript(steps: Vec<Step>) -> Transcript {
@@ -281,13 +283,13 @@ mod tests {
         let short = transcript(vec![step("a", vec![])]);
         let long = transcript(vec![step("a", vec![]), step("b", vec![])]);
         let other = transcript(vec![step("c", vec![])]);
-        let fact = transcript(vec![step("a", vec![Fact::Msgid(1)])]);
+        let observation = transcript(vec![step("a", vec![Observation::Msgid(1)])]);
         for (upstream, ours) in [
             (&short, &long),
             (&long, &short),
             (&short, &other),
-            (&short, &fact),
-            (&fact, &short),
+            (&short, &observation),
+            (&observation, &short),
         ] {
             let result = compare(NAMES, upstream, ours, false);
             assert_eq!(result.mismatches.len(), 1);
@@ -320,7 +322,7 @@ mod tests {
     #[test]
     fn lower_log_levels_are_an_entry_of_their_own() {
         let side = |level| {
-            let log = Fact::Log(Log::called().starts(level));
+            let log = Observation::Log(Log::called().starts(level));
             transcript(vec![step("check", vec![log])])
         };
         let result = compare(NAMES, &side(3), &side(4), false);

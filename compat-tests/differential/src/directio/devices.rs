@@ -6,7 +6,7 @@
 
 use super::driver::Driver;
 use super::during::Event;
-use super::facts::{Fact, Flags};
+use super::observation::{Flags, Observation};
 use harness::aio_faults::{Faults, Syscall};
 use harness::devices::hanging::Answer;
 use harness::devices::loops::Shape;
@@ -38,11 +38,11 @@ fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
 }
 
 /// The file status flags of a descriptor that can be changed.
-pub(crate) fn flags_of(fd: RawFd) -> Fact {
+pub(crate) fn flags_of(fd: RawFd) -> Observation {
     const CHANGEABLE: i32 =
         libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME | libc::O_ASYNC;
     let flags = borrow(fd).and_then(|fd| fcntl(fd, FcntlArg::F_GETFL).ok());
-    Fact::Flags(Flags(flags.map(|flags| flags & CHANGEABLE)))
+    Observation::Flags(Flags(flags.map(|flags| flags & CHANGEABLE)))
 }
 
 impl Driver {
@@ -205,9 +205,9 @@ impl Driver {
 
     /// Records as a step of its own how many reads of the gate's file there have been.
     pub(crate) fn note_reads(&mut self, gate: Gate, expected: u64) -> Result<()> {
-        let reads = Fact::Reads(self.reads(gate)?);
+        let reads = Observation::Reads(self.reads(gate)?);
         let label = format!("reads of file {} so far", gate.0);
-        self.note(&label, reads)?.has(Fact::Reads(expected));
+        self.note(&label, reads)?.has(Observation::Reads(expected));
         Ok(())
     }
 

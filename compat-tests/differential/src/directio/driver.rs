@@ -2,7 +2,7 @@
 
 //! The scenario driver: the host, the plugin and the devices of one scenario on one side.
 //!
-//! Every call into the plugin becomes a step with the facts that hold afterwards; the runner
+//! Every call into the plugin becomes a step with the observations that hold afterwards; the runner
 //! compares the steps of both sides. The driver's methods are in several files:
 //!
 //! | module | subject |
@@ -15,8 +15,8 @@
 
 use super::devices::Gate;
 use super::during::Event;
-use super::facts::{Fact, Returned, Step};
 use super::message::{DeviceReply, Message, Start};
+use super::observation::{Observation, Returned, Step};
 use super::seen::Seen;
 use harness::aio_faults::Faults;
 use harness::checker_struct::Checker;
@@ -50,7 +50,7 @@ pub(crate) struct Driver {
     /// The step that is not sent yet, so that a scenario can say more about it.
     step: Option<Step>,
     pub(super) faults: Option<Faults>,
-    /// Whether the numbers of system calls are facts.
+    /// Whether the numbers of system calls are among the observations.
     pub(super) counts_calls: bool,
     /// The gates behind block devices, with the number of reads before the scenario's first.
     pub(super) gate_devices: Vec<(Gate, u64)>,
@@ -168,11 +168,11 @@ impl Driver {
         Ok(hung)
     }
 
-    /// A step that only records a fact.
-    pub(crate) fn note(&mut self, label: &str, fact: Fact) -> Result<Seen<'_>> {
+    /// A step that only records an observation.
+    pub(crate) fn note(&mut self, label: &str, observation: Observation) -> Result<Seen<'_>> {
         let step = Step {
             label: label.to_owned(),
-            facts: vec![fact],
+            observed: vec![observation],
             ..Step::default()
         };
         self.put(step, Returned::Nothing)
@@ -193,19 +193,19 @@ impl Driver {
         let counts = self.counts.take().unwrap_or_default();
         done?;
         host::take_lines();
-        let mut facts = vec![
-            Fact::Results(counts.results),
-            Fact::Contexts(aio_rings::inspect()?.contexts),
-            Fact::Files(count_files() - files),
+        let mut observed = vec![
+            Observation::Results(counts.results),
+            Observation::Contexts(aio_rings::inspect()?.contexts),
+            Observation::Files(count_files() - files),
         ];
         if self.has_gates {
-            facts.push(Fact::InFlight(self.in_flight()?));
+            observed.push(Observation::InFlight(self.in_flight()?));
         }
         let step = Step {
             label: label.to_owned(),
             millis: millis(took),
             hung,
-            facts,
+            observed,
             wrong: counts.wrong.into_iter().collect(),
             ..Step::default()
         };
@@ -225,7 +225,7 @@ impl Driver {
     /// From here on the behaviour of upstream's plugin is undefined. Returns whether the scenario has
     /// to end, as it does on that side.
     pub(crate) fn upstream_ends(&mut self, why: &str) -> Result<bool> {
-        self.note(NO_FURTHER, Fact::Note(why.to_owned()))?;
+        self.note(NO_FURTHER, Observation::Note(why.to_owned()))?;
         self.flush()?;
         self.is_alone = true;
         Ok(self.start.side == Side::Upstream)

@@ -5,7 +5,7 @@
 use super::calls::log_of;
 use super::devices::Gate;
 use super::driver::{Driver, Id};
-use super::facts::{Fact, Log, Returned, Step};
+use super::observation::{Log, Observation, Returned, Step};
 use super::seen::Seen;
 use harness::devices::hanging::Answer;
 use harness::devices::request::Request;
@@ -74,17 +74,17 @@ impl Driver {
             .doing("waiting for the child")?;
         let mut step = Step {
             label,
-            facts: vec![Fact::Exit(status)],
+            observed: vec![Observation::Exit(status)],
             ..Step::default()
         };
         if let Some(child) = seen {
-            step.facts.extend([
-                Fact::Returned(child.state.into()),
-                Fact::Msgid(child.msgid),
-                Fact::Log(child.log),
+            step.observed.extend([
+                Observation::Returned(child.state.into()),
+                Observation::Msgid(child.msgid),
+                Observation::Log(child.log),
             ]);
         }
-        Ok(self.put(step, Returned::Nothing)?.has(Fact::Exit(0)))
+        Ok(self.put(step, Returned::Nothing)?.has(Observation::Exit(0)))
     }
 
     /// Sends this thread a signal so many seconds after the next call has begun. Its handler does

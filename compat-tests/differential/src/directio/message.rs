@@ -3,7 +3,7 @@
 //! What the runner and a test host send each other.
 #![forbid(unsafe_code)]
 
-use super::facts::Step;
+use super::observation::Step;
 use harness::Trouble;
 use harness::abi::Abi;
 use harness::devices::request::{Reply, Request};

@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use super::compare::Comparison;
-use super::facts::Call;
 use super::host::Host;
+use super::observation::Call;
 use super::runner::End;
 use super::scenarios::{self, On};
 use super::suite::{Comparer, Done, Options, Task};
@@ -121,7 +121,7 @@ fn check_ledger(
     Ok(())
 }
 
-/// Runs one side alone and prints every step with all its facts.
+/// Runs one side alone and prints every step with all its observations.
 pub(super) fn print_steps(comparer: &Comparer<'_>, tasks: &[Task], side: Side) -> Summary {
     let mut summary = Summary::new();
     for task in tasks {
@@ -136,8 +136,8 @@ pub(super) fn print_steps(comparer: &Comparer<'_>, tasks: &[Task], side: Side) -
         };
         for step in &transcript.steps {
             say!("{} ({} ms)", step.label, step.millis);
-            for fact in &step.facts {
-                say!("    {}: {fact}", fact.name());
+            for observation in &step.observed {
+                say!("    {}: {observation}", observation.name());
             }
             for why in &step.wrong {
                 say!("    WRONG: {why}");

@@ -3,7 +3,7 @@
 //! What a scenario says of the step that it has just taken.
 #![forbid(unsafe_code)]
 
-use super::facts::{Difference, Fact, Flags, Log, Returned, Step, Took};
+use super::observation::{Difference, Flags, Log, Observation, Returned, Step, Took};
 use harness::host;
 use harness::state::State;
 use std::ffi::{c_int, c_short};
@@ -49,15 +49,17 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// The fact holds.
-    pub(crate) fn has(mut self, fact: Fact) -> Seen<'a> {
+    /// The observation holds.
+    pub(crate) fn has(mut self, observation: Observation) -> Seen<'a> {
         if let Some(step) = &mut self.step {
-            if step.like(&fact) != Some(&fact) {
+            if step.like(&observation) != Some(&observation) {
                 let seen = step
-                    .like(&fact)
-                    .map_or("nothing".to_owned(), Fact::to_string);
-                step.wrong
-                    .push(format!("{}: {fact} expected, {seen} seen", fact.name()));
+                    .like(&observation)
+                    .map_or("nothing".to_owned(), Observation::to_string);
+                step.wrong.push(format!(
+                    "{}: {observation} expected, {seen} seen",
+                    observation.name()
+                ));
             }
         }
         self
@@ -65,7 +67,7 @@ impl<'a> Seen<'a> {
 
     /// The call returned this.
     pub(crate) fn returned(self, value: impl Into<Returned>) -> Seen<'a> {
-        self.has(Fact::Returned(value.into()))
+        self.has(Observation::Returned(value.into()))
     }
 
     /// The call returned this state, with the message that belongs to it.
@@ -89,32 +91,32 @@ impl<'a> Seen<'a> {
 
     /// The struct has this message id.
     pub(crate) fn msgid(self, id: c_short) -> Seen<'a> {
-        self.has(Fact::Msgid(id))
+        self.has(Observation::Msgid(id))
     }
 
     /// So many reads are in flight.
     pub(crate) fn in_flight(self, count: u64) -> Seen<'a> {
-        self.has(Fact::InFlight(count))
+        self.has(Observation::InFlight(count))
     }
 
     /// The process has so many AIO contexts.
     pub(crate) fn contexts(self, count: usize) -> Seen<'a> {
-        self.has(Fact::Contexts(count))
+        self.has(Observation::Contexts(count))
     }
 
     /// The struct's context is not NULL, or is.
     pub(crate) fn context(self, set: bool) -> Seen<'a> {
-        self.has(Fact::Context(set))
+        self.has(Observation::Context(set))
     }
 
     /// The descriptor has these status flags.
     pub(crate) fn flags(self, flags: c_int) -> Seen<'a> {
-        self.has(Fact::Flags(Flags(Some(flags))))
+        self.has(Observation::Flags(Flags(Some(flags))))
     }
 
     /// The call took about so many seconds; 0 for less than one.
     pub(crate) fn took(self, seconds: u64) -> Seen<'a> {
-        self.has(Fact::Took(Took(seconds)))
+        self.has(Observation::Took(Took(seconds)))
     }
 
     /// `libcheck_free` has left nothing: NULL, and no flags that init has set.
@@ -124,18 +126,18 @@ impl<'a> Seen<'a> {
 
     /// `io_submit` has been called so often.
     pub(crate) fn submits(self, count: u64) -> Seen<'a> {
-        self.has(Fact::Submits(count))
+        self.has(Observation::Submits(count))
     }
 
     /// These records were logged, and no others.
     pub(crate) fn logged(self, log: Log) -> Seen<'a> {
-        self.has(Fact::Log(log))
+        self.has(Observation::Log(log))
     }
 
     /// All counted calls had one result.
     pub(crate) fn all(self, count: u64, call: &str, returned: impl Into<Returned>) -> Seen<'a> {
         let key = format!("{call} → {}", returned.into());
-        self.has(Fact::Results([(key, count)].into()))
+        self.has(Observation::Results([(key, count)].into()))
     }
 
     /// A record with this text was logged, at any level; where there is a log.
@@ -151,8 +153,13 @@ impl<'a> Seen<'a> {
         self
     }
 
-    /// The ledger says under `id` that the sides differ in a fact, and how.
-    pub(crate) fn differs(mut self, id: &str, upstream: Fact, ours: Fact) -> Seen<'a> {
+    /// The ledger says under `id` that the sides differ in an observation, and how.
+    pub(crate) fn differs(
+        mut self,
+        id: &str,
+        upstream: Observation,
+        ours: Observation,
+    ) -> Seen<'a> {
         if let Some(step) = &mut self.step {
             step.differences.push(Difference {
                 id: id.to_owned(),
@@ -167,8 +174,8 @@ impl<'a> Seen<'a> {
     pub(crate) fn differs_in_state(self, id: &str, upstream: State, ours: State) -> Seen<'a> {
         let seen = self.differs(
             id,
-            Fact::Returned(upstream.into()),
-            Fact::Returned(ours.into()),
+            Observation::Returned(upstream.into()),
+            Observation::Returned(ours.into()),
         );
         seen.differs_in_message(id, upstream, ours)
     }
@@ -178,28 +185,36 @@ impl<'a> Seen<'a> {
         let (Some(one), Some(other)) = (message_of(upstream), message_of(ours)) else {
             return self;
         };
-        self.differs(id, Fact::Msgid(one.0), Fact::Msgid(other.0))
+        self.differs(id, Observation::Msgid(one.0), Observation::Msgid(other.0))
             .differs(
                 id,
-                Fact::Text(one.1.to_owned()),
-                Fact::Text(other.1.to_owned()),
+                Observation::Text(one.1.to_owned()),
+                Observation::Text(other.1.to_owned()),
             )
     }
 
     /// The calls take different times, in seconds.
     pub(crate) fn differs_in_time(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
-        self.differs(id, Fact::Took(Took(upstream)), Fact::Took(Took(ours)))
+        self.differs(
+            id,
+            Observation::Took(Took(upstream)),
+            Observation::Took(Took(ours)),
+        )
     }
 
     /// Different numbers of reads are in flight.
     pub(crate) fn differs_in_flight(self, id: &str, upstream: u64, ours: u64) -> Seen<'a> {
-        self.differs(id, Fact::InFlight(upstream), Fact::InFlight(ours))
+        self.differs(
+            id,
+            Observation::InFlight(upstream),
+            Observation::InFlight(ours),
+        )
     }
 
     /// Different records are logged, where there is a log.
     pub(crate) fn differs_in_log(self, id: &str, upstream: Log, ours: Log) -> Seen<'a> {
         if has_log() {
-            self.differs(id, Fact::Log(upstream), Fact::Log(ours))
+            self.differs(id, Observation::Log(upstream), Observation::Log(ours))
         } else {
             self
         }

@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use super::compare::{self, Comparison, LEVELS, Names};
-use super::facts::Step;
 use super::host::Host;
+use super::observation::Step;
 use super::report;
 use super::runner::{self, Run, Transcript};
 use super::scenarios::{self, On, Scenario};
@@ -59,7 +59,7 @@ pub(super) struct Options {
     /// Run one side alone and print what it does: upstream or ours
     #[arg(long, value_name = "SIDE", value_parser = side)]
     pub(super) only: Option<Side>,
-    /// Compare upstream's plugin with itself: what differs is the test's fault
+    /// Compare upstream's plugin with itself; a difference means that the test is not deterministic
     #[arg(long, conflicts_with = "only")]
     pub(super) twice: bool,
     /// Print the scenarios
@@ -175,7 +175,7 @@ impl Comparer<'_> {
                 steps: [Vec::new(), transcript.steps],
             };
         }
-        // The other side of a comparison of upstream with itself is told that it is upstream, too.
+        // When upstream is compared with itself, both sides run as upstream.
         let [first, second] = self.options.sides();
         let (theirs, mine) = if task.scenario.is_apart() {
             (self.side(task, first), self.side(task, second))

@@ -153,7 +153,7 @@ fn verdict(context: Context<'_>, check: &Check, checked: &mut Checked) -> Option
         Some(&answer.result)
     };
     match context.checker {
-        // T1: the fifth reply has both reasons for a retry, and upstream forgets to count.
+        // T1: the fifth reply has both reasons for a retry; upstream counts past zero and continues.
         Checker::Tur if checked.sent.len() > 5 => {
             let Some(Ok(reply)) = answer(5) else {
                 return None;

@@ -15,7 +15,8 @@ pub(crate) trait HostPath {
     /// `libcheck_init`.
     fn init(&mut self) -> c_int;
 
-    /// Runs the preparation of 0.15's upstream with a descriptor, which the host's own call lacks.
+    /// Repeats the preparation of upstream 0.15 with a valid descriptor, since the host's own call passes -1
+    /// (R6).
     fn prepare_as_meant(&self) {}
 
     /// Gives the path a map, and the plugin the chance to make a value in it.
@@ -33,7 +34,8 @@ pub(crate) trait HostPath {
     /// Sets `msgid` before a check. libmultipath does so itself, with 0.
     fn set_message(&mut self, _id: c_short) {}
 
-    /// The message that upstream's function left, where the host may keep it to itself.
+    /// The message that upstream's function returned and the host may not pass on (A8). `None` where the two
+    /// are the same.
     fn hidden_message(&self) -> Option<c_short> {
         None
     }

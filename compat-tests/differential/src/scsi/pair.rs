@@ -78,7 +78,7 @@ impl Pair {
         let (row, expected) = match (self.checker, self.abi) {
             (Checker::Tur, Abi::V0_7_9) => (Some("T8"), [upstream, vec![TRANSITION]].concat()),
             (Checker::Tur, Abi::V0_11 | Abi::V0_14) => (None, upstream),
-            // The host has taken the texts of a run over, and upstream's table begins behind them.
+            // In 0.15 the texts about runs belong to the host, so upstream's own table begins after them.
             (Checker::Tur, Abi::V0_15) => (Some("A3"), [RUN.to_vec(), upstream].concat()),
             (_, Abi::V0_7_9 | Abi::V0_11 | Abi::V0_14) => {
                 (Some("A1"), [upstream, RUN.to_vec()].concat())

@@ -141,7 +141,7 @@ impl<'a> PathLog<'a> {
         self.protocol.released();
     }
 
-    /// The next check finds a state that the host is not told.
+    /// The next check finds a state that the host does not get.
     pub(crate) fn found(&mut self, state: State) {
         self.protocol.found(state);
     }

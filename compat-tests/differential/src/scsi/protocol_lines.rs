@@ -60,7 +60,7 @@ impl Protocol {
         })
     }
 
-    /// The next check finds this state, of which the host is told something else.
+    /// The next check finds this state; the host gets another one, which its release knows.
     pub(crate) fn found(&mut self, state: State) {
         if let Protocol::Tur(lines) = self {
             lines.found = Some(state);
@@ -93,7 +93,7 @@ pub(crate) enum Delivery {
     Pending,
 }
 
-/// Which runs that did not end in time hang.
+/// Which of the runs that passed their time limit still hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hung {
     /// None.
@@ -117,7 +117,7 @@ pub(crate) struct TurLines {
     /// A run is in flight, as far as the host has been told.
     in_flight: bool,
     hung: Hung,
-    /// What the next check finds, if the host is told something else.
+    /// The state that the next check finds, if the host gets another one.
     found: Option<State>,
     elsewhere: Vec<Line>,
 }

@@ -37,7 +37,8 @@ pub(crate) enum Step {
     /// So many milliseconds after the beginning, or at once if they have passed, the path is polled as
     /// multipathd does.
     Poll(u64, Returns),
-    /// The last poll made a host wait that has that, and another would not.
+    /// In the last poll `libcheck_need_wait` returned true, where the ABI has it; in a further poll it would
+    /// return false.
     WaitsOnce,
     /// So many commands have been sent: one for each hung check, and all of those of complete checks.
     Commands {
@@ -50,7 +51,7 @@ pub(crate) enum Step {
     CommandsAtLeast(usize),
     /// Commands so far do not count.
     ForgetCommands,
-    /// The next poll finds this state, of which the host is told something else.
+    /// The next poll finds this state; the host gets another one, which its release knows.
     Finds(State),
     /// Hung commands end, and get time for that.
     Release,
@@ -58,7 +59,7 @@ pub(crate) enum Step {
     Pause(u64),
     /// `libcheck_free`, which must not wait.
     Free,
-    /// The steps of an implementation for which this row of the ledger must show, and those of others.
+    /// Steps that depend on the ledger: the first list where the row must show, the second elsewhere.
     Differs(Subject, &'static str, Vec<Step>, Vec<Step>),
 }
 use Step::{
@@ -66,7 +67,7 @@ use Step::{
     Poll, Release, WaitsOnce,
 };
 
-/// Whose behaviour a row of the ledger describes.
+/// The side whose behaviour a row of the ledger describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// Upstream's, in every host.

@@ -18,7 +18,7 @@ pub(crate) struct Stderr {
 }
 
 impl Stderr {
-    /// Begins.
+    /// Redirects standard error into a file until the value is dropped.
     ///
     /// # Errors
     /// What the kernel says.

@@ -103,8 +103,8 @@ fn run(arguments: &Arguments) -> std::result::Result<Summary, String> {
     for (level, line) in log_sink::take_unassigned() {
         total.fail("a log record of no path", &format!("{level} {line}"));
     }
-    for offence in host::take_offences() {
-        total.fail("a plugin's offence", &offence);
+    for violation in host::take_violations() {
+        total.fail("a plugin's violation", &violation);
     }
     let shown: Vec<&str> = total.rows.iter().copied().collect();
     for id in shown.iter().filter(|id| !ledger.contains(**id)) {

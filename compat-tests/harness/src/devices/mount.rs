@@ -43,7 +43,7 @@ impl Mount {
         let context =
             answer(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })
                 .map_err(|error| not_here(error, &name))?;
-        // SAFETY: fsopen gave this descriptor to us alone.
+        // SAFETY: fsopen returned this descriptor to this call; nothing else owns it.
         let context = unsafe { OwnedFd::from_raw_fd(context) };
         let configure = |command: c_int, key: Option<&CStr>, value: Option<&CStr>| {
             // SAFETY: key and value are strings or NULL, as each command wants them.
@@ -70,7 +70,7 @@ impl Mount {
             libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0)
         })
         .map_err(|error| not_here(error, &name))?;
-        // SAFETY: fsmount gave this descriptor to us alone.
+        // SAFETY: fsmount returned this descriptor to this call; nothing else owns it.
         Ok(Mount(unsafe { OwnedFd::from_raw_fd(mount) }))
     }
 

@@ -10,7 +10,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`request`] | the structures of `ioctl` requests, parsed and filled |
-//! | [`script`] | devices that record every command and reply as they are told |
+//! | [`script`] | scripted devices: they reply from a list and record every command |
 
 pub mod request;
 pub mod script;

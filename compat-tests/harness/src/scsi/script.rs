@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! Devices that record every command and reply as they are told.
+//! Scripted devices: they reply from a list and record every command.
 
 use super::request::{Sent, read, write};
 use super::{Behaviour, Device};

@@ -32,7 +32,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// No numbers yet; the head tells the machine and what is measured.
+    /// Without numbers yet; the head names the machine and what is measured.
     pub(crate) fn new(upstream: &[String]) -> Results {
         let run = |program: &str, arguments: &[&str]| {
             let output = Command::new(program).args(arguments).output();
@@ -134,7 +134,7 @@ impl Results {
                 }
                 continue;
             }
-            let cells: Vec<&str> = line.split(',').collect();
+            let fields: Vec<&str> = line.split(',').collect();
             let [
                 checker,
                 paths,
@@ -145,9 +145,9 @@ impl Results {
                 median,
                 least,
                 most,
-            ] = *cells.as_slice()
+            ] = *fields.as_slice()
             else {
-                return Err(format!("nine cells belong in {line:?}"));
+                return Err(format!("not nine fields: {line:?}"));
             };
             let case = Case {
                 checker: checker.to_owned(),

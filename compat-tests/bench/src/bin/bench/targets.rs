@@ -85,9 +85,10 @@ impl Verdict {
 
 impl Target {
     fn parse(line: &str) -> std::result::Result<Target, String> {
-        let cells: Vec<&str> = line.splitn(9, ',').collect();
-        let [checker, paths, device, hung, figure, abi, factor, of, why] = *cells.as_slice() else {
-            return Err("nine cells belong in a line".to_owned());
+        let fields: Vec<&str> = line.splitn(9, ',').collect();
+        let [checker, paths, device, hung, figure, abi, factor, of, why] = *fields.as_slice()
+        else {
+            return Err("a line has nine fields".to_owned());
         };
         Ok(Target {
             case: Case {

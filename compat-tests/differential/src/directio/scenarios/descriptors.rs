@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! Descriptors that are not what a checker hopes for, and the status flags it leaves on them.
+//! Unusual descriptors, and the status flags that the checker leaves on them.
 
 use super::prelude::*;
 
@@ -94,7 +94,9 @@ fn closed_before_check(d: &mut Driver) -> Result<()> {
             .not_available()
             .line("directio: io_submit error 9");
     }
-    d.free(id)?.context(false).has(Fact::Flags(Flags(None)));
+    d.free(id)?
+        .context(false)
+        .has(Observation::Flags(Flags(None)));
     Ok(())
 }
 
@@ -103,7 +105,9 @@ fn closed_before_free(d: &mut Driver) -> Result<()> {
     let id = d.started(fd, 30)?;
     d.verdict(id)?;
     d.close(fd);
-    d.free(id)?.context(false).has(Fact::Flags(Flags(None)));
+    d.free(id)?
+        .context(false)
+        .has(Observation::Flags(Flags(None)));
     d.reset().map(drop)
 }
 

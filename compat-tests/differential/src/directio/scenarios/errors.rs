@@ -186,10 +186,10 @@ fn getevents_interrupted(d: &mut Driver) -> Result<()> {
         .differs_in_time("I4", 0, 1)
         .differs_in_log("I4", upstream.aborts(), log(4).aborts());
     // Waiting on must not mean to spin: one call in a millisecond at most.
-    let few = Fact::Note("few".to_owned());
+    let few = Observation::Note("few".to_owned());
     let calls = match faults.count(Syscall::GetEvents) {
         0..1500 => few.clone(),
-        _ => Fact::Note("many".to_owned()),
+        _ => Observation::Note("many".to_owned()),
     };
     d.note("interrupted io_getevents calls", calls)?.has(few);
     faults.allow(Syscall::GetEvents);
@@ -213,7 +213,7 @@ fn cancel_succeeds(d: &mut Driver) -> Result<()> {
     d.check(id)?
         .differs_in_state("I2", PENDING, DOWN)
         .differs_in_flight("I2", 2, 1)
-        .differs("I2", Fact::Submits(2), Fact::Submits(1))
+        .differs("I2", Observation::Submits(2), Observation::Submits(1))
         .differs_in_log("I2", upstream, Log::called().aborts());
     if d.upstream_ends("two events will arrive for one request")? {
         return Ok(());
@@ -262,7 +262,7 @@ fn cancel_in_progress(d: &mut Driver) -> Result<()> {
 fn call_counts(d: &mut Driver) -> Result<()> {
     let faults = d.faults()?;
     let (gate, id) = held_device_instance(d, 1, 1)?;
-    d.seen().has(Fact::Setups(1)).submits(0);
+    d.seen().has(Observation::Setups(1)).submits(0);
     for _ in 0..4 {
         d.check(id)?.submits(1);
     }
@@ -271,10 +271,10 @@ fn call_counts(d: &mut Driver) -> Result<()> {
     d.check(id)?.is(PENDING).submits(2);
     d.answer(gate, 1, DATA)?;
     d.check(id)?;
-    d.free(id)?.has(Fact::Destroys(0));
+    d.free(id)?.has(Observation::Destroys(0));
     d.reset()?
-        .has(Fact::Setups(1))
-        .has(Fact::Destroys(1))
+        .has(Observation::Setups(1))
+        .has(Observation::Destroys(1))
         .contexts(0);
     drop(faults);
     Ok(())

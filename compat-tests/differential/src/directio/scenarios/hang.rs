@@ -64,11 +64,12 @@ fn asleep(d: &mut Driver) -> Result<()> {
         CHECKS.. => "in each".to_owned(),
         some => format!("{some} times"),
     };
-    d.note("twenty checks: asleep", Fact::Note(slept))?.differs(
-        "I15",
-        Fact::Note("in each".to_owned()),
-        Fact::Note("in none".to_owned()),
-    );
+    d.note("twenty checks: asleep", Observation::Note(slept))?
+        .differs(
+            "I15",
+            Observation::Note("in each".to_owned()),
+            Observation::Note("in none".to_owned()),
+        );
     Ok(())
 }
 

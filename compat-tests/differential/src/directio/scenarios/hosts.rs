@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = scenarios! {
 fn assume(d: &mut Driver, letter: u8, expected: i32) -> Result<()> {
     let value = d.plugin()?.assume_abi(letter.into());
     let label = format!("assume {:?}", char::from(letter));
-    d.note(&label, Fact::Returned(Returned::Number(value)))?
+    d.note(&label, Observation::Returned(Returned::Number(value)))?
         .returned(Returned::Number(Some(expected)));
     Ok(())
 }
@@ -96,18 +96,19 @@ fn old_dlog(d: &mut Driver) -> Result<()> {
 }
 
 fn messages(d: &mut Driver) -> Result<()> {
-    let table = Fact::Text(d.plugin()?.messages().join("|"));
+    let table = Observation::Text(d.plugin()?.messages().join("|"));
     let expected = " is not available| is waiting on aio| cannot get blocksize, set default";
     d.note("the plugin's own messages", table)?
-        .has(Fact::Text(expected.to_owned()));
+        .has(Observation::Text(expected.to_owned()));
     // A regular file has no block size to ask for.
     let fd = d.open_file()?;
     let (id, seen) = d.init(fd, 30)?;
-    seen.msgid(102)
-        .has(Fact::Text(" cannot get blocksize, set default".to_owned()));
+    seen.msgid(102).has(Observation::Text(
+        " cannot get blocksize, set default".to_owned(),
+    ));
     d.free(id)?;
     let fd = d.open_loop_device(libc::O_RDONLY)?;
     let (id, seen) = d.init(fd, 30)?;
-    seen.msgid(0).has(Fact::Text("".to_owned()));
+    seen.msgid(0).has(Observation::Text("".to_owned()));
     d.free(id).map(drop)
 }

@@ -331,10 +331,10 @@ fn child(d: &mut Driver) -> Result<()> {
     d.check_in_child(id)?
         .differs(
             "I17",
-            Fact::Returned(State::UNCHECKED.into()),
-            Fact::Returned(UP.into()),
+            Observation::Returned(State::UNCHECKED.into()),
+            Observation::Returned(UP.into()),
         )
-        .differs("I17", Fact::Msgid(100), Fact::Msgid(4))
+        .differs("I17", Observation::Msgid(100), Observation::Msgid(4))
         .differs_in_log("I17", log().line(3, &refused), log().finishes(4, 4096));
     d.sync(false);
     d.hold(gate)?;

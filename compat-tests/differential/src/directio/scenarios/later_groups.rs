@@ -22,7 +22,7 @@ fn neighbours(d: &mut Driver) -> Result<()> {
     start(d, b)?.in_flight(2).contexts(1);
     d.answer(gate_a, 1, DATA)?;
     collect(d, b, PENDING)?;
-    // a has not been looked at, but its read has ended: nothing to wait for.
+    // Instance a has not been polled, but its read has ended, so there is nothing to wait for.
     need_wait(d, a, false)?;
     collect(d, a, UP)?;
     start(d, a)?;
@@ -90,7 +90,7 @@ fn reset_in_flight(d: &mut Driver) -> Result<()> {
     d.let_go_later(2, gate, DATA);
     d.reset()?
         .differs_in_time("I6", 2, 0)
-        .differs("I5", Fact::Contexts(0), Fact::Contexts(1))
+        .differs("I5", Observation::Contexts(0), Observation::Contexts(1))
         .differs_in_flight("I6", 0, 1);
     if d.upstream_ends("its instances point to a group that is no more")? {
         return Ok(());

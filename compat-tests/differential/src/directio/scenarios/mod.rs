@@ -36,8 +36,8 @@ mod prelude {
     };
     pub(super) use crate::directio::devices::{DATA, EIO, Gate, flags_of};
     pub(super) use crate::directio::driver::{Driver, Id};
-    pub(super) use crate::directio::facts::{Fact, Flags, Log, Returned};
     pub(super) use crate::directio::host::Host;
+    pub(super) use crate::directio::observation::{Flags, Log, Observation, Returned};
     pub(super) use crate::directio::seen::Seen;
     pub(super) use harness::abi::Abi;
     pub(super) use harness::devices::hanging::Answer;
@@ -72,7 +72,7 @@ mod prelude {
 pub(crate) enum On {
     /// With both plugins in a host of ABI 0.7.9, compared step by step.
     Both,
-    /// The same, with nothing else beside it: it changes a setting of the whole machine.
+    /// The same, but alone: it changes a setting of the whole machine.
     BothApart,
     /// With ours alone, in these hosts, against expectations.
     Ours(&'static [Host]),

@@ -63,7 +63,8 @@ impl Path {
         d.answer(self.gate, count, how)?;
         self.in_flight -= count;
         let label = format!("{count} reads end");
-        d.note(&label, Fact::Note(format!("{how:?}"))).map(drop)
+        d.note(&label, Observation::Note(format!("{how:?}")))
+            .map(drop)
     }
 
     fn free(&mut self, d: &mut Driver) -> Result<()> {

@@ -66,7 +66,7 @@ fn reset_over_orphan(d: &mut Driver, gate: Gate) -> Result<()> {
         .differs_in_flight("I6", 0, 1);
     d.let_go_unseen(gate, DATA)?;
     await_quiet(d)?;
-    // What could not be given back then is given back now.
+    // The contexts that the reset could not release are released now.
     d.reset()?.contexts(0).took(0).in_flight(0);
     Ok(())
 }
@@ -107,7 +107,7 @@ fn idle_instance(d: &mut Driver) -> Result<()> {
     let id = d.started(fd, 30)?;
     d.verdict(id)?;
     d.reset()?
-        .differs("I5", Fact::Contexts(0), Fact::Contexts(1));
+        .differs("I5", Observation::Contexts(0), Observation::Contexts(1));
     if d.upstream_ends("its instances point to a group that is no more")? {
         return Ok(());
     }
@@ -123,7 +123,7 @@ fn in_flight(d: &mut Driver) -> Result<()> {
     d.let_go_later(2, gate, DATA);
     d.reset()?
         .differs_in_time("I6", 2, 0)
-        .differs("I5", Fact::Contexts(0), Fact::Contexts(1))
+        .differs("I5", Observation::Contexts(0), Observation::Contexts(1))
         .differs_in_flight("I6", 0, 1);
     if d.upstream_ends("its instances point to a group that is no more")? {
         return Ok(());

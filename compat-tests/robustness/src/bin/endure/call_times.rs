@@ -8,7 +8,7 @@ use bench::protocol::Lap;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// No call may be held up for longer.
+/// The limit for one call, without the time in which its thread was ready to run and others ran.
 pub(crate) const LIMIT: Duration = Duration::from_millis(5);
 
 /// The longest call of one function.
@@ -39,7 +39,7 @@ impl CallTimes {
         self.merge(function, &one);
     }
 
-    /// The functions of which a call was held up for longer than `limit`.
+    /// The functions of which a call took longer than `limit`.
     pub(crate) fn slower_than(&self, limit: Duration) -> BTreeMap<&'static str, Longest> {
         let slow = self.0.iter().filter(|(_, one)| one.held > limit);
         slow.map(|(function, one)| (*function, one.clone()))

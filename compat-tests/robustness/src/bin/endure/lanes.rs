@@ -46,7 +46,7 @@ pub(crate) fn all<T: Send>(
 pub(crate) fn command(subject: &Subject, role: &'static str) -> Result<Command> {
     let mut command = Launch::new(HostKind::from(subject.abi), role)?.command()?;
     if subject.checker == "cciss_tur" {
-        // It writes there for each command that fails, as upstream's does.
+        // cciss_tur, upstream's and ours, writes a line there for each failed command.
         command.stderr(Stdio::null());
     }
     Ok(command)

@@ -79,7 +79,7 @@ impl LatencyCheck {
         let words = slow.iter().map(|(function, one)| {
             let held = millis(one.held);
             format!(
-                "{function} was held up each time, for {held:.1} ms once ({})",
+                "{function} took too long each time, {held:.1} ms once ({})",
                 one.place
             )
         });
@@ -104,7 +104,7 @@ pub(crate) fn with_host(
     report.end(name, result);
 }
 
-/// Fails unless a call of an upstream plugin that is known to wait was held up.
+/// Fails unless a call of an upstream plugin that is known to wait did wait.
 pub(crate) fn has_waited(check: &LatencyCheck) -> Result<String> {
     let times = check.times.describe();
     match check.times.slower_than(LIMIT).is_empty() {

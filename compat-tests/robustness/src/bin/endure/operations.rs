@@ -116,7 +116,7 @@ impl Run<'_> {
                 }
             }
             Operation::Free(path) => {
-                // One of upstream's checkers frees its memory twice when it is told to.
+                // Upstream's emc_clariion frees its memory again in a second `libcheck_free`.
                 if self.host.is_ours() || self.path(path).is_some() {
                     self.call(Function::Free(path))?;
                     self.set_path(path, None);

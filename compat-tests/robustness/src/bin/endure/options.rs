@@ -14,7 +14,7 @@ use std::time::Duration;
 /// What there is to test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Part {
-    /// No call is held up for more than 5 ms.
+    /// No call takes more than 5 ms.
     NeverWait,
     /// Memory, threads, descriptors and AIO contexts do not grow.
     Soak,

@@ -83,7 +83,9 @@ impl Report {
     pub(crate) fn finish(self) -> ExitCode {
         if !self.times.is_empty() {
             say!("");
-            say!("The longest calls: how long the thread was held up, and by the clock, in ms");
+            say!(
+                "The longest calls: time without waiting for a processor, and by the clock, in ms"
+            );
         }
         for (group, times) in &self.times {
             for (function, longest) in times.iter() {

@@ -27,7 +27,7 @@ const SHORTAGE: Duration = Duration::from_secs(10);
 /// How long calls may last.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// After this time the devices are released: whoever waits for one is told from whoever does not,
+    /// After this time the devices are released. A call that returns only then has waited for a device,
     /// however busy the machine is.
     call: Duration,
     /// A fake SCSI device answers after this time, for a call on the thread that would release it.
@@ -102,7 +102,7 @@ impl TestHost {
         let upstream = (!subject.is_ours()).then_some(subject.plugin.as_path());
         let mut command = driver::command(subject.abi, upstream, &[])?;
         if subject.checker == "cciss_tur" {
-            // It writes there for each command that fails, as upstream's does.
+            // cciss_tur, upstream's and ours, writes a line there for each failed command.
             command.stderr(Stdio::null());
         }
         let mut host = TestHost {
@@ -129,7 +129,7 @@ impl TestHost {
         Ok(host)
     }
 
-    /// Gives the host real-time priority. Without the right to it, calls are more easily held up by other
+    /// Gives the host real-time priority. Without the right to it, calls are delayed more easily by other
     /// processes.
     pub(crate) fn run_at_real_time(&mut self) {
         let _ = self.host.ask::<()>(&Request::RealTime);

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// How long what is needed may take to be built.
 const BUILD: Duration = Duration::from_secs(1800);
 
-/// How much longer a host may run than it was told to: tools are slow to start and to end.
+/// How much longer than requested a host may run: tools are slow to start and to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How many lines are shown of a run that failed.
@@ -101,7 +101,7 @@ pub(crate) fn random(options: &Options, report: &mut Report) {
             let output = Command::new(directory.join("random"))
                 .arg(argument)
                 .env("ASAN_OPTIONS", log_path)
-                // cciss_tur writes there for each command that fails, as upstream's does.
+                // cciss_tur, upstream's and ours, writes a line there for each failed command.
                 .stderr(Stdio::null())
                 .output()
                 .doing("running random")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.0-or-later
 
-//! What is recorded of each step of a scenario: typed facts, and what the scenario says of them.
+//! What is observed after each step of a scenario, typed, and what the scenario states about it.
 #![forbid(unsafe_code)]
 
 use harness::side::Side;
@@ -157,9 +157,9 @@ impl Log {
 /// The record of a check whose time limit has passed.
 pub(crate) const ABORTED: &str = "directio: abort check on timeout";
 
-/// One fact, which holds after a step.
+/// One observation, which holds after a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Fact {
+pub(crate) enum Observation {
     /// What the call returned.
     Returned(Returned),
     /// The struct's message id.
@@ -196,82 +196,82 @@ pub(crate) enum Fact {
     Note(String),
 }
 
-impl Fact {
-    /// What reports call the fact.
+impl Observation {
+    /// The name of the observation in reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Fact::Returned(_) => "returned",
-            Fact::Msgid(_) => "msgid",
-            Fact::Text(_) => "text",
-            Fact::Context(_) => "context",
-            Fact::Flags(_) => "flags",
-            Fact::Contexts(_) => "contexts",
-            Fact::InFlight(_) => "in flight",
-            Fact::Reads(_) => "reads",
-            Fact::Setups(_) => "io_setup calls",
-            Fact::Submits(_) => "io_submit calls",
-            Fact::Destroys(_) => "io_destroy calls",
-            Fact::Took(_) => "took",
-            Fact::Log(_) => "log",
-            Fact::Results(_) => "results",
-            Fact::Files(_) => "files",
-            Fact::Exit(_) => "exit",
-            Fact::Note(_) => "note",
+            Observation::Returned(_) => "returned",
+            Observation::Msgid(_) => "msgid",
+            Observation::Text(_) => "text",
+            Observation::Context(_) => "context",
+            Observation::Flags(_) => "flags",
+            Observation::Contexts(_) => "contexts",
+            Observation::InFlight(_) => "in flight",
+            Observation::Reads(_) => "reads",
+            Observation::Setups(_) => "io_setup calls",
+            Observation::Submits(_) => "io_submit calls",
+            Observation::Destroys(_) => "io_destroy calls",
+            Observation::Took(_) => "took",
+            Observation::Log(_) => "log",
+            Observation::Results(_) => "results",
+            Observation::Files(_) => "files",
+            Observation::Exit(_) => "exit",
+            Observation::Note(_) => "note",
         }
     }
 
-    /// Whether the other fact says the same kind of thing.
-    pub(crate) fn is_like(&self, other: &Fact) -> bool {
+    /// Whether the other observation is of the same kind.
+    pub(crate) fn is_like(&self, other: &Observation) -> bool {
         discriminant(self) == discriminant(other)
     }
 }
 
-impl fmt::Display for Fact {
+impl fmt::Display for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fact::Returned(returned) => returned.fmt(f),
-            Fact::Msgid(id) => id.fmt(f),
-            Fact::Text(text) | Fact::Note(text) => write!(f, "{text:?}"),
-            Fact::Context(set) => f.write_str(if *set { "set" } else { "null" }),
-            Fact::Flags(flags) => flags.fmt(f),
-            Fact::Contexts(count) => count.fmt(f),
-            Fact::InFlight(count)
-            | Fact::Reads(count)
-            | Fact::Setups(count)
-            | Fact::Submits(count)
-            | Fact::Destroys(count) => count.fmt(f),
-            Fact::Took(Took(0)) => f.write_str("at once"),
-            Fact::Took(Took(seconds)) => write!(f, "about {seconds} s"),
-            Fact::Log(log) => {
+            Observation::Returned(returned) => returned.fmt(f),
+            Observation::Msgid(id) => id.fmt(f),
+            Observation::Text(text) | Observation::Note(text) => write!(f, "{text:?}"),
+            Observation::Context(set) => f.write_str(if *set { "set" } else { "null" }),
+            Observation::Flags(flags) => flags.fmt(f),
+            Observation::Contexts(count) => count.fmt(f),
+            Observation::InFlight(count)
+            | Observation::Reads(count)
+            | Observation::Setups(count)
+            | Observation::Submits(count)
+            | Observation::Destroys(count) => count.fmt(f),
+            Observation::Took(Took(0)) => f.write_str("at once"),
+            Observation::Took(Took(seconds)) => write!(f, "about {seconds} s"),
+            Observation::Log(log) => {
                 let lines = log.0.iter().map(|(level, text)| format!("{level} {text}"));
                 write!(f, "{:?}", lines.collect::<Vec<_>>())
             }
-            Fact::Results(results) => {
+            Observation::Results(results) => {
                 let texts = results
                     .iter()
                     .map(|(key, count)| format!("{count} × {key}"));
                 f.write_str(&texts.collect::<Vec<_>>().join(", "))
             }
-            Fact::Files(count) => count.fmt(f),
-            Fact::Exit(status) => status.fmt(f),
+            Observation::Files(count) => count.fmt(f),
+            Observation::Exit(status) => status.fmt(f),
         }
     }
 }
 
-/// A difference that the ledger allows. Both facts are of one kind.
+/// A difference that the ledger allows. Both observations are of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Difference {
     /// The ledger's id.
     pub(crate) id: String,
     /// What holds with upstream's plugin.
-    pub(crate) upstream: Fact,
+    pub(crate) upstream: Observation,
     /// What holds with ours.
-    pub(crate) ours: Fact,
+    pub(crate) ours: Observation,
 }
 
 impl Difference {
     /// What holds on a side.
-    pub(crate) fn of(&self, side: Side) -> &Fact {
+    pub(crate) fn of(&self, side: Side) -> &Observation {
         match side {
             Side::Upstream => &self.upstream,
             Side::Ours => &self.ours,
@@ -305,7 +305,7 @@ pub(crate) struct Step {
     /// Whether only our side takes this step: what upstream's plugin would do is undefined.
     pub(crate) alone: bool,
     /// What was seen afterwards.
-    pub(crate) facts: Vec<Fact>,
+    pub(crate) observed: Vec<Observation>,
     /// Where the sides may differ, and then must.
     pub(crate) differences: Vec<Difference>,
     /// Where this side contradicts what the scenario says of both.
@@ -313,16 +313,18 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The recorded fact of the same kind, if there is one.
-    pub(crate) fn like(&self, fact: &Fact) -> Option<&Fact> {
-        self.facts.iter().find(|one| one.is_like(fact))
+    /// The recorded observation of the same kind, if there is one.
+    pub(crate) fn like(&self, observation: &Observation) -> Option<&Observation> {
+        self.observed.iter().find(|one| one.is_like(observation))
     }
 
     /// The recorded log.
     pub(crate) fn log(&self) -> Option<&Log> {
-        self.facts.iter().find_map(|fact| match fact {
-            Fact::Log(log) => Some(log),
-            _ => None,
-        })
+        self.observed
+            .iter()
+            .find_map(|observation| match observation {
+                Observation::Log(log) => Some(log),
+                _ => None,
+            })
     }
 }
