@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: LGPL-2.0-or-later
+
 //! Contexts: the kernel's side of each, and the interface of libaio-sys.
 
 #![allow(missing_docs, reason = "the names are those of libaio-sys")]
