@@ -28,7 +28,7 @@ struct Arguments {
 }
 
 /// The most schedules in which a broken variant must show itself.
-const PATIENCE: usize = 10_000;
+const PATIENCE: usize = 100_000;
 
 /// More steps than any schedule needs: a live-lock.
 const MAX_STEPS: usize = 200_000;
