@@ -196,6 +196,8 @@ impl Ring {
     ///
     /// # Safety
     /// `index` is at or behind the head, and before the tail, of [`Ring::bounds`].
+    // Never inlined: the suppressions of memcheck name it (compat-tests/robustness/valgrind.supp).
+    #[inline(never)]
     unsafe fn event(&self, index: u32) -> io_event {
         // SAFETY: `index` is below `nr`, and that many events follow the header (guaranteed to `at`). The
         // kernel does not write to an event between head and tail until it has read a head beyond it.
