@@ -4,11 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::compare::Comparison;
-use super::host::Host;
 use super::observation::Call;
+use super::run_host::Host;
 use super::runner::End;
 use super::scenarios::{self, On};
-use super::suite::{Comparer, Done, Options, Task};
+use super::tasks::{Comparer, Done, Options, Task};
 use harness::ledger::{Ledger, Suite};
 use harness::side::Side;
 use harness::summary::Summary;

@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 use super::driver::NO_FURTHER;
-use super::host::Host;
 use super::message::{Message, Start};
 use super::observation::Step;
+use super::run_host::Host;
 use harness::devices::Devices;
 use harness::process::{Launch, TestHost};
 use harness::side::Side;

@@ -5,7 +5,7 @@
 
 use super::devices::Gate;
 use super::driver::{Driver, Id};
-use super::host::Host;
+use super::run_host::Host;
 use harness::{Result, Trouble};
 use std::os::fd::RawFd;
 
@@ -36,8 +36,8 @@ mod prelude {
     };
     pub(super) use crate::directio::devices::{DATA, EIO, Gate, flags_of};
     pub(super) use crate::directio::driver::{Driver, Id};
-    pub(super) use crate::directio::host::Host;
     pub(super) use crate::directio::observation::{Flags, Log, Observation, Returned};
+    pub(super) use crate::directio::run_host::Host;
     pub(super) use crate::directio::seen::Seen;
     pub(super) use harness::abi::Abi;
     pub(super) use harness::devices::hanging::Answer;
