@@ -3,7 +3,8 @@
 //! Calls into the plugin, as hosts make them.
 
 use super::devices::flags_of;
-use super::driver::{Driver, Id, count_files, millis};
+use super::driver::{Driver, count_files, millis};
+use super::handles::Id;
 use super::observation::{Call, Log, Observation, Returned, Step, Took};
 use super::seen::Seen;
 use harness::abi::Abi;

@@ -5,7 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::driver::Driver;
-use super::during::Event;
+use super::handles::{Event, Gate};
 use super::observation::{Flags, Observation};
 use harness::aio_faults::{Faults, Syscall};
 use harness::devices::hanging::Answer;
@@ -17,10 +17,6 @@ use nix::sys::stat::Mode;
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// A file whose reads hang on command; see [`harness::devices::hanging`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gate(pub(crate) u64);
 
 /// A read that ends with what was asked for.
 pub(crate) const DATA: Answer = Answer::Data;

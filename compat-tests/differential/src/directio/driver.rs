@@ -13,8 +13,7 @@
 //! | [`super::during`] | what happens during a call, and calls from other threads and processes |
 #![forbid(unsafe_code)]
 
-use super::devices::Gate;
-use super::during::Event;
+use super::handles::{Event, Gate, Id};
 use super::message::{DeviceReply, Message, Start};
 use super::observation::{Observation, Returned, Step};
 use super::seen::Seen;
@@ -27,10 +26,6 @@ use harness::side::Side;
 use harness::{Doing, Result, Trouble, aio_rings, host};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-
-/// One instance of the checker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Id(pub(super) usize);
 
 /// Counts of calls that are not steps of their own.
 #[derive(Default)]

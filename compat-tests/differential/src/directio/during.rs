@@ -3,11 +3,10 @@
 //! What happens during a call, and calls from other threads and processes.
 
 use super::calls::log_of;
-use super::devices::Gate;
-use super::driver::{Driver, Id};
+use super::driver::Driver;
+use super::handles::{Event, Gate, Id};
 use super::observation::{Log, Observation, Returned, Step};
 use super::seen::Seen;
-use harness::devices::hanging::Answer;
 use harness::devices::request::Request;
 use harness::ipc::Channel;
 use harness::{Doing, Result, Trouble, host};
@@ -16,14 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{c_int, c_short};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-
-/// What happens some time after the beginning of a call.
-pub(super) enum Event {
-    /// The gate lets its reads go; how they end.
-    LetGo(Duration, Gate, Answer),
-    /// This thread gets a signal.
-    Interrupt(Duration),
-}
 
 /// What a forked child has seen.
 #[derive(Serialize, Deserialize)]

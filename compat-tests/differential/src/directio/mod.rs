@@ -13,6 +13,7 @@ mod compare;
 mod devices;
 mod driver;
 mod during;
+mod handles;
 pub mod host;
 mod message;
 mod observation;

@@ -3,8 +3,9 @@
 //! The scenarios: what is done to a plugin, in which order, on which device.
 #![forbid(unsafe_code)]
 
-use super::devices::Gate;
-use super::driver::{Driver, Id};
+use super::driver::Driver;
+use super::handles::Gate;
+use super::handles::Id;
 use super::run_host::Host;
 use harness::{Result, Trouble};
 use std::os::fd::RawFd;
@@ -34,8 +35,9 @@ mod prelude {
     pub(super) use super::{
         On, Scenario, crowd, held, held_device, held_device_instance, held_instance,
     };
-    pub(super) use crate::directio::devices::{DATA, EIO, Gate, flags_of};
-    pub(super) use crate::directio::driver::{Driver, Id};
+    pub(super) use crate::directio::devices::{DATA, EIO, flags_of};
+    pub(super) use crate::directio::driver::Driver;
+    pub(super) use crate::directio::handles::{Gate, Id};
     pub(super) use crate::directio::observation::{Flags, Log, Observation, Returned};
     pub(super) use crate::directio::run_host::Host;
     pub(super) use crate::directio::seen::Seen;
