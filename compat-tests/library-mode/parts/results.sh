@@ -32,8 +32,11 @@ try() { # what, command...
 }
 
 # Passes if the files or directories are the same. Prints the differences if not.
+# Nothing equals nothing: an empty file means that what should have written it has failed.
 same() { # what, expected, found
-	if diff -r "$2" "$3" >"$work/log" 2>&1; then
+	if [ -f "$2" ] && ! [ -s "$2" ]; then
+		bad "$1: nothing to compare with"
+	elif diff -r "$2" "$3" >"$work/log" 2>&1; then
 		ok "$1"
 	else
 		bad "$1"
