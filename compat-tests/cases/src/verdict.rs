@@ -39,7 +39,7 @@ impl Verdict {
     pub const UNSUPPORTED: Verdict = Verdict::new(State::Wild, 7);
     /// Wild, "no usable fd".
     pub const NO_FD: Verdict = Verdict::new(State::Wild, 2);
-    /// Disconnected, "disconnected". Hosts before 0.14 are told [`Verdict::DOWN`].
+    /// Disconnected, "disconnected". Hosts before 0.14 get [`Verdict::DOWN`].
     pub const DISCONNECTED: Verdict = Verdict::new(State::Disconnected, 8);
 
     const fn new(state: State, message: i16) -> Verdict {

@@ -13,7 +13,7 @@ use crate::host::tree::Trees;
 use crate::model::{Checker, Plugins, RunConfig, Scenario, Suite};
 use crate::report::compare;
 
-/// What the program is told to do.
+/// What the command line asks for.
 pub(crate) enum Command {
     /// List the scenarios.
     List,

@@ -197,7 +197,7 @@ pub unsafe fn start_checker_thread(
     unsafe { pthread_create(thread, attributes, start, context) }
 }
 
-/// A function that plugins look for, to learn which release loaded them, but must not call; only
+/// A function by whose presence plugins recognize the release that loaded them. They must not call it; only
 /// libmultipath does, if the host has loaded it. Calls go on to libmultipath's own.
 ///
 /// # Safety

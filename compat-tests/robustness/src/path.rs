@@ -19,6 +19,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -368,4 +369,20 @@ fn harm(checker: &mut Checker, call: &str) -> Result<()> {
 
 pub(crate) fn broken(what: &str) -> Trouble {
     Trouble::Broken(what.to_owned())
+}
+
+/// Runs a role in a host whose requests for resources are counted, and may be refused.
+pub(crate) fn run_role(name: &str, serve: impl FnOnce() -> Result<()>) -> ExitCode {
+    faults::this_is_the_host();
+    faults::count();
+    harness::host::set_sync(false);
+    // Keeping log records would take memory on behalf of the plugin, which may be refused.
+    harness::host::use_sink(|_, _| ());
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("{name}: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
 }

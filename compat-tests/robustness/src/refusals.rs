@@ -10,12 +10,11 @@
 
 use crate::case::{self, NEVER};
 use crate::child::Child;
-use crate::path::Host;
+use crate::path::{Host, run_role};
 use crate::protocol::{
     Case, CaseEnd, Effect, Refused, Repeat, Setting, ShortageMessage, ShortageOrder, Span,
 };
 use harness::abi::Abi;
-use harness::interpose::faults;
 use harness::ipc::Channel;
 use harness::{Doing, Result, Trouble};
 use nix::fcntl::OFlag;
@@ -35,18 +34,7 @@ const MOST: u64 = 400;
 
 /// The main function of the role.
 pub fn main(abi: Abi) -> ExitCode {
-    faults::this_is_the_host();
-    faults::count();
-    harness::host::set_sync(false);
-    // Keeping log records would take memory on behalf of the plugin, which may be refused.
-    harness::host::use_sink(|_, _| ());
-    match serve(abi) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            eprintln!("shortage: {trouble}");
-            ExitCode::FAILURE
-        }
-    }
+    run_role("shortage", || serve(abi))
 }
 
 fn serve(abi: Abi) -> Result<()> {

@@ -109,7 +109,7 @@ fn interrupt(after: Duration) -> Result<()> {
     let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
     std::thread::spawn(move || {
         std::thread::sleep(after);
-        // SAFETY: the signal has a handler, and its thread lives as long as the process.
+        // SAFETY: the signal has a handler, and its thread exists until the process ends.
         unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR1) };
     });
     Ok(())

@@ -86,7 +86,7 @@ fn verify(pair: &Pair, mode: Mode, case: &Case, record: &Record) -> Result<(), S
     expect("standard error", &record.printed, &printed)
 }
 
-/// The state and message that a host is told.
+/// The state and message that a host gets.
 fn told(abi: Abi, verdict: Verdict) -> (State, Option<i16>) {
     let shown = match verdict {
         Verdict::DISCONNECTED if abi < Abi::V0_14 => Verdict::DOWN,

@@ -9,10 +9,9 @@ mod fork;
 mod signals;
 mod stop;
 
-use crate::path::{Host, LIMIT, Path, SOON, Target};
+use crate::path::{Host, LIMIT, Path, SOON, Target, run_role};
 use crate::protocol::{Scene, SceneOrder};
 use harness::abi::Abi;
-use harness::interpose::faults;
 use harness::ipc::Channel;
 use harness::state::State;
 use harness::{Doing, Result, Trouble};
@@ -22,18 +21,7 @@ use std::process::ExitCode;
 
 /// The main function of the role.
 pub fn main(abi: Abi) -> ExitCode {
-    faults::this_is_the_host();
-    faults::count();
-    harness::host::set_sync(false);
-    // Keeping log records would take memory on behalf of the plugin, which may be refused.
-    harness::host::use_sink(|_, _| ());
-    match serve(abi) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            eprintln!("scenes: {trouble}");
-            ExitCode::FAILURE
-        }
-    }
+    run_role("scenes", || serve(abi))
 }
 
 fn serve(abi: Abi) -> Result<()> {

@@ -2,19 +2,12 @@
 
 //! A process that can map no more memory: the path is made all the same, and not checked.
 
-use crate::support::{Path, alone, is_unchecked};
+use crate::support::{Path, alone, is_unchecked, set_limit};
 use checker_directio::Failure;
 use checkers_core::{PathState, Verdict};
 use kernel_fd::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::Resource;
 use std::os::fd::AsRawFd;
-
-/// Sets the limit on the address space and returns the previous one.
-fn limit(limit: u64) -> u64 {
-    let (before, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
-    setrlimit(Resource::RLIMIT_AS, limit, hard).unwrap();
-    before
-}
 
 #[test]
 fn the_path_is_not_checked_and_is_checked_again_later() {
@@ -27,11 +20,11 @@ fn the_path_is_not_checked_and_is_checked_again_later() {
             // Makes the context, whose ring is mapped as well.
             let first = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
             let mut path = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
-            let before = limit(1 << 20);
+            let before = set_limit(Resource::RLIMIT_AS, 1 << 20);
             let verdict = path.check();
             let failure = path.checker.failure();
             let second = Path::new(file.as_raw_fd(), kernel_fd::monotonic);
-            limit(before);
+            set_limit(Resource::RLIMIT_AS, before);
             assert!(is_unchecked(verdict), "{verdict:?}");
             let reason = Failure::NotSubmitted(Errno(libc::ENOMEM));
             assert_eq!(failure, Some(reason));

@@ -6,6 +6,7 @@ use checker_directio::Directio;
 use checkers_core::{
     Call, Checker, Delivery, MapMemory, Mode, Monotonic, PathState, Seconds, Verdict,
 };
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::process::Command;
@@ -13,6 +14,13 @@ use std::time::{Duration, Instant};
 
 /// The limit for what is about to happen.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// Sets the process's soft limit on a resource and returns the previous one.
+pub(crate) fn set_limit(resource: Resource, limit: u64) -> u64 {
+    let (before, hard) = getrlimit(resource).unwrap();
+    setrlimit(resource, limit, hard).unwrap();
+    before
+}
 
 /// Runs `test` in a process of its own, since it sets limits, forks, or counts what the process has: this
 /// program once more, with the named test of `module` alone.

@@ -24,8 +24,8 @@ fn setup_failed() -> Log {
     Log::default().line(1, "directio: io_setup failed")
 }
 
-/// What ours adds when the quota is exhausted. Upstream looks for the reason in errno, where libaio does
-/// not leave it.
+/// What ours adds when the quota is exhausted. Upstream reads the reason from errno, which libaio
+/// does not set.
 fn with_hint() -> Log {
     setup_failed().line(
         1,
